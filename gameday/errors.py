@@ -1,0 +1,108 @@
+"""Every error that gameday raises on purpose.
+
+::
+
+    GamedayError                     base; has an exit code and a hint
+    ├── UsageError                   exit 2: the call itself makes no sense here
+    ├── SpecError                    exit 2: one or many problems in input files, each with file:line:column
+    ├── TimelineError                exit 2: a timeline that does not parse, or whose chain is broken
+    ├── PreflightError               exit 2: the live system is not what the plan needs; nothing was started
+    ├── EnvironmentBusy              exit 6: a fault of an earlier run may still stand there
+    ├── DriverError                  a driver could not do what was asked (the engine turns it into an outcome)
+    └── ProvisionError               exit 3: an environment that gameday starts itself did not come up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "DriverError",
+    "EnvironmentBusy",
+    "GamedayError",
+    "PreflightError",
+    "Problem",
+    "ProvisionError",
+    "SpecError",
+    "TimelineError",
+    "UsageError",
+]
+
+
+class GamedayError(Exception):
+    """Base of all errors that gameday raises on purpose; ``hint`` says what to do about it."""
+
+    exit_code = 3
+    code = "internal"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(GamedayError):
+    """The call itself can not be carried out as given."""
+
+    exit_code = 2
+    code = "usage"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong in an input file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.file}:{self.line}:{self.column}: {self.message}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class SpecError(GamedayError):
+    """Everything that is wrong in the input files, at once."""
+
+    exit_code = 2
+    code = "spec"
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class TimelineError(GamedayError):
+    """A timeline that does not parse or whose hash chain is broken."""
+
+    exit_code = 2
+    code = "timeline"
+
+
+class PreflightError(GamedayError):
+    """The live system is not what the plan needs; nothing was injected."""
+
+    exit_code = 2
+    code = "preflight"
+
+
+class EnvironmentBusy(GamedayError):
+    """An earlier run's fault may still stand on this environment, or a run is under way there."""
+
+    exit_code = 6
+    code = "busy"
+
+
+class DriverError(GamedayError):
+    """A driver could not do what was asked of it."""
+
+    code = "driver"
+
+
+class ProvisionError(GamedayError):
+    """An environment that gameday starts itself did not come up."""
+
+    code = "provision"

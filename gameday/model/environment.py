@@ -1,0 +1,157 @@
+"""WHERE and HOW FAR: an environment binds roles to real things and limits what may be done to them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from gameday.model.base import Model
+from gameday.model.enums import FaultKind, Tier
+from gameday.model.quantities import Duration, Rate, Share
+
+__all__ = [
+    "AlertsObserver",
+    "AtOnce",
+    "BlastRadius",
+    "DriverBinding",
+    "Environment",
+    "EnvironmentMetadata",
+    "EnvironmentSpec",
+    "ForbiddenHours",
+    "LoadBinding",
+    "Observers",
+    "ReleasesObserver",
+    "Safety",
+    "ServiceBinding",
+    "Watchdog",
+]
+
+
+class DriverBinding(Model):
+    """Which driver, the address it talks to, and what else that driver asks for (all text).
+
+    The driver's own extra keys (``proxy: payments``) are in ``options``; binding checks them against the
+    driver's capabilities.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str] = Field(init=False)
+
+    driver: str
+    api: str
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The driver's own keys."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class ServiceBinding(Model):
+    """The real service behind a role."""
+
+    name: str
+    url: str
+    release: DriverBinding | None = None
+    faults: dict[FaultKind, DriverBinding] = {}
+
+
+class LoadBinding(Model):
+    """The load pack (``experiments/load/PACK.py``) and the most it may send."""
+
+    pack: str
+    max_rate: Rate
+
+
+class ReleasesObserver(Model):
+    """Where the history of releases is read."""
+
+    source: str
+    api: str
+
+
+class Watchdog(Model):
+    """The always-firing alert that shows that alerting is alive; ``every`` is real time, never scaled."""
+
+    every: Duration
+
+
+class AlertsObserver(Model):
+    """gameday's own webhook sink. ``receivers`` maps the experiment's receivers to the system's names."""
+
+    source: Literal["sink"]
+    listen: str = "127.0.0.1:0"
+    advertise: str | None = None
+    token: str | None = None
+    receivers: dict[str, str] = {}
+    watchdog: Watchdog
+
+
+class Observers(Model):
+    """Where reactions are seen."""
+
+    releases: ReleasesObserver | None = None
+    alerts: AlertsObserver | None = None
+
+
+class AtOnce(Model):
+    """The most at the same time."""
+
+    faults: Annotated[int, Field(ge=1)] = 1
+    services: Annotated[int, Field(ge=1)] = 1
+
+
+class BlastRadius(Model):
+    """What may be broken, and how far."""
+
+    faults: tuple[FaultKind, ...]
+    at_once: AtOnce = AtOnce()
+    share: Share = 0.0
+
+
+class ForbiddenHours(Model):
+    """Days and local hours without Game Days."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
+    from_: Annotated[str, Field(alias="from", pattern=r"^\d\d:\d\d$")]
+    to: Annotated[str, Field(pattern=r"^\d\d:\d\d$")]
+    zone: str
+
+
+class Safety(Model):
+    """Rules that refuse a run."""
+
+    min_budget: Share = 0.0
+    forbidden: tuple[ForbiddenHours, ...] = ()
+    confirm: bool = True
+
+
+class EnvironmentSpec(Model):
+    """The body of an environment."""
+
+    tier: Tier
+    time_scale: Literal["allowed", "refused"] = "refused"
+    history: Literal["clean", "unknown"] = "unknown"
+    probe_rate: Rate
+    services: dict[str, ServiceBinding]
+    slos: dict[str, str] = {}
+    probes: dict[str, str] = {}
+    load: LoadBinding | None = None
+    observers: Observers = Observers()
+    blast_radius: BlastRadius
+    safety: Safety = Safety()
+
+
+class EnvironmentMetadata(Model):
+    """The environment's name."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Environment(Model):
+    """One environment file."""
+
+    api_version: Literal["gameday/v1"]
+    kind: Literal["Environment"]
+    metadata: EnvironmentMetadata
+    spec: EnvironmentSpec

@@ -1,0 +1,408 @@
+"""The timeline's vocabulary: one frozen payload class per kind of event.
+
+The ``KIND`` of a class is the event's ``kind``; its fields are the event's ``data``. All instants are
+``CLOCK_MONOTONIC`` nanoseconds of the machine that ran the day (comparable across processes), durations say
+their unit. ``docs/reference/timeline.md`` is the same list for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from gameday.model.base import JSON, Model
+from gameday.model.enums import FaultKind, Outcome, PhaseName, StepKind
+from gameday.model.plan import Plan
+from gameday.model.quantities import Nanoseconds
+from gameday.model.token import Token
+
+__all__ = [
+    "PAYLOADS",
+    "AbortRequested",
+    "AlertReceived",
+    "Attendee",
+    "CounterPair",
+    "CounterSample",
+    "Event",
+    "FaultCleared",
+    "FaultEffective",
+    "FaultInjected",
+    "FaultIntent",
+    "FaultUndo",
+    "GuardNote",
+    "LoadBatch",
+    "LoadEnded",
+    "LoadStarted",
+    "Payload",
+    "PhaseEntered",
+    "PreflightAddresses",
+    "PreflightMatched",
+    "PreflightProvisioned",
+    "PreflightReady",
+    "ProbeSample",
+    "ReleaseChanged",
+    "ReleaseSample",
+    "RevisionState",
+    "RunClosed",
+    "RunOpened",
+    "SourceGap",
+    "StepAction",
+    "StepDone",
+    "StepTriggered",
+    "StimulusCleared",
+    "StimulusEffective",
+    "StimulusInjected",
+    "StimulusIntent",
+    "StimulusUndo",
+]
+
+
+class Payload(Model):
+    """Base of all payloads."""
+
+    KIND: ClassVar[str]
+
+
+P = TypeVar("P", bound=Payload)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the timeline."""
+
+    seq: int
+    """From 1."""
+    mono: int
+    """Monotonic nanoseconds at which it was recorded."""
+    wall: int
+    """Nanoseconds since the Unix epoch at which it was recorded."""
+    source: str
+    """``engine``, ``load``, ``alerts``, ``releases``, ``probe/NAME``, ``slo/NAME``, ``steps``, ``preflight``."""
+    kind: str
+    data: Mapping[str, JSON]
+    prev: str
+    hash: str
+
+    def read(self, payload: type[P]) -> P:
+        """The typed payload; pydantic's ValidationError if the data does not fit."""
+        return payload.model_validate(self.data)
+
+
+class Attendee(Model):
+    """Somebody who was there."""
+
+    name: str
+    role: str
+
+
+class RunOpened(Payload):
+    """First event; carries the whole plan."""
+
+    KIND: ClassVar = "run.opened"
+    run: str
+    plan: Plan
+    attendance: tuple[Attendee, ...] = ()
+    """Empty: attendance not recorded."""
+
+
+class RunClosed(Payload):
+    """Last event."""
+
+    KIND: ClassVar = "run.closed"
+    outcome: Literal["completed", "aborted"]
+    reason: str = ""
+
+
+class PreflightProvisioned(Payload):
+    """An environment was started or attached by its provisioner (the scheme of its addresses)."""
+
+    KIND: ClassVar = "preflight.provisioned"
+    scheme: str
+    id: str
+    own: bool
+    """True if it was started for this run and ends with it."""
+    flaws: tuple[str, ...] = ()
+    """Deliberate defects that were asked for."""
+
+
+class PreflightAddresses(Payload):
+    """What each address of the plan resolved to."""
+
+    KIND: ClassVar = "preflight.addresses"
+    addresses: dict[str, tuple[str, ...]]
+
+
+class PreflightMatched(Payload):
+    """What exactly a fault or stimulus will touch."""
+
+    KIND: ClassVar = "preflight.matched"
+    token: Token
+
+
+class PreflightReady(Payload):
+    """Everything that the run needs answered; ``sink`` is where alerts are to be sent."""
+
+    KIND: ClassVar = "preflight.ready"
+    sink: str | None = None
+
+
+class PhaseEntered(Payload):
+    """A phase begins."""
+
+    KIND: ClassVar = "phase.entered"
+    phase: PhaseName
+
+
+class _Intent(Payload):
+    id: str
+    kind: FaultKind
+    service: str
+
+
+class _Outcome(Payload):
+    id: str
+    outcome: Outcome
+    error: str = ""
+
+
+class FaultIntent(_Intent):
+    """The token is durable; inject is called next."""
+
+    KIND: ClassVar = "fault.intent"
+
+
+class FaultInjected(_Outcome):
+    """Inject returned, raised (failed) or overran (unknown)."""
+
+    KIND: ClassVar = "fault.injected"
+
+
+class FaultEffective(_Outcome):
+    """The read-back from the substrate; the grade wants the probe's evidence as well."""
+
+    KIND: ClassVar = "fault.effective"
+
+
+class FaultUndo(Payload):
+    """Undo is called next; ``attempt`` counts from 1."""
+
+    KIND: ClassVar = "fault.undo"
+    id: str
+    attempt: int
+    reason: Literal["ended", "abort", "recover"]
+
+
+class FaultCleared(_Outcome):
+    """``ok`` after ``is_clear`` held; ``failed`` when this round of undoing gave up."""
+
+    KIND: ClassVar = "fault.cleared"
+
+
+class StimulusIntent(_Intent):
+    """The token is durable; inject is called next."""
+
+    KIND: ClassVar = "stimulus.intent"
+
+
+class StimulusInjected(_Outcome):
+    """Inject returned, raised or overran."""
+
+    KIND: ClassVar = "stimulus.injected"
+
+
+class StimulusEffective(_Outcome):
+    """The read-back from the substrate."""
+
+    KIND: ClassVar = "stimulus.effective"
+
+
+class StimulusUndo(Payload):
+    """Undo is called next."""
+
+    KIND: ClassVar = "stimulus.undo"
+    id: str
+    attempt: int
+    reason: Literal["ended", "abort", "recover"]
+
+
+class StimulusCleared(_Outcome):
+    """As for faults."""
+
+    KIND: ClassVar = "stimulus.cleared"
+
+
+class ProbeSample(Payload):
+    """One check of a probe. Source ``probe/NAME``."""
+
+    KIND: ClassVar = "sample"
+    type: Literal["probe"] = "probe"
+    ok: bool
+    status: int | None = None
+    """None: no answer (``error`` says why)."""
+    start: Nanoseconds
+    end: Nanoseconds
+    error: str = ""
+
+
+class CounterPair(Model):
+    """Good and total of one instance since it started."""
+
+    good: float
+    total: float
+
+
+class CounterSample(Payload):
+    """The counters of every instance behind an SLO, read at one time. Source ``slo/NAME``.
+
+    If any instance did not answer, a ``source.gap`` is recorded instead.
+    """
+
+    KIND: ClassVar = "sample"
+    type: Literal["counters"] = "counters"
+    instances: dict[str, CounterPair]
+
+
+class RevisionState(Model):
+    """One revision of a service as the release system reports it."""
+
+    revision: str
+    weight: float
+    """The share of traffic from 0 to 1."""
+    requests: int
+    """Requests that it has served, in total."""
+
+
+class ReleaseSample(Payload):
+    """The state of a service's release, read at one time. Source ``releases``."""
+
+    KIND: ClassVar = "sample"
+    type: Literal["release"] = "release"
+    service: str
+    revisions: tuple[RevisionState, ...]
+
+
+class ReleaseChanged(Payload):
+    """Something in the release's history, as the release system tells it. Source ``releases``."""
+
+    KIND: ClassVar = "release.changed"
+    service: str
+    revision: str
+    change: Literal["started", "weight", "rolled_back", "promoted"]
+    weight: float = 0.0
+    """The share of traffic after the change."""
+    reason: str = ""
+    by: Literal["system", "gameday"] = "system"
+    """Who asked for it; what gameday asked for is no reaction of the system."""
+
+
+class SourceGap(Payload):
+    """A source gave no data from ``since`` (its last good sample) until this event; repeated while it lasts."""
+
+    KIND: ClassVar = "source.gap"
+    since: Nanoseconds
+    reason: str
+
+
+class LoadStarted(Payload):
+    """The generator's schedule begins: arrival i is intended at ``t0 + i / rate``."""
+
+    KIND: ClassVar = "load.started"
+    t0: Nanoseconds
+    rate: float
+    """Arrivals per real second."""
+
+
+class LoadBatch(Payload):
+    """Starts and ends of requests since the batch before, as columns. Instants are microseconds after t0.
+
+    ``id`` is the arrival's number i from 0; a start and its end share it.
+    """
+
+    KIND: ClassVar = "load.batch"
+    start_id: tuple[int, ...]
+    start_name: tuple[str, ...]
+    start_at: tuple[int, ...]
+    end_id: tuple[int, ...]
+    end_at: tuple[int, ...]
+    end_ok: tuple[bool, ...]
+
+
+class LoadEnded(Payload):
+    """The generator is gone."""
+
+    KIND: ClassVar = "load.ended"
+    outcome: Outcome
+    reason: str = ""
+
+
+class AlertReceived(Payload):
+    """One alert of one webhook delivery (Alertmanager's version 4), as it reached a receiver."""
+
+    KIND: ClassVar = "alert.received"
+    receiver: str
+    """The system's name of the receiver."""
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    starts_at: Nanoseconds
+    """Nanoseconds since the Unix epoch, from the alert's ``startsAt``."""
+
+
+class StepTriggered(Payload):
+    """The clock of a step starts."""
+
+    KIND: ClassVar = "step.triggered"
+    id: str
+    kind: StepKind
+    because: str
+    """What triggered it, for people."""
+
+
+class StepAction(Payload):
+    """An automated step's action came out so."""
+
+    KIND: ClassVar = "step.action"
+    id: str
+    outcome: Outcome
+    error: str = ""
+
+
+class StepDone(Payload):
+    """A step ended: verified by its probe, attested or skipped by a person, or given up."""
+
+    KIND: ClassVar = "step.done"
+    id: str
+    outcome: Literal["verified", "attested", "skipped", "failed"]
+    by: str = "engine"
+    ratio: float | None = None
+    """The share of good answers over the trailing ``for`` at that time."""
+    reason: str = ""
+
+
+class GuardNote(Payload):
+    """What became of the guards."""
+
+    KIND: ClassVar = "guard.not_judged"
+    guards: Annotated[int, Field(ge=0)]
+
+
+class AbortRequested(Payload):
+    """Something or somebody stops the run."""
+
+    KIND: ClassVar = "abort.requested"
+    by: Literal["signal", "engine", "operator", "step"]
+    reason: str
+
+
+def _leaves(payload: type[Payload]) -> list[type[Payload]]:
+    below = payload.__subclasses__()
+    return [leaf for sub in below for leaf in _leaves(sub)] if below else [payload]
+
+
+PAYLOADS: Mapping[str, tuple[type[Payload], ...]] = {
+    kind: tuple(leaf for leaf in _leaves(Payload) if kind == leaf.KIND)
+    for kind in sorted({leaf.KIND for leaf in _leaves(Payload)})
+}
+"""Every kind of event, and the payloads it may carry (``sample`` has three, told apart by ``type``)."""

@@ -1,0 +1,253 @@
+"""WHAT is tried: an experiment names roles, never addresses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gameday.model.base import Model
+from gameday.model.enums import FaultKind
+from gameday.model.quantities import Duration, Rate, Share
+
+__all__ = [
+    "AlertFired",
+    "AlertRouted",
+    "Brownout",
+    "DeadSourceGuard",
+    "ErrorRatioGuard",
+    "Expectation",
+    "Experiment",
+    "ExperimentSpec",
+    "Fault",
+    "Guard",
+    "LoadSpec",
+    "Metadata",
+    "Proof",
+    "Recovered",
+    "ReleaseStimulus",
+    "Roles",
+    "Rollback",
+    "SloBudget",
+    "SteadyCondition",
+    "Stimulus",
+    "UpperBound",
+]
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Metadata(Model):
+    """Names and what is promised."""
+
+    name: Name
+    title: str = ""
+    proves: str = ""
+    labels: dict[str, str] = {}
+
+
+class Roles(Model):
+    """What an environment must bind."""
+
+    services: tuple[Name, ...] = ()
+    slos: tuple[Name, ...] = ()
+    probes: tuple[Name, ...] = ()
+
+
+class UpperBound(Model):
+    """Strictly below."""
+
+    below: Annotated[float, Field(gt=0)]
+
+
+class SteadyCondition(Model):
+    """The SLO burns its budget slower than ``burn.below`` times the sustainable pace, on enough events."""
+
+    slo: str
+    """A role in an experiment, the SLO's own name in a plan."""
+    burn: UpperBound
+    min_events: Annotated[int, Field(ge=1)] = 1
+
+
+class LoadSpec(Model):
+    """Own load at a rate, or (``external``) traffic that is there anyway."""
+
+    rate: Rate | None = None
+    external: bool = False
+    at_least: Rate | None = None
+    slo: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.external and (self.at_least is None or self.slo is None or self.rate is not None):
+            raise ValueError("external load needs 'atLeast' and 'slo', and no 'rate'")
+        if not self.external and (self.rate is None or self.at_least is not None):
+            raise ValueError("own load needs 'rate' (or say external: true with 'atLeast' and 'slo')")
+        return self
+
+
+class ReleaseStimulus(Model):
+    """A new revision of a service is rolled out."""
+
+    service: str
+    revision: str
+
+
+class Stimulus(Model):
+    """Something harmless that the experiment needs to happen."""
+
+    id: Name
+    at: Duration
+    release: ReleaseStimulus
+
+
+class Brownout(Model):
+    """A share of the calls is answered with an error."""
+
+    share: Annotated[Share, Field(gt=0, le=1)]
+    as_: Literal["status", "reset"] = Field(alias="as")
+    """``status`` per request, ``reset`` per connection."""
+    status: Annotated[int, Field(ge=400, le=599)] = 503
+
+
+class Proof(Model):
+    """The probe through the faulted path that shows the effect."""
+
+    probe: str
+
+
+class Fault(Model):
+    """One thing that is broken."""
+
+    id: str = ""
+    """The kind, unless given."""
+    kind: Literal[FaultKind.BROWNOUT]
+    service: str
+    at: Duration
+    for_: Annotated[Duration, Field(alias="for", gt=0)]
+    with_: Brownout = Field(alias="with")
+    proof: Proof
+
+    @model_validator(mode="before")
+    @classmethod
+    def _id_is_kind(cls, data: object) -> object:
+        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
+            return {**data, "id": data["kind"]}
+        return data
+
+
+class _Expected(Model):
+    id: str = ""
+    required: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _id_is_kind(cls, data: object) -> object:
+        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
+            return {**data, "id": data["kind"]}
+        return data
+
+
+class Rollback(_Expected):
+    """The release under test is taken out of traffic by the system itself."""
+
+    kind: Literal["rollback"]
+    service: str
+    within: Annotated[Duration, Field(gt=0)]
+
+
+class Recovered(_Expected):
+    """From the effect on, the first t at which the ratio over [t, t + hold] meets the objective."""
+
+    kind: Literal["recovered"]
+    slo: str
+    within: Annotated[Duration, Field(gt=0)]
+    hold: Annotated[Duration, Field(gt=0)]
+    left: bool = False
+    """True makes 'the objective was never left' a fail."""
+
+
+class AlertFired(_Expected):
+    """The burn alert of that SLO and long window fires, at any receiver."""
+
+    kind: Literal["alert_fired"]
+    slo: str
+    window: str
+    """The value of the label ``window``, e.g. ``1h``: plan time."""
+    within: Annotated[Duration, Field(gt=0)]
+
+
+class AlertRouted(_Expected):
+    """An alert of that SLO reaches that receiver."""
+
+    kind: Literal["alert_routed"]
+    slo: str
+    receiver: str
+    window: str = ""
+    within: Annotated[Duration, Field(gt=0)]
+
+
+class SloBudget(_Expected):
+    """The day spends at most this share of the period's error budget."""
+
+    kind: Literal["slo"]
+    slo: str
+    budget: Annotated[Share, Field(gt=0)]
+
+
+Expectation = Annotated[Rollback | Recovered | AlertFired | AlertRouted | SloBudget, Field(discriminator="kind")]
+
+
+class ErrorRatioGuard(Model):
+    """Aborts when the share of bad events over the window is above the limit."""
+
+    kind: Literal["error_ratio"]
+    slo: str
+    above: Share
+    over: Duration
+
+
+class DeadSourceGuard(Model):
+    """Aborts when a source gave no data for longer than this."""
+
+    kind: Literal["dead_source"]
+    source: str
+    over: Duration
+
+
+Guard = Annotated[ErrorRatioGuard | DeadSourceGuard, Field(discriminator="kind")]
+
+
+class ExperimentSpec(Model):
+    """The body of an experiment."""
+
+    hypothesis: str
+    max_time_scale: Annotated[float, Field(ge=1)] = 1.0
+    parameters: dict[str, str] = {}
+    """As used: defaults, then the profile's, then ``--set``."""
+    profiles: dict[str, dict[str, str]] = {}
+    roles: Roles
+    steady_state: tuple[SteadyCondition, ...]
+    load: LoadSpec | None = None
+    stimuli: tuple[Stimulus, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    after: Annotated[Duration, Field(gt=0)]
+    control: bool = False
+    guards: tuple[Guard, ...] = ()
+    expect: tuple[Expectation, ...]
+    runbook: str | None = None
+
+    @model_validator(mode="after")
+    def _declared(self) -> Self:
+        if bool(self.faults) == self.control:
+            raise ValueError("an experiment has at least one fault, or says control: true and has none")
+        return self
+
+
+class Experiment(Model):
+    """One experiment file."""
+
+    api_version: Literal["gameday/v1"]
+    kind: Literal["Experiment"]
+    metadata: Metadata
+    spec: ExperimentSpec

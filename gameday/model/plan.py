@@ -1,0 +1,228 @@
+"""The plan: experiment x environment, everything decided that can be decided without a live system.
+
+All durations are plan seconds (real seconds = plan seconds / timeScale) unless a field says real.
+Roles are replaced by the names that the environment bound.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gameday.model.base import Model
+from gameday.model.enums import FaultKind, PhaseName, Tier
+from gameday.model.environment import AlertsObserver, DriverBinding, ReleasesObserver
+from gameday.model.experiment import Brownout, Expectation, Guard, SteadyCondition
+from gameday.model.quantities import Duration, Rate
+from gameday.model.runbook import Step
+from gameday.model.slo import BurnPair, HttpCheck, Source
+
+__all__ = [
+    "BoundFault",
+    "BoundLoad",
+    "BoundProbe",
+    "BoundRunbook",
+    "BoundService",
+    "BoundSlo",
+    "BoundStep",
+    "BoundStimulus",
+    "InputDigest",
+    "Phase",
+    "Plan",
+    "PlannedEnvironment",
+    "PlannedExperiment",
+]
+
+
+class InputDigest(Model):
+    """An input file, relative to the project or the catalog, and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+class PlannedExperiment(Model):
+    """What the report says about the experiment."""
+
+    name: str
+    title: str
+    proves: str
+    hypothesis: str
+    control: bool = False
+
+
+class PlannedEnvironment(Model):
+    """What the report says about the environment."""
+
+    name: str
+    tier: Tier
+    history: Literal["clean", "unknown"]
+    attended: bool = False
+    """Whether people carry out manual steps in this run."""
+
+
+class Phase(Model):
+    """Plan seconds from the start of the run (t = 0, the first intended arrival); end exclusive."""
+
+    name: PhaseName
+    start: Duration
+    end: Duration
+
+
+class BoundService(Model):
+    """A service that the run knows."""
+
+    role: str
+    name: str
+    url: str
+    """As the environment spells it; preflight resolves it to one or several addresses."""
+
+
+class BoundSlo(Model):
+    """An SLO with what is needed to judge it."""
+
+    role: str
+    name: str
+    service: str
+    target: float
+    """From 0 to 1."""
+    period: Duration
+    good: Source
+    total: Source
+    pairs: tuple[BurnPair, ...]
+
+
+class BoundProbe(Model):
+    """A probe and how often it asks (real time)."""
+
+    name: str
+    http: HttpCheck
+    connection: Literal["fresh", "kept"]
+    rate: Rate
+    """Checks per real second."""
+
+
+class BoundLoad(Model):
+    """The load: own (pack and rate), or external (slo and at_least)."""
+
+    pack: str | None = None
+    rate: Rate | None = None
+    """Arrivals per real second."""
+    timeout: Duration = 2.0
+    """Real seconds after which a start without an end is bad."""
+    external_slo: str | None = None
+    at_least: Rate | None = None
+    services: tuple[str, ...] = ()
+    """The services whose addresses the pack is given: the first is where requests go."""
+
+
+class BoundStimulus(Model):
+    """A stimulus with its driver."""
+
+    id: str
+    kind: Literal[FaultKind.RELEASE]
+    service: str
+    revision: str
+    at: Duration
+    binding: DriverBinding
+
+
+class BoundFault(Model):
+    """A fault with its driver and its proof."""
+
+    id: str
+    kind: FaultKind
+    service: str
+    at: Duration
+    for_: Annotated[Duration, Field(alias="for")]
+    with_: Brownout = Field(alias="with")
+    proof: str
+    """The name of the probe that proves the effect."""
+    binding: DriverBinding
+
+
+class BoundStep(Model):
+    """A step of the runbook, and whether this run exercises it."""
+
+    step: Step
+    exercised: bool
+    reason: str = ""
+    """Why not, if not."""
+
+
+class BoundRunbook(Model):
+    """The runbook as this run uses it."""
+
+    id: str
+    title: str
+    owner: str
+    alerts: tuple[str, ...]
+    last_reviewed: str | None
+    steps: tuple[BoundStep, ...]
+
+
+class Plan(Model):
+    """The first artefact: ``plan.json``. Pure data, canonical as RFC 8785 JSON."""
+
+    schema_: Annotated[Literal["gameday/plan/v1"], Field(alias="schema")] = "gameday/plan/v1"
+    gameday: str
+    """The version that bound the plan."""
+    experiment: PlannedExperiment
+    environment: PlannedEnvironment
+    time_scale: Annotated[float, Field(gt=0)]
+    rehearsal: tuple[str, ...]
+    """Why this run does not count as a Game Day; empty if it does."""
+    profile: str | None = None
+    parameters: dict[str, str]
+    """As used."""
+    changed: tuple[str, ...] = ()
+    """The names of the parameters that a profile or ``--set`` changed."""
+    inputs: tuple[InputDigest, ...]
+    phases: tuple[Phase, ...]
+    services: tuple[BoundService, ...]
+    slos: tuple[BoundSlo, ...]
+    probes: tuple[BoundProbe, ...]
+    steady_state: tuple[SteadyCondition, ...]
+    load: BoundLoad | None
+    releases: ReleasesObserver | None
+    alerts: AlertsObserver | None
+    stimuli: tuple[BoundStimulus, ...]
+    faults: tuple[BoundFault, ...]
+    guards: tuple[Guard, ...]
+    expect: tuple[Expectation, ...]
+    runbook: BoundRunbook | None
+    notes: tuple[str, ...] = ()
+    """What people should know before the run, such as guards that are not judged."""
+    reproduce: str
+    """The command line that makes this plan again."""
+
+    @property
+    def duration(self) -> float:
+        """Plan seconds from t = 0 to the end of *after*."""
+        return self.phases[-1].end
+
+    def phase(self, name: PhaseName) -> Phase | None:
+        """The phase of that name; a control experiment has no *hold*."""
+        return next((phase for phase in self.phases if phase.name is name), None)
+
+    def slo(self, name: str) -> BoundSlo:
+        """The SLO of that name; KeyError if the plan has none."""
+        for slo in self.slos:
+            if slo.name == name:
+                return slo
+        raise KeyError(name)
+
+    def probe(self, name: str) -> BoundProbe:
+        """The probe of that name; KeyError if the plan has none."""
+        for probe in self.probes:
+            if probe.name == name:
+                return probe
+        raise KeyError(name)
+
+    def service(self, name: str) -> BoundService:
+        """The service of that name; KeyError if the plan has none."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)

@@ -1,0 +1,86 @@
+"""Runbooks: prose for people, with steps that can be timed and graded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gameday.model.base import Model
+from gameday.model.enums import StepKind
+from gameday.model.quantities import Duration, Share
+
+__all__ = ["Runbook", "RunbookHeader", "Step", "StepAction", "StepHttp", "StepVerify"]
+
+
+class StepHttp(Model):
+    """One request to every address of a service; done if each answers with a 2xx status."""
+
+    service: str
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/")] = "/"
+
+
+class StepAction(Model):
+    """What an automated step does."""
+
+    http: StepHttp
+
+
+class StepVerify(Model):
+    """The share of good answers of a probe over the trailing ``for``, reached ``within`` this from the action."""
+
+    probe: str
+    below: Share | None = None
+    above: Share | None = None
+    for_: Annotated[Duration, Field(alias="for", gt=0)]
+    within: Annotated[Duration, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("verify needs exactly one of 'below' and 'above'")
+        return self
+
+
+class Step(Model):
+    """One step; ``after`` starts its clock."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    kind: StepKind
+    owner: str
+    after: str
+    """``fault-effective``, ``alert``, ``rollback``, or the id of a step."""
+    run: StepAction | None = None
+    verify: StepVerify | Literal["attest"] | None = None
+    expected: Duration
+    timeout: Annotated[Duration, Field(gt=0)] | None = None
+    ttl: Duration | None = None
+    approvers: tuple[str, ...] = ()
+    required: bool = True
+    on_failure: Literal["continue", "abort"] = "continue"
+    title: str = ""
+    """The heading above the step."""
+    section: str = ""
+    """The second-level heading that it stands under."""
+
+
+class RunbookHeader(Model):
+    """The front matter."""
+
+    api_version: Literal["gameday/v1"]
+    kind: Literal["Runbook"]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
+    service: str
+    owner: str
+    alerts: tuple[str, ...] = ()
+    last_reviewed: str | None = None
+
+
+class Runbook(Model):
+    """One runbook file: its header, its headings, its steps in order."""
+
+    header: RunbookHeader
+    sections: tuple[str, ...]
+    steps: tuple[Step, ...]

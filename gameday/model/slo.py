@@ -1,0 +1,175 @@
+"""SLOs (OpenSLO v1 documents, as far as gameday reads them) and probes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gameday.model.base import Model
+from gameday.model.quantities import Duration
+
+__all__ = [
+    "BurnPair",
+    "HttpCheck",
+    "LoadSelector",
+    "LoadSource",
+    "MetricsSelector",
+    "MetricsSource",
+    "Objective",
+    "Probe",
+    "ProbeSpec",
+    "RatioMetric",
+    "Slo",
+    "SloIndicator",
+    "SloMetadata",
+    "SloSpec",
+    "TimeWindow",
+]
+
+
+class LoadSelector(Model):
+    """Requests of the run's own load: all of an endpoint (or of all), only the good ones with ``outcome: ok``."""
+
+    endpoint: str | None = None
+    outcome: Literal["ok"] | None = None
+
+
+class LoadSource(Model):
+    """The run's own requests."""
+
+    type: Literal["load"]
+    spec: LoadSelector = LoadSelector()
+
+
+class MetricsSelector(Model):
+    """A counter on a service's ``/metrics``, summed over the series whose labels match ``where``."""
+
+    service: str
+    counter: str
+    where: dict[str, str] = {}
+
+
+class MetricsSource(Model):
+    """Counters read from every replica of a service, differenced per instance."""
+
+    type: Literal["metrics"]
+    spec: MetricsSelector
+
+
+Source = Annotated[LoadSource | MetricsSource, Field(discriminator="type")]
+
+
+class _Metric(Model):
+    metric_source: Source
+
+
+class RatioMetric(Model):
+    """Good over total; ``counter: true`` as OpenSLO means it."""
+
+    counter: bool
+    good: _Metric
+    total: _Metric
+
+
+class _IndicatorMetadata(Model):
+    name: str
+    display_name: str | None = None
+
+
+class _IndicatorSpec(Model):
+    description: str | None = None
+    ratio_metric: RatioMetric
+
+
+class SloIndicator(Model):
+    """The indicator, inline."""
+
+    metadata: _IndicatorMetadata
+    spec: _IndicatorSpec
+
+
+class TimeWindow(Model):
+    """The period of the SLO, rolling."""
+
+    duration: Duration
+    is_rolling: Literal["true"] | Literal[True]
+
+
+class Objective(Model):
+    """The share of good events that is promised, strictly between 0 and 1."""
+
+    target: Annotated[float, Field(gt=0, lt=1)]
+    display_name: str | None = None
+
+
+class SloSpec(Model):
+    """The body of an SLO."""
+
+    description: str | None = None
+    service: str
+    indicator: SloIndicator
+    time_window: Annotated[tuple[TimeWindow, ...], Field(min_length=1, max_length=1)]
+    budgeting_method: Literal["Occurrences"]
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=1)]
+
+
+class SloMetadata(Model):
+    """Names; ``gameday/burn`` in ``annotations`` holds the burn pairs."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    display_name: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class Slo(Model):
+    """One SLO file."""
+
+    api_version: Literal["openslo/v1"]
+    kind: Literal["SLO"]
+    metadata: SloMetadata
+    spec: SloSpec
+
+
+class BurnPair(Model):
+    """One multi-window burn rule: fires when the ratio of both windows is strictly above burn x (1 - target)."""
+
+    burn: Annotated[float, Field(gt=0)]
+    long: Duration
+    """Plan seconds."""
+    short: Duration
+    """Plan seconds."""
+    severity: Literal["page", "ticket"]
+    window: str
+    """The long window as text, the value of the alert's label ``window``: ``1h``."""
+
+
+class HttpCheck(Model):
+    """One request; good if the status is as expected within the timeout (real time, never scaled)."""
+
+    service: str
+    method: Literal["GET", "POST", "PUT", "DELETE", "HEAD"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/")] = "/"
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    timeout: Duration = 1.0
+
+
+class ProbeSpec(Model):
+    """The body of a probe."""
+
+    http: HttpCheck
+    connection: Literal["fresh", "kept"] = "fresh"
+
+
+class _ProbeMetadata(Model):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Probe(Model):
+    """One probe file."""
+
+    api_version: Literal["gameday/v1"]
+    kind: Literal["Probe"]
+    metadata: _ProbeMetadata
+    spec: ProbeSpec

@@ -1,0 +1,1 @@
+"""The pure stage from experiment and environment to plan."""

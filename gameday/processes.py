@@ -1,0 +1,81 @@
+"""Processes by identity: pid, start time and boot, so that a pid that was given away again is never touched."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gameday.model.token import ProcessIdentity
+
+__all__ = ["alive", "end", "identify"]
+
+_START_FIELD = 19  # starttime is field 22 of stat; the first two stand before the closing parenthesis
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """The identity of a running process; None if there is none of that pid, or only its zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] in {"Z", "X"}:
+        return None
+    return ProcessIdentity(pid=pid, start=float(fields[_START_FIELD]), boot=_boot())
+
+
+def alive(process: ProcessIdentity) -> bool:
+    """Whether exactly that process still runs."""
+    return identify(process.pid) == process
+
+
+def end(processes: Iterable[ProcessIdentity], grace: float) -> Sequence[ProcessIdentity]:
+    """SIGTERM, up to ``grace`` real seconds for all together, SIGKILL; returns those that outlived even that by 2 s.
+
+    Only the processes named are touched. A child's zombie counts as dead; its parent has to reap it.
+    """
+    opened = []
+    for process in processes:
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            continue
+        # The pidfd pins whoever holds the pid now; only then is it safe to ask whether it is the one we mean.
+        if alive(process):
+            opened.append((process, descriptor))
+        else:
+            os.close(descriptor)
+    try:
+        left = _signal_and_wait(opened, signal.SIGTERM, grace)
+        left = _signal_and_wait(left, signal.SIGKILL, 2.0)
+        return [process for process, _ in left]
+    finally:
+        for _, descriptor in opened:
+            os.close(descriptor)
+
+
+def _signal_and_wait(
+    opened: list[tuple[ProcessIdentity, int]], number: signal.Signals, seconds: float
+) -> list[tuple[ProcessIdentity, int]]:
+    poller = select.poll()
+    left = {descriptor: process for process, descriptor in opened}
+    for descriptor in left:
+        poller.register(descriptor, select.POLLIN)
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            continue
+    deadline = time.monotonic() + seconds
+    while left and (remaining := deadline - time.monotonic()) > 0:
+        for descriptor, _ in poller.poll(remaining * 1000):
+            poller.unregister(descriptor)
+            del left[descriptor]
+    return [(process, descriptor) for descriptor, process in left.items()]

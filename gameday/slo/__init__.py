@@ -1,0 +1,1 @@
+"""Service-level arithmetic that several stages share: burn rates, windows, alert rules."""

@@ -1,0 +1,1 @@
+"""Fakes for drills of your own."""

@@ -1,0 +1,177 @@
+"""The timeline: append-only, hash-chained, one JSON event a line.
+
+``hash`` is the SHA-256 of the line's bytes before ``,"hash"``; ``prev`` is the hash of the line before (64 zeros
+first). Verifying therefore needs no re-serialising: what was written is what is hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from gameday.errors import TimelineError
+from gameday.model.base import JSON
+from gameday.model.events import Event, Payload
+from gameday.ports import Clock
+
+__all__ = ["GENESIS", "Timeline", "TimelineRead", "parse", "read", "seal"]
+
+GENESIS = "0" * 64
+_HASH_KEY = b',"hash"'
+_FIELDS = {"seq", "mono", "wall", "source", "kind", "data", "prev", "hash"}
+
+
+def _finite(value: JSON) -> JSON:
+    """Numbers that are not finite become null with a reason: JSON has no word for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"value": None, "reason": f"not finite: {value}"}
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
+
+
+def seal(  # noqa: PLR0913 - the fields of one line
+    seq: int, mono: int, wall: int, source: str, kind: str, data: Mapping[str, JSON], prev: str
+) -> tuple[bytes, str]:
+    """The line (without its newline) and its hash."""
+    body: dict[str, JSON] = {
+        "seq": seq,
+        "mono": str(mono),
+        "wall": str(wall),
+        "source": source,
+        "kind": kind,
+        "data": _finite(dict(data)),
+        "prev": prev,
+    }
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    head = text[:-1].encode("utf-8", errors="replace")
+    digest = hashlib.sha256(head).hexdigest()
+    return head + f',"hash":"{digest}"}}'.encode(), digest
+
+
+class Timeline:
+    """The writer. Owns the file; safe from every thread; listeners are called under no lock."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._file: BinaryIO = path.open("xb", buffering=0)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._events: list[Event] = []
+        self._head = GENESIS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What was recorded so far."""
+        with self._lock:
+            return tuple(self._events)
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have every later event handed to ``listener``, in the thread that recorded it; it must return quickly."""
+        self._listeners.append(listener)
+
+    def __call__(self, source: str, payload: Payload) -> Event:
+        """Append one event; the line is with the kernel when this returns. OSError if it can not be written."""
+        data: dict[str, JSON] = payload.model_dump(mode="json", by_alias=True)
+        with self._lock:
+            seq, mono, wall = len(self._events) + 1, self._clock.monotonic_ns(), self._clock.time_ns()
+            line, digest = seal(seq, mono, wall, source, payload.KIND, data, self._head)
+            self._file.write(line + b"\n")
+            event = Event(seq, mono, wall, source, payload.KIND, data, self._head, digest)
+            self._events.append(event)
+            self._head = digest
+        for listener in self._listeners:
+            listener(event)
+        return event
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class TimelineRead:
+    """A verified timeline. ``torn`` says that a final line without a newline was ignored."""
+
+    events: tuple[Event, ...]
+    torn: bool = False
+
+    @property
+    def head(self) -> str:
+        """The hash of the last line."""
+        return self.events[-1].hash if self.events else GENESIS
+
+
+def parse(lines: Iterable[bytes]) -> TimelineRead:
+    """Verify and read lines, each with its newline; TimelineError names the first ``seq`` that is wrong."""
+    events: list[Event] = []
+    head = GENESIS
+    torn = False
+    for line in lines:
+        if torn:
+            raise TimelineError(f"seq {len(events) + 1}: a line without a newline in the middle")
+        if not line.endswith(b"\n"):
+            torn = True
+            continue
+        event = _parse_line(line[:-1], len(events) + 1, head)
+        events.append(event)
+        head = event.hash
+    return TimelineRead(tuple(events), torn)
+
+
+def read(path: Path) -> TimelineRead:
+    """Verify and read a file; TimelineError if it is missing, does not parse, or its chain is broken."""
+    try:
+        with path.open("rb") as file:
+            found = parse(file)
+    except OSError as error:
+        raise TimelineError(f"{path}: {error.strerror or error}") from error
+    except TimelineError as error:
+        hint = "the record was changed after it was written, or is damaged: it can not be graded"
+        raise TimelineError(f"{path}: {error.message}", hint=hint) from error
+    if not found.events:
+        raise TimelineError(f"{path}: no complete event in it")
+    return found
+
+
+def _parse_line(line: bytes, seq: int, prev: str) -> Event:
+    cut = line.rfind(_HASH_KEY)
+    if cut < 0:
+        raise TimelineError(f"seq {seq}: does not parse (no hash)")
+    digest = hashlib.sha256(line[:cut]).hexdigest()
+    if line[cut:] != f',"hash":"{digest}"}}'.encode():
+        raise TimelineError(f"seq {seq}: the hash does not fit the line")
+    try:
+        body = json.loads(line)
+        event = Event(
+            seq=body["seq"],
+            mono=int(body["mono"]),
+            wall=int(body["wall"]),
+            source=body["source"],
+            kind=body["kind"],
+            data=body["data"],
+            prev=body["prev"],
+            hash=digest,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise TimelineError(f"seq {seq}: does not parse ({error})") from error
+    if set(body) != _FIELDS or event.seq != seq or event.prev != prev or not isinstance(event.data, dict):
+        raise TimelineError(f"seq {seq}: does not follow the line before")
+    return event
