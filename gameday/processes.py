@@ -38,7 +38,7 @@ def alive(process: ProcessIdentity) -> bool:
 
 
 def end(processes: Iterable[ProcessIdentity], grace: float) -> Sequence[ProcessIdentity]:
-    """SIGTERM, up to ``grace`` real seconds for all together, SIGKILL; returns those that outlived even that by 2 s.
+    """SIGTERM, up to ``grace`` real seconds for all together, SIGKILL; returns those that outlived it by 2 s.
 
     Only the processes named are touched. A child's zombie counts as dead; its parent has to reap it.
     """

@@ -1,1 +1,149 @@
-"""Fakes for drills of your own."""
+"""Fakes for drills and tests of your own: a clock that you hold, a driver that breaks nothing, an observer that
+says what you tell it to. They keep the rules of the Protocols in ``gameday.ports``."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gameday.engine import Wakes
+from gameday.errors import DriverError
+from gameday.model.enums import FaultKind
+from gameday.model.events import Payload
+from gameday.model.token import Token
+from gameday.ports import Recorder, Target
+
+__all__ = ["FakeClock", "FakeDriver", "FakeObserver"]
+
+
+class FakeClock:
+    """Time that passes only when the engine waits. ``at`` plans a call, or (text) a signal."""
+
+    def __init__(self, start: int = 1_000_000_000, epoch: int = 1_700_000_000_000_000_000) -> None:
+        self._now = start
+        self._start = start
+        self._epoch = epoch
+        self._planned: list[tuple[int, int, Callable[[], None] | str]] = []
+        self._signals: list[str] = []
+        self._lock = threading.RLock()
+
+    def at(self, seconds: float, what: Callable[[], None] | str) -> None:
+        """Do it, or deliver that signal, this many seconds after the clock's start."""
+        with self._lock:
+            heapq.heappush(self._planned, (self._start + int(seconds * 1e9), len(self._planned), what))
+
+    def monotonic_ns(self) -> int:
+        """The time that the clock shows."""
+        return self._now
+
+    def time_ns(self) -> int:
+        """The same on the wall."""
+        return self._epoch + self._now - self._start
+
+    def wait(self, until: int) -> Wakes:
+        """Go on to the next planned thing, or to ``until``."""
+        with self._lock:
+            self._go(until, stop_at_first=True)
+            signals, self._signals = tuple(self._signals), []
+            return Wakes(signals)
+
+    def rest(self, until: int) -> None:
+        """Go on to ``until``, doing what is planned on the way."""
+        with self._lock:
+            self._go(until, stop_at_first=False)
+
+    def ring(self) -> None:
+        """Nothing to end: waits of this clock take no time."""
+
+    def _go(self, until: int, stop_at_first: bool) -> None:
+        while self._planned and self._planned[0][0] <= max(until, self._now):
+            when, _, what = heapq.heappop(self._planned)
+            self._now = max(self._now, when)
+            if isinstance(what, str):
+                self._signals.append(what)
+            else:
+                what()
+            if stop_at_first:
+                return
+        self._now = max(self._now, until)
+
+
+@dataclass
+class FakeDriver:
+    """Holds its faults in a set that all drivers of the same ``substrate`` share.
+
+    ``broken`` maps a method's name to the errors that its next calls raise, in order.
+    """
+
+    substrate: set[str] = field(default_factory=set)
+    broken: dict[str, list[Exception]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    kinds: frozenset[FaultKind] = frozenset(FaultKind)
+    sweepable: bool = True
+    noop: bool = False
+    """True: inject says yes and does nothing."""
+
+    def resolve(self, target: Target) -> Token:
+        """Touches nothing."""
+        self._call("resolve")
+        data = {"api": target.api}
+        return Token(
+            driver="gameday.testing:FakeDriver",
+            kind=target.plan.kind,
+            id=target.plan.id,
+            run=target.run,
+            service=target.plan.service,
+            data=dict(data),
+        )
+
+    def inject(self, token: Token) -> None:
+        """Put it into the substrate."""
+        if not self.noop:
+            self.substrate.add(token.id)
+        self._call("inject", token)
+
+    def in_effect(self, token: Token) -> bool:
+        """Whether it is there."""
+        self._call("in_effect", token)
+        return token.id in self.substrate
+
+    def undo(self, token: Token) -> None:
+        """Take it out; fine if it is not there."""
+        self._call("undo", token)
+        self.substrate.discard(token.id)
+
+    def is_clear(self, token: Token) -> bool:
+        """Whether it is not there."""
+        self._call("is_clear", token)
+        return token.id not in self.substrate
+
+    def find(self, api: str) -> list[Token]:
+        """This fake keeps no marks."""
+        raise DriverError(f"nothing can be found at {api}")
+
+    def _call(self, method: str, token: Token | None = None) -> None:
+        self.calls.append(f"{method} {token.id}" if token else method)
+        errors = self.broken.get(method)
+        if errors:
+            raise errors.pop(0)
+
+
+@dataclass
+class FakeObserver:
+    """Records ``says`` as soon as it is started."""
+
+    source: str
+    says: Sequence[Payload] = ()
+    running: bool = False
+
+    def start(self, record: Recorder) -> None:
+        """Say it all."""
+        self.running = True
+        for payload in self.says:
+            record(self.source, payload)
+
+    def stop(self) -> None:
+        """Fall silent."""
+        self.running = False

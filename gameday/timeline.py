@@ -68,6 +68,7 @@ class Timeline:
         self._listeners: list[Callable[[Event], None]] = []
         self._events: list[Event] = []
         self._head = GENESIS
+        self._broken: OSError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,13 +94,24 @@ class Timeline:
         with self._lock:
             seq, mono, wall = len(self._events) + 1, self._clock.monotonic_ns(), self._clock.time_ns()
             line, digest = seal(seq, mono, wall, source, payload.KIND, data, self._head)
-            self._file.write(line + b"\n")
+            self._append(line + b"\n")
             event = Event(seq, mono, wall, source, payload.KIND, data, self._head, digest)
             self._events.append(event)
             self._head = digest
         for listener in self._listeners:
             listener(event)
         return event
+
+    def _append(self, line: bytes) -> None:
+        """After a write that failed nothing more is written: a torn line may only be the last one."""
+        if self._broken is not None:
+            raise OSError(self._broken.errno, self._broken.strerror)
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            self._broken = error
+            raise
 
     def close(self) -> None:
         """Close the file; idempotent."""

@@ -1,1 +1,29 @@
-"""See docs/reference."""
+"""The engine: carries a plan out, and removes what it injected whatever happens.
+
+Read in this order: `ledger` (what must still be undone, durable before it is done), `undo` (how one entry is
+closed), `agenda` (what is due when), `steps` (the runbook), `loop` (the whole). Nothing here knows a substrate,
+a file format or a network: drivers, observers, load and time are passed in (``gameday.ports``).
+"""
+
+from __future__ import annotations
+
+from gameday.engine.ledger import Entry, Ledger, LedgerLocked
+from gameday.engine.loop import Ending, Load, Prepared, Setup, StepActions, run
+from gameday.engine.undo import Undone, undo_entry
+from gameday.engine.wait import Waker, Wakes
+
+__all__ = [
+    "Ending",
+    "Entry",
+    "Ledger",
+    "LedgerLocked",
+    "Load",
+    "Prepared",
+    "Setup",
+    "StepActions",
+    "Undone",
+    "Waker",
+    "Wakes",
+    "run",
+    "undo_entry",
+]

@@ -1,1 +1,26 @@
-"""See docs/reference."""
+"""The embedded environment: a small system of real processes on this machine, and its deliberate flaws.
+
+It is a system under test: the engine reaches it only over its addresses, as it would reach staging.
+"""
+
+from __future__ import annotations
+
+from gameday.model.enums import FaultKind
+from gameday.ports import DriverInfo, ProvisionerInfo
+
+__all__ = ["DRIVER_INFO", "INFO"]
+
+INFO = ProvisionerInfo(
+    scheme="lab",
+    path="gameday.lab.provisioner:LabProvisioner",
+    features=frozenset({"http_error"}),
+    default_scale=True,
+)
+"""What starts environments whose addresses are ``lab://NAME``."""
+
+DRIVER_INFO = DriverInfo(
+    name="deployer",
+    path="gameday.lab.driver:DeployerDriver",
+    kinds=frozenset({FaultKind.RELEASE}),
+)
+"""The driver of the lab's own deployer."""

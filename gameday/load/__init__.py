@@ -1,1 +1,1 @@
-"""See docs/reference."""
+"""Load: Locust out of process, and the pacing that locustfiles use."""

@@ -14,7 +14,7 @@ __all__ = ["Runbook", "RunbookHeader", "Step", "StepAction", "StepHttp", "StepVe
 
 
 class StepHttp(Model):
-    """One request to every address of a service; done if each answers with a 2xx status."""
+    """One request to every address of a service; done if each answers a GET at all, anything else with 2xx."""
 
     service: str
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"

@@ -1,1 +1,1 @@
-"""See docs/reference."""
+"""Observers: each turns one part of the outside world into events, in threads of its own."""

@@ -1,1 +1,11 @@
-"""See docs/reference."""
+"""The embedded proxy: TCP, with Toxiproxy's HTTP API and one toxic of its own, ``http_error``.
+
+It runs as a process of its own: ``python -m gameday.proxy --port 8474``.
+"""
+
+from __future__ import annotations
+
+__all__ = ["VERSION"]
+
+VERSION = "2.12.0-gameday"
+"""What ``GET /version`` says: the API that is spoken, and that this is not the stock server."""

@@ -1,1 +1,24 @@
-"""See docs/reference."""
+"""Files -> model: every error at once, as ``file:line:column``, with 'did you mean'."""
+
+from gameday.spec.catalog import Catalog, Found, Kind, builtin_root
+from gameday.spec.loading import (
+    load_all,
+    load_environment,
+    load_experiment,
+    load_probe,
+    load_runbook,
+    load_slo,
+)
+
+__all__ = [
+    "Catalog",
+    "Found",
+    "Kind",
+    "builtin_root",
+    "load_all",
+    "load_environment",
+    "load_experiment",
+    "load_probe",
+    "load_runbook",
+    "load_slo",
+]

@@ -1,0 +1,65 @@
+# Everything a newcomer or CI does. `make demo` needs Debian (or any Linux), Python 3.11 or newer, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/gameday run api-dependency-brownout
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-fail venv test lint types layers unit e2e flaws attack samples clean
+
+help:
+	@echo "make demo       a Game Day on the embedded lab, about 90 seconds"
+	@echo "make demo-fail  the same where the system does not keep its promise"
+	@echo "make venv       set up .venv with the developers' tools"
+	@echo "make test       format, lint, types, layers, unit and golden tests, one sound and one flawed run"
+	@echo "make flaws      every flaw of the lab once, each a whole run"
+	@echo "make attack     10,000 mutations of passing timelines against the grader"
+	@echo "make samples    make reports/samples again from their timelines"
+
+# The core alone: what a user installs. The stamps say which pyproject.toml was installed.
+.venv/core: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "gameday needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev: .venv/core
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+venv: .venv/dev
+
+demo: .venv/core
+	$(RUN)
+
+# A failing day is what this shows: exit 1 of gameday is the expected end.
+demo-fail: .venv/core
+	$(RUN) --flaw no-rollback; test $$? -eq 1
+
+test: lint types layers unit e2e
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+layers: .venv/dev
+	$(BIN)/lint-imports
+
+unit: .venv/dev
+	$(BIN)/pytest -q -m "not e2e and not slow"
+
+e2e: .venv/dev
+	$(BIN)/pytest -q -m "e2e and not slow"
+
+flaws: .venv/dev
+	$(BIN)/pytest -q -m slow tests/e2e
+
+attack: .venv/dev
+	GAMEDAY_MUTATIONS=10000 $(BIN)/pytest -q tests/grade/test_attack.py
+
+samples: .venv/dev
+	$(BIN)/python -m tests.samples
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

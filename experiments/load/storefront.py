@@ -1,0 +1,55 @@
+"""Load pack ``storefront``: customers who buy something. A pattern for packs of your own.
+
+gameday starts it with Locust, out of process; arrivals are open and evenly spaced, whatever the answers. By hand:
+
+    GAMEDAY_LOAD_HOSTS='{"storefront": ["http://127.0.0.1:8080"]}' \\
+        locust -f experiments/load/storefront.py --headless -u 1
+"""
+
+import gevent
+from locust import FastHttpUser, constant, events, task
+
+from gameday.load.pacing import Pace
+
+pace = Pace(gevent.spawn, gevent.sleep)
+BASKET = {"items": [{"sku": "tea-500g", "quantity": 1}], "currency": "EUR"}
+
+
+@events.test_stopping.add_listener
+def stop(**_: object) -> None:
+    """Locust was told to stop: start no more arrivals."""
+    pace.stop()
+
+
+class Storefront(FastHttpUser):
+    """One user, who only keeps the pace: each arrival is a greenlet of its own, over one pool of connections."""
+
+    host = pace.order.target[0]
+    wait_time = constant(0)
+    concurrency = 1000  # connections; more than the pace ever has under way
+
+    @task
+    def day(self) -> None:
+        """The whole run."""
+        try:
+            pace.run({"checkout": self.checkout}, ready=self.ready)
+        finally:
+            self.environment.runner.quit()
+
+    def ready(self, url: str) -> bool:
+        """Warm the client up."""
+        with gevent.Timeout(pace.order.timeout, False):
+            return self.client.get(f"{url}/healthz", name="warm-up").status_code == 200
+        return False
+
+    def checkout(self, number: int) -> bool:
+        """Arrival ``number``: good if a whole answer with a status under 400 came in time."""
+        url = pace.url(number, "/checkout")
+        with (
+            gevent.Timeout(pace.order.timeout, False),
+            self.client.post(
+                url, json=BASKET, name="checkout", allow_redirects=False, catch_response=True
+            ) as answer,
+        ):
+            return answer.request_meta["exception"] is None
+        return False

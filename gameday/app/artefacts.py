@@ -1,0 +1,58 @@
+"""The files of a run's folder: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from gameday import timeline
+from gameday.errors import UsageError
+from gameday.grade import grade, grade_json, load_grade
+from gameday.model.grade import Grade
+from gameday.report import write as write_reports
+from gameday.spec import Catalog
+
+__all__ = ["grade_folder", "read_grade", "report_folder", "templates", "write_bytes"]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write the file whole: a reader sees the old one or the new one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def templates(catalog: Catalog) -> Sequence[Path]:
+    """Where report templates are looked for: the project's own first."""
+    return tuple(root / "reports" / "templates" for root in catalog.roots)
+
+
+def grade_folder(folder: Path, catalog: Catalog) -> Grade:
+    """Grade the folder's timeline alone, and write ``grade.json`` and the reports."""
+    graded = grade(timeline.read(folder / "timeline.jsonl"))
+    write_bytes(folder / "grade.json", grade_json(graded))
+    write_reports(graded, folder, templates(catalog))
+    return graded
+
+
+def read_grade(folder: Path) -> Grade:
+    """The folder's grade; UsageError if there is none."""
+    try:
+        return load_grade((folder / "grade.json").read_bytes())
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: no grade.json in it", hint="make one with `gameday grade`") from error
+    except ValueError as error:
+        raise UsageError(f"{folder / 'grade.json'}: not a grade ({error})", hint="make it again") from error
+
+
+def report_folder(folder: Path, catalog: Catalog) -> Sequence[Path]:
+    """Render the reports again from the folder's grade."""
+    return write_reports(read_grade(folder), folder, templates(catalog))

@@ -1,0 +1,82 @@
+"""From names on a command line to a plan: the catalog, what this version can do, and binding."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gameday.app import tables
+from gameday.model.plan import Plan
+from gameday.model.sources import Sources
+from gameday.plan import BindOptions, Capabilities, bind
+from gameday.spec import Catalog, load_all
+
+__all__ = ["Planned", "RunRequest", "capabilities", "make_plan"]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What somebody asks for; names or paths as on the command line."""
+
+    experiment: str
+    environment: str = "lab"
+    profile: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the experiment: ``--set``."""
+    time_scale: float | None = None
+    flaws: Sequence[str] = ()
+    """Deliberate defects of an environment that gameday starts itself."""
+    existing: str | None = None
+    """The id of an environment that was started before (``gameday lab up``); None starts an own one."""
+    confirm: str | None = None
+    """The environment's name, typed by somebody who means it."""
+    project: Path = field(default_factory=Path)
+    """Where the project's own experiments, probes, runbooks and runs are."""
+    out: Path | None = None
+    """Exactly this folder for the artefacts; None: ``runs/ID`` in the project."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and what it was made of."""
+
+    plan: Plan
+    sources: Sources
+    catalog: Catalog
+
+
+def capabilities(catalog: Catalog) -> Capabilities:
+    """What this version can do."""
+    return Capabilities(
+        drivers=tables.DRIVERS,
+        provisioners=tables.PROVISIONERS,
+        release_sources=frozenset(tables.RELEASE_SOURCES),
+        load_packs=frozenset(catalog.names("load")),
+    )
+
+
+def make_plan(request: RunRequest) -> Planned:
+    """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
+    catalog = Catalog.default(request.project)
+    sources = load_all(
+        catalog, request.experiment, request.environment, profile=request.profile, settings=request.settings
+    )
+    options = BindOptions(time_scale=request.time_scale, attended=False, reproduce=_command(request))
+    return Planned(bind(sources, capabilities(catalog), options), sources, catalog)
+
+
+def _command(request: RunRequest) -> str:
+    words = ["gameday", "run", request.experiment]
+    if request.environment != "lab":
+        words += ["--env", request.environment]
+    if request.profile:
+        words += ["--profile", request.profile]
+    for name, value in sorted(request.settings.items()):
+        words += ["--set", f"{name}={value}"]
+    if request.time_scale is not None:
+        words += ["--time-scale", f"{request.time_scale:g}"]
+    for flaw in request.flaws:
+        words += ["--flaw", flaw]
+    return shlex.join(words)

@@ -1,0 +1,194 @@
+"""What only a live system can tell: addresses, what exactly will be touched, whether the sources answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gameday.app import tables
+from gameday.app.interrupts import Interrupts
+from gameday.engine import Load, Prepared
+from gameday.errors import DriverError, PreflightError, UsageError
+from gameday.load.locust import LoadRequest, LocustLoad
+from gameday.model.events import (
+    AlertReceived,
+    Event,
+    PreflightAddresses,
+    PreflightMatched,
+    PreflightProvisioned,
+    PreflightReady,
+)
+from gameday.model.plan import BoundFault, BoundStimulus, Plan
+from gameday.model.slo import MetricsSource
+from gameday.observers.metrics import MetricsObserver
+from gameday.observers.probe import ProbeObserver
+from gameday.observers.sink import AlertSink
+from gameday.ports import Addresses, Observer, Provisioned, Provisioner, Target
+from gameday.timeline import Timeline
+
+__all__ = ["Readiness", "Stand", "injections", "make_load", "make_observers", "prepare", "provision", "resolve"]
+
+_SOURCES = 10.0
+"""Real seconds within which every probe, counter and release history must have answered once."""
+_WATCHDOG = 5.0
+"""Real seconds to wait for the first Watchdog; without it the run goes on, and its alerts are inconclusive."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """An environment that stands, and who ends it (nobody, if gameday did not start it)."""
+
+    provisioned: Provisioned | None
+    provisioner: Provisioner | None
+
+    def connect(self, sink: str | None) -> None:
+        """Tell the environment where alerts go."""
+        if self.provisioner is not None:
+            self.provisioner.connect(sink)
+
+    def close(self) -> None:
+        """End what was started for this run."""
+        if self.provisioner is not None:
+            self.provisioner.close()
+
+
+def provision(plan: Plan, flaws: Sequence[str], existing: str | None, record: Timeline) -> Stand:
+    """Start or attach to the environment if its addresses say that gameday does so; ProvisionError, UsageError."""
+    schemes = {tables.scheme_of(address) for address in _addresses(plan)} & set(tables.PROVISIONERS)
+    if not schemes:
+        if flaws or existing:
+            raise UsageError(
+                f"environment '{plan.environment.name}' is not started by gameday: it has no flaws and no lab",
+                hint="leave out --flaw and --lab, or use --env lab",
+            )
+        return Stand(None, None)
+    if len(schemes) > 1:
+        raise UsageError(f"one environment can not mix the addresses {', '.join(sorted(schemes))}")
+    scheme = schemes.pop()
+    provisioner = tables.provisioner(scheme)
+    try:
+        provisioned = provisioner.provision(plan, flaws, existing)
+    except BaseException:
+        provisioner.close()
+        raise
+    told = PreflightProvisioned(
+        scheme=scheme, id=provisioned.id, own=provisioned.own, flaws=tuple(provisioned.flaws)
+    )
+    record("preflight", told)
+    return Stand(provisioned, provisioner)
+
+
+def injections(plan: Plan) -> Sequence[BoundStimulus | BoundFault]:
+    """Everything that this run will touch, in the order of the plan."""
+    return [*plan.stimuli, *plan.faults]
+
+
+def _addresses(plan: Plan) -> set[str]:
+    found = {service.url for service in plan.services}
+    found |= {item.binding.api for item in injections(plan)}
+    if plan.releases is not None:
+        found.add(plan.releases.api)
+    return found
+
+
+def resolve(plan: Plan, stand: Stand, record: Timeline) -> Addresses:
+    """Every address of the plan -> the real ones; PreflightError names those that nothing knows."""
+    known: Mapping[str, Sequence[str]] = stand.provisioned.addresses if stand.provisioned else {}
+    resolved: dict[str, tuple[str, ...]] = {}
+    for address in sorted(_addresses(plan)):
+        if tables.scheme_of(address) in tables.PROVISIONERS:
+            if not known.get(address):
+                raise PreflightError(f"nothing there is called {address}", hint=f"there are: {', '.join(known)}")
+            resolved[address] = tuple(known[address])
+        else:
+            resolved[address] = (address,)
+    record("preflight", PreflightAddresses(addresses=resolved))
+    return resolved
+
+
+def prepare(plan: Plan, run: str, addresses: Addresses, record: Timeline) -> Sequence[Prepared]:
+    """Ask every driver what it would touch; PreflightError if one can not tell."""
+    prepared = []
+    for item in injections(plan):
+        driver = tables.driver(tables.DRIVERS[item.binding.driver].path)
+        target = Target(run=run, plan=item, api=addresses[item.binding.api][0])
+        try:
+            token = driver.resolve(target)
+        except DriverError as error:
+            raise PreflightError(f"{item.id}: {error.message}", hint=error.hint) from error
+        record("preflight", PreflightMatched(token=token))
+        stimulus = isinstance(item, BoundStimulus)
+        prepared.append(Prepared(token, driver, stimulus, _until(plan, item)))
+    return prepared
+
+
+def _until(plan: Plan, item: BoundFault | BoundStimulus) -> float:
+    return item.at + item.for_ if isinstance(item, BoundFault) else plan.duration
+
+
+def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer], AlertSink | None]:
+    """All observers of the plan, and the sink among them."""
+    urls = {service.name: tuple(addresses[service.url]) for service in plan.services}
+    observers: list[Observer] = [ProbeObserver(probe, urls[probe.http.service]) for probe in plan.probes]
+    for slo in plan.slos:
+        if isinstance(slo.total, MetricsSource):
+            observers.append(MetricsObserver(slo, urls[slo.total.spec.service]))
+    if plan.releases is not None:
+        services = sorted({stimulus.service for stimulus in plan.stimuli})
+        api = addresses[plan.releases.api][0]
+        observers += [tables.observe_releases(plan.releases.source, service, api) for service in services]
+    sink = AlertSink(plan.alerts) if plan.alerts is not None else None
+    return ([*observers, sink] if sink else observers), sink
+
+
+def make_load(plan: Plan, pack: Path | None, addresses: Addresses, stand: Stand, log: Path) -> Load | None:
+    """The generator; None without own load."""
+    if plan.load is None or plan.load.rate is None or pack is None:
+        return None
+    hosts = {service.name: tuple(addresses[service.url]) for service in plan.services}
+    request = LoadRequest(
+        pack=pack,
+        rate=plan.load.rate,
+        seconds=plan.duration / plan.time_scale,
+        timeout=plan.load.timeout,
+        hosts={name: hosts[name] for name in plan.load.services},
+        environment=stand.provisioned.load_environment if stand.provisioned else {},
+        log=log,
+    )
+    return LocustLoad(request)
+
+
+class Readiness:
+    """Waits, once the observers run, until each of their sources has spoken."""
+
+    def __init__(self, plan: Plan, observers: Sequence[Observer], waker: Interrupts) -> None:
+        self._waker = waker
+        self._silent = {observer.source for observer in observers} - {"alerts"}
+        bound = plan.alerts.receivers.values() if plan.alerts else ()
+        self._quiet = set(bound)
+
+    def hear(self, event: Event) -> None:
+        """A listener of the timeline."""
+        if event.kind == "sample":
+            self._silent.discard(event.source)
+        elif event.kind == AlertReceived.KIND:
+            self._quiet.discard(event.read(AlertReceived).receiver)
+
+    def wait(self, stand: Stand, sink: AlertSink | None, record: Timeline) -> None:
+        """PreflightError names the sources that did not answer in time."""
+        stand.connect(sink.url if sink else None)
+        if not self._until(self._silent, _SOURCES):
+            missing = ", ".join(sorted(self._silent))
+            raise PreflightError(
+                f"no answer within {_SOURCES:g} s from: {missing}", hint="see the gaps in the timeline"
+            )
+        self._until(self._quiet, _WATCHDOG)
+        record("preflight", PreflightReady(sink="listening" if sink else None))
+
+    def _until(self, waiting: set[str], seconds: float) -> bool:
+        deadline = self._waker.monotonic_ns() + int(seconds * 1e9)
+        while waiting and self._waker.monotonic_ns() < deadline:
+            # `rest` keeps a signal for the engine, which looks right after this.
+            self._waker.rest(self._waker.monotonic_ns() + 20_000_000)
+        return not waiting

@@ -1,0 +1,187 @@
+"""One run, from a request to a graded report: the whole straight line."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gameday import grade as grading
+from gameday.app import preflight, standing
+from gameday.app.actions import HttpActions
+from gameday.app.artefacts import grade_folder, write_bytes
+from gameday.app.interrupts import Interrupts
+from gameday.app.planning import Planned, RunRequest, make_plan
+from gameday.engine import Ending, Ledger, LedgerLocked, Setup
+from gameday.engine import run as run_engine
+from gameday.errors import EnvironmentBusy, GamedayError, UsageError
+from gameday.model.enums import Outcome, RunVerdict
+from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
+from gameday.model.grade import Grade
+from gameday.plan import plan_json
+from gameday.timeline import Timeline
+
+__all__ = ["EXIT_CODES", "RunResult", "run"]
+
+EXIT_CODES = {RunVerdict.PASS: 0, RunVerdict.FAIL: 1, RunVerdict.INCONCLUSIVE: 4, RunVerdict.ABORTED: 5}
+STANDING = 6
+"""The exit code that wins over all others: something still stands."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind: nothing in the system, and these files."""
+
+    folder: Path
+    grade: Grade
+    standing: Sequence[str]
+    """What could not be undone, one sentence each; normally empty."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 failed, 4 inconclusive, 5 aborted, 6 something still stands."""
+        return STANDING if self.standing else EXIT_CODES[self.grade.verdict]
+
+
+def run(
+    request: RunRequest,
+    listen: Callable[[Event], None] | None = None,
+    begin: Callable[[Planned, Path], None] | None = None,
+) -> RunResult:
+    """Plan, run, grade and report.
+
+    ``begin`` is told the plan and the folder before anything is started; ``listen`` is told every event, in the
+    thread that recorded it. Raises GamedayError (SpecError, UsageError, PreflightError, EnvironmentBusy ...).
+    """
+    planned = make_plan(request)
+    _confirm(planned, request)
+    run_id = _run_id(planned.plan.experiment.name)
+    folder = _folder(request, run_id)
+    write_bytes(folder / "plan.json", plan_json(planned.plan))
+    if begin is not None:
+        begin(planned, folder)
+    with Interrupts() as waker, Timeline(folder / "timeline.jsonl", waker) as record:
+        if listen is not None:
+            record.listen(listen)
+        record("engine", RunOpened(run=run_id, plan=planned.plan))
+        day = _Day(planned, request, run_id, folder, record, waker)
+        with _closing(record):
+            ending = day.run()
+        record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
+    left = tuple(f"{u.entry.token.id} on {u.entry.token.service}: {u.error}" for u in ending.standing)
+    return RunResult(folder, grade_folder(folder, planned.catalog), left)
+
+
+@contextmanager
+def _closing(record: Timeline) -> Iterator[None]:
+    """A run that could not even begin still has a timeline that says so."""
+    try:
+        yield
+    except GamedayError as error:
+        record("engine", RunClosed(outcome="aborted", reason=error.message))
+        raise
+
+
+def _confirm(planned: Planned, request: RunRequest) -> None:
+    name = planned.plan.environment.name
+    if planned.sources.environment.value.spec.safety.confirm and request.confirm != name:
+        raise UsageError(
+            f"environment '{name}' ({planned.plan.environment.tier}) asks for a confirmation",
+            hint=f"nothing was started; if you mean it, say --confirm {name}",
+        )
+
+
+def _run_id(experiment: str) -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{experiment}-{secrets.token_hex(2)}"
+
+
+def _folder(request: RunRequest, run_id: str) -> Path:
+    folder = request.out if request.out is not None else request.project / "runs" / run_id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}", hint="choose another folder with --out") from error
+    if taken:
+        raise UsageError(f"{folder} is not empty", hint="a run never overwrites another: choose another --out")
+    return folder
+
+
+@dataclass(frozen=True)
+class _Day:
+    planned: Planned
+    request: RunRequest
+    run_id: str
+    folder: Path
+    record: Timeline
+    waker: Interrupts
+
+    def run(self) -> Ending:
+        plan = self.planned.plan
+        stand = preflight.provision(plan, self.request.flaws, self.request.existing, self.record)
+        ended = False
+        try:
+            with standing.ledger_of(self._key(stand)) as ledger:
+                self._take(ledger)
+                ending = run_engine(self._setup(stand, ledger))
+                stand.close()
+                ended = True
+                return self._without_gone(ledger, ending)
+        finally:
+            if not ended:
+                stand.close()
+
+    def _key(self, stand: preflight.Stand) -> str:
+        plan = self.planned.plan
+        if stand.provisioned is not None:
+            return standing.environment_key(plan.environment.name, [stand.provisioned.id])
+        controls = [item.binding.api for item in preflight.injections(plan)]
+        return standing.environment_key(plan.environment.name, controls)
+
+    def _take(self, ledger: Ledger) -> None:
+        name = self.planned.plan.environment.name
+        try:
+            ledger.lock({"run": self.run_id, "environment": name, "phase": "preflight"})
+        except LedgerLocked as error:
+            raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
+        still = ledger.entries()
+        if still:
+            what = ", ".join(f"{entry.token.id} of run {entry.token.run}" for entry in still)
+            raise EnvironmentBusy(f"on '{name}' there still stands: {what}", hint="run `gameday recover` first")
+
+    def _setup(self, stand: preflight.Stand, ledger: Ledger) -> Setup:
+        plan, record = self.planned.plan, self.record
+        addresses = preflight.resolve(plan, stand, record)
+        prepared = preflight.prepare(plan, self.run_id, addresses, record)
+        observers, sink = preflight.make_observers(plan, addresses)
+        readiness = preflight.Readiness(plan, observers, self.waker)
+        record.listen(readiness.hear)
+        pack = self.planned.catalog.load_pack(plan.load.pack) if plan.load and plan.load.pack else None
+        return Setup(
+            run=self.run_id,
+            plan=plan,
+            record=record,
+            ledger=ledger,
+            prepared=prepared,
+            observers=observers,
+            load=preflight.make_load(plan, pack, addresses, stand, self.folder / "load.log"),
+            steps=HttpActions(plan, addresses),
+            steady=grading.judge_steady_before,
+            ready=lambda: readiness.wait(stand, sink, record),
+            waker=self.waker,
+            processes=stand.provisioned.processes if stand.provisioned else (),
+        )
+
+    def _without_gone(self, ledger: Ledger, ending: Ending) -> Ending:
+        """What stood on an environment that ended with the run is gone; the timeline says when."""
+        gone = {entry.id for entry in standing.close_gone(ledger, ledger.entries())}
+        for undone in ending.standing:
+            if undone.entry.id in gone:
+                cleared = StimulusCleared if undone.entry.stimulus else FaultCleared
+                reason = "every process of the environment has ended"
+                self.record("engine", cleared(id=undone.entry.token.id, outcome=Outcome.GONE, error=reason))
+        left = tuple(undone for undone in ending.standing if undone.entry.id not in gone)
+        return Ending(ending.outcome, ending.reason, left)

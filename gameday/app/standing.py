@@ -1,0 +1,127 @@
+"""What still stands, everywhere: `gameday status` and `gameday recover`, from the state folder alone."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gameday import processes
+from gameday.app import tables
+from gameday.app.interrupts import Interrupts
+from gameday.engine import Entry, Ledger, LedgerLocked, Undone, undo_entry
+from gameday.engine.undo import Undoing
+from gameday.errors import UsageError
+from gameday.model.base import JSON
+from gameday.model.enums import Outcome
+from gameday.model.events import Payload
+from gameday.state import state_dir
+
+__all__ = ["OpenFault", "Status", "close_gone", "environment_key", "ledger_of", "ledgers", "recover", "status"]
+
+
+@dataclass(frozen=True)
+class OpenFault:
+    """One open entry of a ledger."""
+
+    entry: Entry
+    live: bool
+    """Whether a run still holds its environment."""
+
+    @property
+    def expires_in(self) -> float:
+        """Real seconds until the plan would have undone it; negative: overdue."""
+        return (self.entry.expires - time.time_ns()) / 1e9
+
+
+@dataclass(frozen=True)
+class Status:
+    """Runs under way, and faults that stand."""
+
+    runs: Sequence[dict[str, JSON]]
+    open_faults: Sequence[OpenFault]
+
+
+def environment_key(name: str, identity: Sequence[str]) -> str:
+    """The folder's name of an environment: its name and a hash of what tells it from others of that name."""
+    digest = hashlib.sha256("\n".join(sorted(identity)).encode()).hexdigest()[:12]
+    return f"{name}-{digest}"
+
+
+def ledger_of(key: str) -> Ledger:
+    """The ledger of one environment."""
+    return Ledger(state_dir() / "environments" / key)
+
+
+def ledgers() -> Iterator[Ledger]:
+    """Every ledger on this machine (of this state folder)."""
+    root: Path = state_dir() / "environments"
+    if root.is_dir():
+        yield from (Ledger(folder) for folder in sorted(root.iterdir()) if folder.is_dir())
+
+
+def status() -> Status:
+    """Read only."""
+    runs: list[dict[str, JSON]] = []
+    faults: list[OpenFault] = []
+    for ledger in ledgers():
+        holder = ledger.holder()
+        if holder is not None:
+            runs.append({"id": holder.get("run", ""), **{k: v for k, v in holder.items() if k != "run"}})
+        faults += [OpenFault(entry, holder is not None) for entry in ledger.entries()]
+    return Status(runs, faults)
+
+
+def close_gone(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
+    """Close every entry whose substrate is gone for good (all its recorded processes are dead); returns them."""
+    gone = [entry for entry in entries if entry.processes and not any(map(processes.alive, entry.processes))]
+    for entry in gone:
+        ledger.mark_closed(entry, Outcome.GONE)
+    return gone
+
+
+def recover(environment: str | None = None) -> list[Undone]:
+    """Undo what the ledgers still hold, newest first; UsageError while a live run holds one of them."""
+    undone: list[Undone] = []
+    with Interrupts() as waker:
+        for ledger in ledgers():
+            entries = [e for e in ledger.entries() if environment in (None, e.environment)]
+            if entries:
+                with ledger:
+                    _take(ledger)
+                    undone += _recover(ledger, entries, waker)
+    return undone
+
+
+def _take(ledger: Ledger) -> None:
+    try:
+        ledger.lock({"run": "recover"})
+    except LedgerLocked as error:
+        holder = ledger.holder() or {}
+        hint = "it undoes its own faults; stop it with Ctrl-C or SIGTERM if you can not wait"
+        raise UsageError(f"run {holder.get('run', '?')} is still under way there", hint) from error
+
+
+def _recover(ledger: Ledger, entries: Sequence[Entry], waker: Interrupts) -> list[Undone]:
+    gone = close_gone(ledger, entries)
+    undone = [Undone(entry, Outcome.GONE) for entry in gone]
+    left = [entry for entry in entries if entry not in gone]
+    by = Undoing(ledger, _discard, waker, "recover", waker.monotonic_ns())
+    # Faults first, then stimuli; each newest first.
+    for entry in sorted(left, key=lambda entry: (entry.stimulus, -entry.opened)):
+        undone.append(_recover_one(entry, by))
+    return undone
+
+
+def _recover_one(entry: Entry, by: Undoing) -> Undone:
+    try:
+        driver = tables.driver(entry.token.driver)
+    except (LookupError, ImportError) as error:
+        return Undone(entry, Outcome.FAILED, str(error))
+    return undo_entry(entry, driver, by)
+
+
+def _discard(payload: Payload) -> None:
+    """The run's folder may be gone; what recover did is its own output."""

@@ -1,0 +1,52 @@
+"""Which name means which class: explicit tables, imported on use. To add a driver, add its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from gameday.drivers import INFO as TOXIPROXY
+from gameday.lab import DRIVER_INFO as DEPLOYER
+from gameday.lab import INFO as LAB
+from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
+
+__all__ = ["DRIVERS", "PROVISIONERS", "RELEASE_SOURCES", "driver", "observe_releases", "provisioner", "scheme_of"]
+
+DRIVERS: Mapping[str, DriverInfo] = {info.name: info for info in (TOXIPROXY, DEPLOYER)}
+"""As environments spell them."""
+PROVISIONERS: Mapping[str, ProvisionerInfo] = {info.scheme: info for info in (LAB,)}
+"""Address scheme -> what starts environments with such addresses."""
+RELEASE_SOURCES: Mapping[str, str] = {"deployer": "gameday.lab.observer:DeployerObserver"}
+"""``observers.releases.source`` -> a class called with the service's name and the address."""
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+def driver(path: str) -> Driver:
+    """The driver of a token's ``module:Class``. Only classes that the table names are ever imported."""
+    if path not in {info.path for info in DRIVERS.values()}:
+        raise LookupError(f"no driver of this version is called {path}")
+    made: Driver = _load(path)()
+    return made
+
+
+def provisioner(scheme: str) -> Provisioner:
+    """The provisioner of an address scheme; KeyError if there is none."""
+    made: Provisioner = _load(PROVISIONERS[scheme].path)()
+    return made
+
+
+def observe_releases(source: str, service: str, api: str) -> Observer:
+    """The observer of a release history; KeyError if the source is unknown."""
+    made: Observer = _load(RELEASE_SOURCES[source])(service, api)
+    return made
+
+
+def scheme_of(address: str) -> str:
+    """``lab`` of ``lab://edge``; empty without one."""
+    return address.partition("://")[0] if "://" in address else ""

@@ -1,0 +1,251 @@
+"""All commands. Each imports what it needs when it runs: ``gameday --help`` stays quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gameday import __version__
+
+__all__ = ["gameday"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, message="gameday %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback where something goes wrong.")
+def gameday(debug: bool) -> None:
+    """Prove under fire that a system and its people do what the runbooks promise.
+
+    \b
+    Try it here, without a cluster:   gameday run api-dependency-brownout
+    See it fail, as it should:        gameday run api-dependency-brownout --flaw no-rollback
+
+    \b
+    Exit codes: 0 passed, 1 failed, 2 usage or configuration, 3 internal error,
+    4 inconclusive, 5 aborted with everything undone, 6 something still stands.
+    """
+    del debug  # read from the arguments by the guard around all commands
+
+
+def _debug(function: F) -> F:
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show a traceback where something goes wrong."
+    )(function)
+
+
+def _output(*formats: str) -> Callable[[F], F]:
+    choice = click.Choice(formats)
+    return click.option(
+        "-o", "--output", type=choice, default=formats[0], show_default=True, help="How results are shown."
+    )
+
+
+def _project(function: F) -> F:
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    return click.option(
+        "--project",
+        type=folder,
+        default=".",
+        help="The folder with your own experiments, probes, runbooks. Default: here.",
+    )(function)
+
+
+def _settings(pairs: tuple[str, ...]) -> Mapping[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"'{pair}': write NAME=VALUE, such as hold=4m", param_hint="--set")
+        found[name] = value
+    return found
+
+
+def _planning(function: F) -> F:
+    options = [
+        click.argument("experiment"),
+        click.option(
+            "--env", "environment", default="lab", show_default=True, help="The environment, by name or file."
+        ),
+        click.option("--profile", help="A set of parameters that the experiment declares, such as ci."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Change a declared parameter; repeatable.",
+        ),
+        click.option(
+            "--time-scale",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Divide plan time by this. Default: the experiment's maxTimeScale on the lab, else 1.",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@gameday.command()
+@_planning
+@click.option("--flaw", "flaws", multiple=True, help="A deliberate defect of the lab; see `gameday lab flaws`.")
+@click.option("--lab", "existing", metavar="ID", help="Use a lab that `gameday lab up` started.")
+@click.option(
+    "--confirm",
+    metavar="NAME",
+    help="The environment's name: needed wherever gameday does not start the environment itself.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Put the artefacts exactly there. Default: runs/ID.")
+@_output("table", "json")
+@_project
+@_debug
+def run(settings: tuple[str, ...], output: str, **options: Any) -> int:
+    """Run EXPERIMENT (a name or a file), grade it, write the report."""
+    from gameday.app.planning import RunRequest
+    from gameday.cli.running import carry_out
+
+    return carry_out(RunRequest(settings=_settings(settings), **options), output)
+
+
+@gameday.command()
+@_planning
+@_project
+@_debug
+def plan(settings: tuple[str, ...], **options: Any) -> None:
+    """Print the plan of EXPERIMENT as JSON; nothing is started."""
+    from gameday.app.planning import RunRequest, make_plan
+    from gameday.plan import plan_json
+
+    planned = make_plan(RunRequest(settings=_settings(settings), **options))
+    sys.stdout.write(plan_json(planned.plan).decode())
+
+
+@gameday.command()
+@_planning
+@_project
+@_debug
+def validate(settings: tuple[str, ...], **options: Any) -> None:
+    """Check EXPERIMENT and everything that it names; every problem at once."""
+    from gameday.app.planning import RunRequest, make_plan
+
+    planned = make_plan(RunRequest(settings=_settings(settings), **options))
+    for digest in planned.plan.inputs:
+        click.echo(f"ok  {digest.path}")
+    click.echo(f"Next: gameday run {planned.plan.experiment.name}", err=True)
+
+
+@gameday.command("list")
+@_output("table", "json")
+@_project
+@_debug
+def list_(output: str, project: Path) -> None:
+    """List the experiments: the project's own, and those that come with gameday."""
+    from gameday.cli.listing import show_experiments
+
+    show_experiments(project, output)
+
+
+@gameday.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_output("table", "json")
+@_project
+@_debug
+def grade(folder: Path, output: str, project: Path) -> int:
+    """Grade the run in FOLDER again, from its timeline alone, and write grade and reports."""
+    from gameday.cli.running import grade_again
+
+    return grade_again(folder, output, project)
+
+
+@gameday.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_project
+@_debug
+def report(folder: Path, project: Path) -> None:
+    """Render the reports of the run in FOLDER again, from its grade."""
+    from gameday.app.artefacts import report_folder
+    from gameday.spec import Catalog
+
+    for path in report_folder(folder, Catalog.default(project)):
+        click.echo(path)
+
+
+@gameday.command()
+@_output("table", "json")
+@_debug
+def status(output: str) -> int:
+    """Show runs under way and faults that stand. Exit 6 if a fault stands that no live run will remove."""
+    from gameday.cli.standing import show_status
+
+    return show_status(output)
+
+
+@gameday.command()
+@click.option("--env", "environment", help="Only this environment. Default: every one.")
+@_output("table", "json")
+@_debug
+def recover(environment: str | None, output: str) -> int:
+    """Undo whatever earlier runs left behind. Exit 6 while anything still stands."""
+    from gameday.cli.standing import recover_all
+
+    return recover_all(environment, output)
+
+
+@gameday.group()
+def lab() -> None:
+    """Run the embedded lab by hand: a small system of real processes on this machine."""
+
+
+@lab.command("up")
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="How fast plan time passes in it.",
+)
+@click.option("--flaw", "flaws", multiple=True, help="A deliberate defect; see `gameday lab flaws`.")
+@_output("table", "json")
+@_debug
+def lab_up(time_scale: float, flaws: tuple[str, ...], output: str) -> None:
+    """Start a lab that stays up, and print its addresses."""
+    from gameday.cli.labs import up
+
+    up(time_scale, flaws, output)
+
+
+@lab.command("status")
+@_output("table", "json")
+@_debug
+def lab_status(output: str) -> None:
+    """Show the labs that are up."""
+    from gameday.cli.labs import show
+
+    show(output)
+
+
+@lab.command("down")
+@click.argument("id", required=False)
+@_debug
+def lab_down(id: str | None) -> None:
+    """End the lab ID, or the only one that is up."""
+    from gameday.cli.labs import down
+
+    down(id)
+
+
+@lab.command("flaws")
+@_output("table", "json")
+@_debug
+def lab_flaws(output: str) -> None:
+    """List the deliberate defects, and the criterion that each must break."""
+    from gameday.cli.labs import show_flaws
+
+    show_flaws(output)

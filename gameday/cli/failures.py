@@ -1,0 +1,93 @@
+"""Errors for people (and, under ``-o json``, for programs): what, where, what to do; and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from gameday.errors import GamedayError, SpecError
+
+__all__ = ["guarded"]
+
+_INTERNAL = 3
+_ABORTED = 5
+
+
+def guarded(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code whatever happens."""
+    debug = "--debug" in arguments
+    as_json = _wants_json(arguments)
+    try:
+        code = command.main(args=list(arguments), prog_name="gameday", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        _say(as_json, "usage", error.format_message(), _usage_hint(error))
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        print("gameday: interrupted", file=sys.stderr)
+        return _ABORTED
+    except BrokenPipeError:
+        return 0
+    except GamedayError as error:
+        if debug:
+            traceback.print_exc()
+        _tell(as_json, error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback ever reaches a user
+        if debug:
+            traceback.print_exc()
+        hint = "this is a bug of gameday; run it again with --debug to see where"
+        _say(as_json, "internal", f"internal error: {type(error).__name__}: {error}", hint)
+        return _INTERNAL
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(
+        (flag in {"-o", "--output"} and value == "json") or flag in {"-ojson", "--output=json"}
+        for flag, value in pairs
+    )
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see `{context.command_path} --help`" if context is not None else "see `gameday --help`"
+
+
+def _tell(as_json: bool, error: GamedayError) -> None:
+    if not isinstance(error, SpecError):
+        _say(as_json, error.code, error.message, error.hint)
+    elif as_json:
+        problems = [
+            {
+                "code": error.code,
+                "message": problem.message,
+                "file": problem.file,
+                "line": problem.line,
+                "column": problem.column,
+                "hint": problem.hint,
+            }
+            for problem in error.problems
+        ]
+        print(json.dumps({"error": problems[0], "errors": problems}), file=sys.stderr)
+    else:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        count = len(error.problems)
+        print(f"gameday: {count} problem{'s' if count > 1 else ''}; nothing was started", file=sys.stderr)
+
+
+def _say(as_json: bool, code: str, message: str, hint: str) -> None:
+    if as_json:
+        body = {"code": code, "message": message, "file": None, "line": None, "column": None, "hint": hint}
+        print(json.dumps({"error": body}), file=sys.stderr)
+        return
+    print(f"gameday: {message}", file=sys.stderr)
+    if hint:
+        print(f"  hint: {hint}", file=sys.stderr)

@@ -1,0 +1,73 @@
+"""Consoles and tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gameday.model.base import JSON
+from gameday.model.enums import Verdict
+from gameday.model.grade import Grade
+from gameday.report import expected_text, measured_text
+
+__all__ = ["console", "print_json", "table", "verdict_table"]
+
+_STYLES = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+_NARROW = 60
+"""Below this width a table would break words apart: a line per criterion instead."""
+
+
+def console(stderr: bool = False) -> Console:
+    """For stdout or stderr; rich honours NO_COLOR, and leaves colours out where there is no terminal."""
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+
+
+def print_json(value: JSON) -> None:
+    """To stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table on stdout, as kubectl prints them; never wrapped, so that it can be piped."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    for row in [[column.upper() for column in columns], *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def verdict_table(grade: Grade, out: Console) -> None:
+    """The verdict, and a row per criterion."""
+    style = {"pass": "bold green", "fail": "bold red"}.get(grade.verdict.value, "bold yellow")
+    if out.width < _NARROW:
+        for criterion in grade.criteria:
+            out.print(
+                Text.assemble(
+                    (criterion.verdict.value.replace("_", " "), _STYLES[criterion.verdict]), f"  {criterion.title}"
+                )
+            )
+    else:
+        rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for heading in ("CRITERION", "EXPECTED", "MEASURED", "VERDICT"):
+            rows.add_column(heading, overflow="fold")
+        for criterion in grade.criteria:
+            word = Text(criterion.verdict.value.replace("_", " "), style=_STYLES[criterion.verdict])
+            rows.add_row(Text(criterion.title), expected_text(criterion), measured_text(criterion), word)
+        out.print(rows)
+    for criterion in grade.criteria:
+        if criterion.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+            out.print(f"{criterion.title}: {criterion.reason}")
+    out.print(Text.assemble(("VERDICT: " + grade.verdict.value.upper(), style), f"  {grade.reason}"))
+
+
+def listed(items: Mapping[str, str]) -> str:
+    """``a=1, b=2``."""
+    return ", ".join(f"{key}={value}" for key, value in items.items())

@@ -1,0 +1,83 @@
+"""`gameday run` and `gameday grade`: narration on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from gameday.app.artefacts import grade_folder
+from gameday.app.planning import Planned, RunRequest
+from gameday.app.run import EXIT_CODES, RunResult
+from gameday.app.run import run as run_day
+from gameday.cli.output import console, verdict_table
+from gameday.cli.progress import Progress
+from gameday.model.events import Event
+from gameday.model.grade import Grade
+from gameday.model.plan import Plan
+from gameday.model.quantities import duration_text
+from gameday.spec import Catalog
+
+__all__ = ["carry_out", "grade_again"]
+
+
+def carry_out(request: RunRequest, output: str) -> int:
+    """Run, show, and return the exit code."""
+    narration = console(stderr=True)
+    with ExitStack() as stack:
+        shown: list[Progress] = []
+
+        def begin(planned: Planned, folder: Path) -> None:
+            _introduce(planned.plan, folder, narration)
+            shown.append(stack.enter_context(Progress(planned.plan, narration)))
+
+        def listen(event: Event) -> None:
+            for progress in shown:
+                progress.hear(event)
+
+        result = run_day(request, listen=listen, begin=begin)
+    _conclude(result, output, narration)
+    return result.exit_code
+
+
+def _introduce(plan: Plan, folder: Path, narration: Console) -> None:
+    real = duration_text(plan.duration / plan.time_scale)
+    scale = f", {plan.time_scale:g} times as fast: {real} of real time" if plan.time_scale != 1 else ""
+    kind = "Rehearsal" if plan.rehearsal else "Game Day"
+    first = f"{kind}: {plan.experiment.title} on {plan.environment.name}, {duration_text(plan.duration)}{scale}."
+    narration.print(" ".join((first, *plan.notes)), style="bold")
+    if plan.rehearsal:
+        narration.print(f"It does not count as a Game Day: {'; '.join(plan.rehearsal)}.")
+    narration.print(f'Promise: "{plan.experiment.proves}"')
+    narration.print(f"Record:  {folder}")
+
+
+def _conclude(result: RunResult, output: str, narration: Console) -> None:
+    if output == "json":
+        body = {"folder": str(result.folder), "exit": result.exit_code, "standing": list(result.standing)}
+        grade = result.grade.model_dump(mode="json", by_alias=True)
+        console().print_json(json.dumps({**body, "grade": grade}))
+        return
+    verdict_table(result.grade, console())
+    console().print(f"Report: {result.folder / 'report.html'}", soft_wrap=True)
+    for line in result.standing:
+        narration.print(f"STILL STANDS: {line}", style="bold red")
+    next_ = (
+        "gameday recover"
+        if result.standing
+        else f"gameday grade {result.folder}   # the same, from the record alone"
+    )
+    narration.print(f"Next: {next_}", soft_wrap=True)
+
+
+def grade_again(folder: Path, output: str, project: Path) -> int:
+    """Grade the folder, show it, and return the exit code."""
+    graded: Grade = grade_folder(folder, Catalog.default(project))
+    if output == "json":
+        console().print_json(graded.model_dump_json(by_alias=True))
+    else:
+        verdict_table(graded, console())
+        console().print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    return EXIT_CODES[graded.verdict]

@@ -1,0 +1,62 @@
+"""What is due when, from the plan alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gameday.model.enums import PhaseName
+from gameday.model.plan import Plan
+
+__all__ = ["Agenda", "Begin", "Enter", "Finish", "Inject", "Item", "Undo", "agenda"]
+
+
+@dataclass(frozen=True)
+class Enter:
+    """A phase begins."""
+
+    phase: PhaseName
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A stimulus is asked for."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Inject:
+    """A fault is injected."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Undo:
+    """A fault's time is over."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The run is over."""
+
+
+Item: TypeAlias = Enter | Begin | Inject | Undo | Finish
+Agenda: TypeAlias = tuple[tuple[float, Item], ...]
+"""Plan seconds from t = 0 -> what is due, in order."""
+
+# At the same instant: what ends goes before what begins, and a phase is entered before what happens in it.
+_ORDER = {Undo: 0, Enter: 1, Begin: 2, Inject: 3, Finish: 4}
+
+
+def agenda(plan: Plan) -> Agenda:
+    """Everything that the engine itself does, in order."""
+    items: list[tuple[float, Item]] = [(phase.start, Enter(phase.name)) for phase in plan.phases]
+    items += [(stimulus.at, Begin(stimulus.id)) for stimulus in plan.stimuli]
+    for fault in plan.faults:
+        items += [(fault.at, Inject(fault.id)), (fault.at + fault.for_, Undo(fault.id))]
+    items.append((plan.duration, Finish()))
+    return tuple(sorted(items, key=lambda due: (due[0], _ORDER[type(due[1])])))

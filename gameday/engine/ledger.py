@@ -1,0 +1,178 @@
+"""The ledger: the record of what must still be undone.
+
+One folder per environment, outside the run's folder: ``ledger.jsonl`` (appended, fsynced) and ``lock`` (flock).
+A token is durable here before its inject is called, because inject may never return. A line that does not parse
+can only be one whose write was cut off: a torn ``open`` was never injected, and a torn ``close`` leaves the entry
+open, which is the safe side (undo is idempotent).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from gameday.model.base import JSON, Model
+from gameday.model.enums import Outcome
+from gameday.model.token import ProcessIdentity, Token
+
+__all__ = ["Entry", "Ledger", "LedgerLocked"]
+
+
+class LedgerLocked(Exception):
+    """Another process holds the environment."""
+
+
+class Entry(Model):
+    """Something that was, or may have been, injected."""
+
+    id: str
+    """``RUN/ID``: unique."""
+    environment: str
+    stimulus: bool
+    token: Token
+    opened: int
+    """Nanoseconds since the Unix epoch."""
+    expires: int
+    """Nanoseconds since the Unix epoch at which the plan would have undone it."""
+    processes: tuple[ProcessIdentity, ...] = ()
+    """When all of these are dead the substrate is gone for good; empty: it is never known to be gone."""
+
+
+class Ledger:
+    """Open it, take the lock, append. Close it when the run is over: the lock goes with the descriptor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def lock(self, holder: Mapping[str, JSON]) -> None:
+        """Take the environment for this process; LedgerLocked if another one has it. ``holder`` is for people."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise LedgerLocked(str(self.folder)) from error
+        self._lock = descriptor
+        self.hold(holder)
+
+    def hold(self, holder: Mapping[str, JSON]) -> None:
+        """Say who holds the lock, and where it stands."""
+        if self._lock is None:
+            raise LedgerLocked("the lock is not held")
+        text = json.dumps(holder).encode()
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, text, 0)
+
+    def holder(self) -> dict[str, JSON] | None:
+        """Who holds the lock now; None if nobody does."""
+        try:
+            descriptor = os.open(self.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(os.pread(descriptor, 65536, 0))
+        finally:
+            os.close(descriptor)
+        return None
+
+    def open(self, entry: Entry) -> None:
+        """Make the entry durable (file and folder); OSError means that nothing may be injected."""
+        self._append({"op": "open", "entry": entry.model_dump(mode="json", by_alias=True)})
+
+    def mark_closed(self, entry: Entry, outcome: Outcome) -> None:
+        """Nothing of this entry stands any more."""
+        self._append({"op": "close", "id": entry.id, "outcome": outcome.value})
+
+    def entries(self) -> Sequence[Entry]:
+        """What is still open, oldest first."""
+        found: dict[str, Entry] = {}
+        for line in self._lines():
+            entry = _entry(line)
+            if entry is not None:
+                found[entry.id] = entry
+            elif line.get("op") == "close":
+                found.pop(str(line.get("id")), None)
+        return tuple(found.values())
+
+    def close(self) -> None:
+        """Give the lock back; a ledger without open entries is emptied first. Idempotent."""
+        if self._lock is not None:
+            os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    def _append(self, line: Mapping[str, JSON]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            text = ("\n" if torn else "") + json.dumps(line) + "\n"
+            _write_all(descriptor, text.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_folder(self.folder)
+
+    def _lines(self) -> list[dict[str, JSON]]:
+        try:
+            raw = self._path.read_bytes()
+        except FileNotFoundError:
+            return []
+        parsed = (_holder(line) for line in raw.splitlines())
+        return [line for line in parsed if line is not None]
+
+
+def _entry(line: Mapping[str, JSON]) -> Entry | None:
+    if line.get("op") != "open":
+        return None
+    try:
+        return Entry.model_validate(line.get("entry"))
+    except ValidationError:
+        return None
+
+
+def _holder(raw: bytes) -> dict[str, JSON] | None:
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """fsync of the folder and of its parent: the names must survive a power cut, not only the bytes."""
+    for path in (folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

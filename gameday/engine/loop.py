@@ -1,0 +1,325 @@
+"""The loop: one thread, one agenda, one way to wait. It ends in only one way: through `_leave`.
+
+Order of leaving: faults, then stimuli (each in reverse, each though another failed), then steps, load, observers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gameday.engine.agenda import Agenda, Begin, Enter, Finish, Inject, Item, Undo, agenda
+from gameday.engine.ledger import Entry, Ledger
+from gameday.engine.steps import StepActions, Steps
+from gameday.engine.undo import Reason, Undoing, Undone, quietly, undo_entry
+from gameday.engine.wait import Waker
+from gameday.errors import GamedayError
+from gameday.model.base import JSON
+from gameday.model.enums import Outcome, PhaseName, Verdict
+from gameday.model.events import (
+    AbortRequested,
+    Event,
+    FaultEffective,
+    FaultInjected,
+    FaultIntent,
+    GuardNote,
+    PhaseEntered,
+    StimulusEffective,
+    StimulusInjected,
+    StimulusIntent,
+)
+from gameday.model.grade import Criterion
+from gameday.model.plan import Plan
+from gameday.model.token import ProcessIdentity, Token
+from gameday.ports import Driver, Observer
+from gameday.timeline import Timeline
+
+__all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
+
+
+_TRIGGERS = frozenset({"alert.received", "release.changed", "step.done"})
+
+
+class Load(Protocol):
+    """The generator, out of process."""
+
+    def start(self, record: Timeline) -> int:
+        """Start it; returns t0, the first intended arrival, in monotonic nanoseconds. Records ``load.started``."""
+
+    def stop(self) -> None:
+        """End it, let requests that are under way end within their timeout, record ``load.ended``; idempotent."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fault or stimulus that preflight resolved."""
+
+    token: Token
+    driver: Driver
+    stimulus: bool
+    until: float
+    """Plan seconds at which it is undone."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a run needs; nothing in it was started yet but the environment itself."""
+
+    run: str
+    plan: Plan
+    record: Timeline
+    ledger: Ledger
+    prepared: Sequence[Prepared]
+    observers: Sequence[Observer]
+    load: Load | None
+    steps: StepActions
+    steady: Callable[[Sequence[Event]], Criterion]
+    """Judges *before* from what was recorded so far: nothing is injected unless it passes."""
+    ready: Callable[[], None]
+    """Called when the observers run, before load: returns once the sources answer, or gives up waiting."""
+    waker: Waker
+    processes: tuple[ProcessIdentity, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the run ended, and what could not be undone."""
+
+    outcome: Literal["completed", "aborted"]
+    reason: str
+    standing: Sequence[Undone]
+
+
+class _Stop(Exception):
+    """The run stops here; ``args[0]`` says why."""
+
+
+def run(setup: Setup) -> Ending:
+    """Carry the plan out. Whatever happens, what was injected is undone before this returns or raises."""
+    return _Run(setup).run()
+
+
+class _Run:
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._plan = setup.plan
+        self._waker = setup.waker
+        self._open: list[tuple[Entry, Driver]] = []
+        self._standing: list[Undone] = []
+        self._landed = 0
+        self._t0 = 0
+        self._broken: OSError | None = None
+        self._write = quietly(setup.record, self._unwritable)
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._steps = Steps(setup.plan, setup.record, setup.steps, setup.waker)
+        self._effective: set[str] = set()
+        self._injected = False
+
+    def run(self) -> Ending:
+        reason = "the run was not begun"
+        aborted = True
+        self._setup.record.listen(self._hear)
+        try:
+            self._begin()
+            self._follow(agenda(self._plan))
+            aborted, reason = False, ""
+        except _Stop as stop:
+            reason = str(stop)
+        except GamedayError as error:
+            reason = error.message
+            self._write(AbortRequested(by="engine", reason=reason))
+        except OSError as error:
+            reason = f"the timeline could not be written: {error}"
+        finally:
+            # Also on a bug: the exception goes on to the caller, after everything was undone.
+            self._leave("abort" if aborted else "ended")
+        if self._broken is not None:
+            aborted, reason = True, f"the timeline could not be written: {self._broken}"
+        return Ending("aborted" if aborted else "completed", reason, tuple(self._standing))
+
+    def _begin(self) -> None:
+        if self._plan.guards:
+            self._write(GuardNote(guards=len(self._plan.guards)))
+        for observer in self._setup.observers:
+            observer.start(self._setup.record)
+        self._setup.ready()
+        self._check()
+        load = self._setup.load
+        self._t0 = load.start(self._setup.record) if load else self._waker.monotonic_ns()
+
+    def _follow(self, due: Agenda) -> None:
+        for at, item in due:
+            self._wait_until(self._t0 + int(at / self._plan.time_scale * 1e9))
+            self._do(item)
+
+    def _wait_until(self, until: int) -> None:
+        while True:
+            self._check()
+            if self._waker.monotonic_ns() >= until:
+                return
+            self._look(self._waker.wait(until).signals)
+
+    def _check(self) -> None:
+        """Deal with everything that came in; raises _Stop if the run has to stop."""
+        self._look(self._waker.wait(0).signals)
+        if self._broken is not None:
+            raise _Stop(f"the timeline could not be written: {self._broken}")
+        while not self._events.empty():
+            self._notice(self._events.get_nowait())
+        if self._steps.failed:
+            self._stop("step", f"step {self._steps.failed} failed, and the runbook says to abort then")
+
+    def _notice(self, event: Event) -> None:
+        if event.kind != "sample":
+            self._steps.notice(event)
+            return
+        for fault in self._plan.faults:
+            if event.source == f"probe/{fault.proof}" and fault.id not in self._effective:
+                self._effective.add(fault.id)
+                self._steps.effective(fault.id)
+
+    def _look(self, signals: Sequence[str]) -> None:
+        if signals:
+            self._stop("signal", f"{signals[0]} received")
+
+    def _stop(self, by: Literal["signal", "engine", "operator", "step"], reason: str) -> None:
+        self._write(AbortRequested(by=by, reason=reason))
+        raise _Stop(reason)
+
+    def _do(self, item: Item) -> None:
+        match item:
+            case Enter(phase):
+                self._write(PhaseEntered(phase=phase))
+                self._hold(phase)
+            case Begin(id):
+                self._inject(self._prepared(id))
+            case Inject(id):
+                self._gate()
+                self._inject(self._prepared(id))
+            case Undo(id):
+                self._undo([pair for pair in self._open if pair[0].token.id == id], "ended")
+            case Finish():
+                return
+
+    def _hold(self, phase: PhaseName) -> None:
+        """For `gameday status` only: a full disk must not stop a run here."""
+        holder: dict[str, JSON] = {"run": self._setup.run, "pid": os.getpid(), "phase": phase.value}
+        with contextlib.suppress(OSError):
+            self._setup.ledger.hold({**holder, "environment": self._plan.environment.name})
+
+    def _gate(self) -> None:
+        if self._injected:
+            return
+        steady = self._setup.steady(self._setup.record.events)
+        if steady.verdict is not Verdict.PASS:
+            self._stop("engine", f"nothing was injected, steady state before: {steady.reason}")
+
+    def _prepared(self, id: str) -> Prepared:
+        return next(prepared for prepared in self._setup.prepared if prepared.token.id == id)
+
+    def _inject(self, prepared: Prepared) -> None:
+        entry = self._entry(prepared)
+        try:
+            self._setup.ledger.open(entry)
+        except OSError as error:
+            self._stop("engine", f"nothing was injected, the ledger could not be written: {error}")
+        self._open.append((entry, prepared.driver))
+        self._injected = self._injected or not prepared.stimulus
+        token = prepared.token
+        intent = StimulusIntent if prepared.stimulus else FaultIntent
+        # Not quietly: an injection that would not be on record is not made.
+        self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
+        outcome, problem = _attempt(lambda: prepared.driver.inject(token))
+        self._landed = self._waker.monotonic_ns()
+        injected = StimulusInjected if prepared.stimulus else FaultInjected
+        self._write(injected(id=token.id, outcome=outcome, error=problem))
+        if outcome is not Outcome.OK:
+            self._stop("engine", f"{token.id} could not be injected: {problem}")
+        self._read_back(prepared)
+
+    def _read_back(self, prepared: Prepared) -> None:
+        token = prepared.token
+        seen: list[bool] = []
+        outcome, problem = _attempt(lambda: seen.append(prepared.driver.in_effect(token)))
+        if outcome is Outcome.OK and not seen[0]:
+            outcome, problem = Outcome.FAILED, "read back, and not in effect"
+        effective = StimulusEffective if prepared.stimulus else FaultEffective
+        self._write(effective(id=token.id, outcome=outcome, error=problem))
+
+    def _entry(self, prepared: Prepared) -> Entry:
+        now = self._waker.time_ns()
+        left = max(0.0, prepared.until / self._plan.time_scale - (self._waker.monotonic_ns() - self._t0) / 1e9)
+        return Entry(
+            id=f"{self._setup.run}/{prepared.token.id}",
+            environment=self._plan.environment.name,
+            stimulus=prepared.stimulus,
+            token=prepared.token,
+            opened=now,
+            expires=now + int(left * 1e9),
+            processes=self._setup.processes,
+        )
+
+    def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
+        by = Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed)
+        for entry, driver in reversed(pairs):
+            undone = undo_entry(entry, driver, by)
+            self._open.remove((entry, driver))
+            if undone.outcome is Outcome.FAILED:
+                self._standing.append(undone)
+
+    def _leave(self, reason: Reason) -> None:
+        """Every step is taken though another raised; the first error is raised at the end."""
+        errors: list[Exception] = []
+        faults = [pair for pair in self._open if not pair[0].stimulus]
+        stimuli = [pair for pair in self._open if pair[0].stimulus]
+        tasks: list[Callable[[], None]] = [
+            lambda: self._undo(faults, reason),
+            lambda: self._undo(stimuli, reason),
+            self._steps.stop,
+        ]
+        if self._setup.load is not None:
+            tasks.append(self._setup.load.stop)
+        tasks += [observer.stop for observer in reversed(self._setup.observers)]
+        for task in tasks:
+            try:
+                task()
+            except OSError as error:
+                self._unwritable(error)  # what ends had something to record, and could not
+            except Exception as error:  # noqa: BLE001 - leaving goes on; raised below
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _hear(self, event: Event) -> None:
+        """In the thread that recorded it: sort, and ring."""
+        if event.kind == "sample":
+            self._steps.sample(event)
+        if self._injected and (event.kind in _TRIGGERS or self._shows_effect(event)):
+            self._events.put(event)
+            self._waker.ring()
+
+    def _shows_effect(self, event: Event) -> bool:
+        """A bad answer of a probe that proves a fault whose effect was not yet seen."""
+        if event.data.get("ok") is not False:
+            return False
+        waiting = {f"probe/{fault.proof}" for fault in self._plan.faults if fault.id not in self._effective}
+        return event.source in waiting
+
+    def _unwritable(self, error: OSError) -> None:
+        self._broken = self._broken or error
+        self._waker.ring()
+
+
+def _attempt(call: Callable[[], None]) -> tuple[Outcome, str]:
+    """An attempt's outcome is a value: a timeout may have acted (unknown), anything else failed."""
+    try:
+        call()
+    except TimeoutError as error:
+        return Outcome.UNKNOWN, f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises becomes an outcome, and is undone
+        return Outcome.FAILED, f"{type(error).__name__}: {error}"
+    return Outcome.OK, ""

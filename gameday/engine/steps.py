@@ -1,0 +1,162 @@
+"""The runbook under way: triggers start a step's clock, automated steps run in a thread of their own.
+
+What people do is only recorded here; the grade judges it, from the same samples.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Protocol
+
+from gameday.model.enums import Outcome, StepKind
+from gameday.model.events import (
+    AlertReceived,
+    Event,
+    ProbeSample,
+    ReleaseChanged,
+    StepAction,
+    StepDone,
+    StepTriggered,
+)
+from gameday.model.plan import Plan
+from gameday.model.runbook import Step, StepVerify
+from gameday.ports import Clock, Recorder
+
+__all__ = ["StepActions", "Steps", "TrailingRatio"]
+
+_POLL = 0.1
+"""Real seconds between two looks at a step's verification: the pace of the probes, never scaled."""
+_JOIN = 5.0
+"""Real seconds that a step's thread may take to end; its action has timeouts of its own."""
+
+
+class StepActions(Protocol):
+    """What carries an automated step's action out."""
+
+    def carry_out(self, step: Step) -> str:
+        """Do it, within own timeouts; empty if it was done, else what went wrong. Never raises."""
+
+
+class TrailingRatio:
+    """The share of good answers of each probe over a trailing window; safe from every thread."""
+
+    def __init__(self, keep: float) -> None:
+        self._keep = int(keep * 1e9)
+        self._samples: dict[str, deque[tuple[int, bool]]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, probe: str, at: int, good: bool) -> None:
+        """One answer at a monotonic time in nanoseconds."""
+        with self._lock:
+            samples = self._samples.setdefault(probe, deque())
+            samples.append((at, good))
+            while samples and samples[0][0] < at - self._keep:
+                samples.popleft()
+
+    def over(self, probe: str, window: float, now: int) -> float | None:
+        """From 0 to 1 over the last ``window`` real seconds; None while there are no answers in it."""
+        since = now - int(window * 1e9)
+        with self._lock:
+            inside = [good for at, good in self._samples.get(probe, ()) if since <= at <= now]
+        return sum(inside) / len(inside) if inside else None
+
+
+def _holds(verify: StepVerify, ratio: float | None) -> bool:
+    if ratio is None:
+        return False
+    if verify.below is not None:
+        return ratio < verify.below
+    return verify.above is not None and ratio > verify.above
+
+
+class Steps:
+    """Owns the threads of the steps that are under way. ``notice`` is called in the engine's thread."""
+
+    def __init__(self, plan: Plan, record: Recorder, actions: StepActions, clock: Clock) -> None:
+        self._plan = plan
+        self._record = record
+        self._clock = clock
+        self._actions = actions
+        runbook = plan.runbook
+        self._waiting = {b.step.id: b.step for b in runbook.steps if b.exercised} if runbook else {}
+        self._alerts = frozenset(runbook.alerts) if runbook else frozenset()
+        longest = max(
+            (s.verify.for_ for s in self._waiting.values() if isinstance(s.verify, StepVerify)), default=0
+        )
+        self._ratios = TrailingRatio(longest / plan.time_scale + 2.0)
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.failed: str = ""
+        """The id of a step that failed and says ``onFailure: abort``; empty otherwise."""
+
+    def sample(self, event: Event) -> None:
+        """A probe's answer; called in whichever thread recorded it."""
+        if event.source.startswith("probe/"):
+            answer = event.read(ProbeSample)
+            self._ratios.add(event.source.removeprefix("probe/"), answer.end, answer.ok)
+
+    def effective(self, fault: str) -> None:
+        """A fault's effect was seen."""
+        self._trigger("fault-effective", f"{fault} took effect")
+
+    def notice(self, event: Event) -> None:
+        """Something that may be a trigger, recorded after the fault was meant to act."""
+        if event.kind == AlertReceived.KIND:
+            alert = event.read(AlertReceived)
+            name = alert.labels.get("alertname", "")
+            if alert.status == "firing" and name in self._alerts:
+                self._trigger("alert", f"{name} reached {alert.receiver}")
+        elif event.kind == ReleaseChanged.KIND:
+            change = event.read(ReleaseChanged)
+            if change.change == "rolled_back" and change.by == "system":
+                self._trigger("rollback", f"{change.service} {change.revision} was rolled back")
+        elif event.kind == StepDone.KIND:
+            done = event.read(StepDone)
+            self._trigger(done.id, f"step {done.id} {done.outcome}")
+
+    def stop(self) -> None:
+        """Give up what is under way and wait for the threads; idempotent."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(_JOIN)
+
+    def _trigger(self, after: str, because: str) -> None:
+        for step in [step for step in self._waiting.values() if step.after == after]:
+            del self._waiting[step.id]
+            self._record("steps", StepTriggered(id=step.id, kind=step.kind, because=because))
+            if step.kind is StepKind.AUTOMATED:
+                thread = threading.Thread(target=self._carry_out, args=(step,), name=f"step {step.id}")
+                self._threads.append(thread)
+                thread.start()
+
+    def _carry_out(self, step: Step) -> None:
+        try:
+            done = self._act(step)
+            if done.outcome == "failed" and step.on_failure == "abort":
+                self.failed = step.id
+            self._record("steps", done)
+        except OSError:
+            return  # the timeline can not be written: the engine's own next write says so and aborts
+
+    def _act(self, step: Step) -> StepDone:
+        if step.run is not None:
+            error = self._actions.carry_out(step)
+            outcome = Outcome.FAILED if error else Outcome.OK
+            self._record("steps", StepAction(id=step.id, outcome=outcome, error=error))
+            if error:
+                return StepDone(id=step.id, outcome="failed", reason=error)
+        if not isinstance(step.verify, StepVerify):
+            return StepDone(id=step.id, outcome="failed", reason="nothing verifies this step")
+        return self._verify(step, step.verify)
+
+    def _verify(self, step: Step, verify: StepVerify) -> StepDone:
+        """Look on past ``within`` and ``timeout``, until the run ends: only so can late be told from never."""
+        window = verify.for_ / self._plan.time_scale
+        ratio = None
+        while not self._stop.wait(_POLL):
+            ratio = self._ratios.over(verify.probe, window, self._clock.monotonic_ns())
+            if _holds(verify, ratio):
+                return StepDone(id=step.id, outcome="verified", ratio=ratio)
+        reason = "the run ended before its verification held"
+        return StepDone(id=step.id, outcome="failed", ratio=ratio, reason=reason)

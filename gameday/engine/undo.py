@@ -1,0 +1,117 @@
+"""How one entry is closed: undo, then see that it is clear, twice.
+
+An entry is closed only when ``is_clear`` held twice, the second time at least one settle time after the last moment
+at which its inject could still land. A failed undo is tried again until the deadline. Nothing here waits for a
+write: a timeline that can not be written must not keep a fault in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from gameday.engine.ledger import Entry, Ledger
+from gameday.engine.wait import Waker
+from gameday.model.enums import Outcome
+from gameday.model.events import FaultCleared, FaultUndo, Payload, StimulusCleared, StimulusUndo
+from gameday.ports import Driver, Recorder
+
+__all__ = ["DEADLINE", "SETTLE", "Reason", "Undoing", "Undone", "pause", "quietly", "undo_entry"]
+
+SETTLE = 1.0
+"""Real seconds: the longest request of a shipped driver."""
+DEADLINE = 10.0
+"""Real seconds for which a failed undo is tried again."""
+PAUSE = 0.2
+"""Real seconds between attempts."""
+
+Reason = Literal["ended", "abort", "recover"]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """How it came out; anything but ``failed`` means that nothing of ours stands."""
+
+    entry: Entry
+    outcome: Outcome
+    error: str = ""
+
+
+def quietly(record: Recorder, problem: Callable[[OSError], None]) -> Callable[[Payload], None]:
+    """A recorder of engine events that hands a failed write to ``problem`` instead of raising it."""
+
+    def write(payload: Payload) -> None:
+        try:
+            record("engine", payload)
+        except OSError as error:
+            problem(error)
+
+    return write
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What undoing needs, apart from the entry."""
+
+    ledger: Ledger
+    write: Callable[[Payload], None]
+    waker: Waker
+    reason: Reason
+    landed: int
+    """Monotonic nanoseconds after which an inject that is still under way could no longer land, less one settle."""
+
+
+def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
+    """Undo one entry, retrying until the deadline, and close it in the ledger if it is clear."""
+    deadline = by.waker.monotonic_ns() + int(DEADLINE * 1e9)
+    attempt = 0
+    while True:
+        attempt += 1
+        by.write(_undo(entry, attempt, by.reason))
+        error = _attempt(entry, driver, by)
+        if not error:
+            return _close(entry, by, Undone(entry, Outcome.OK))
+        if by.waker.monotonic_ns() >= deadline:
+            return _close(entry, by, Undone(entry, Outcome.FAILED, error))
+        pause(by.waker, PAUSE)
+
+
+def pause(waker: Waker, seconds: float) -> None:
+    """Wait, though signals come: an undo in progress is never interrupted."""
+    waker.rest(waker.monotonic_ns() + int(seconds * 1e9))
+
+
+def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
+    """Empty if the entry is clear now, else what went wrong."""
+    try:
+        driver.undo(entry.token)
+        if not driver.is_clear(entry.token):
+            return "undo returned, and it still stands"
+        left = by.landed + int(SETTLE * 1e9) - by.waker.monotonic_ns()
+        pause(by.waker, left / 1e9)
+        return "" if driver.is_clear(entry.token) else "it came back after it had been removed"
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises, the fault still has to go
+        return f"{type(error).__name__}: {error}"
+
+
+def _close(entry: Entry, by: Undoing, undone: Undone) -> Undone:
+    if undone.outcome is not Outcome.FAILED:
+        try:
+            by.ledger.mark_closed(entry, undone.outcome)
+        except OSError as error:
+            # The entry stays open on disk: `recover` finds it clear. The substrate itself is clean.
+            undone = Undone(entry, undone.outcome, f"cleared, but the ledger could not be written: {error}")
+    by.write(_cleared(undone))
+    return undone
+
+
+def _undo(entry: Entry, attempt: int, reason: Reason) -> Payload:
+    if entry.stimulus:
+        return StimulusUndo(id=entry.token.id, attempt=attempt, reason=reason)
+    return FaultUndo(id=entry.token.id, attempt=attempt, reason=reason)
+
+
+def _cleared(undone: Undone) -> Payload:
+    payload = StimulusCleared if undone.entry.stimulus else FaultCleared
+    return payload(id=undone.entry.token.id, outcome=undone.outcome, error=undone.error)

@@ -1,0 +1,34 @@
+"""How the engine's one thread waits: until a time, a signal, or a word from an observer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Waker", "Wakes"]
+
+
+@dataclass(frozen=True)
+class Wakes:
+    """Why a wait ended early; no signals means that time came, or that something was recorded."""
+
+    signals: tuple[str, ...] = ()
+
+
+class Waker(Protocol):
+    """The engine's clock and doorbell in one."""
+
+    def monotonic_ns(self) -> int:
+        """``CLOCK_MONOTONIC`` in nanoseconds."""
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+
+    def wait(self, until: int) -> Wakes:
+        """Return at the monotonic time ``until`` (nanoseconds), or earlier when a signal or ``ring`` came."""
+
+    def rest(self, until: int) -> None:
+        """Return at ``until``, not earlier; signals that come meanwhile are kept for the next ``wait``."""
+
+    def ring(self) -> None:
+        """End the wait that is under way, or the next one; safe from every thread."""

@@ -1,0 +1,154 @@
+"""The run's own load, request by request: intended, started, ended."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from gameday.model.events import LoadBatch
+from gameday.model.plan import BoundLoad
+
+if TYPE_CHECKING:
+    from gameday.grade.record import At
+
+__all__ = ["Arrival", "Arrivals", "index_arrivals"]
+
+START_WITHIN = 1_000_000_000
+"""Nanoseconds within which an arrival must start to count as the load that was planned."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request that was started; ``ok`` is None while its end is unknown."""
+
+    number: int
+    name: str
+    intended: int
+    start: int
+    end: int | None
+    ok: bool | None
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """All requests by start; instants in monotonic nanoseconds."""
+
+    t0: int
+    rate: float
+    timeout: int
+    planned: int
+    """How many arrivals the plan intends."""
+    all: tuple[Arrival, ...]
+    odd: tuple[str, ...]
+    """What in the record contradicts itself."""
+
+    @cached_property
+    def starts(self) -> Sequence[int]:
+        """The starts, ascending."""
+        return [arrival.start for arrival in self.all]
+
+    def intended(self, number: int) -> int:
+        """When an arrival is due."""
+        return self.t0 + round(number / self.rate * 1e9)
+
+    def due(self, start: int, end: int) -> range:
+        """The numbers of the arrivals intended in [start, end)."""
+        return range(self._first_due(start), self._first_due(end))
+
+    def _first_due(self, at: int) -> int:
+        number = max(0, math.ceil(round((at - self.t0) / 1e9 * self.rate, 6)))
+        return min(number, self.planned)
+
+    @cached_property
+    def _on_time(self) -> Sequence[int]:
+        """At place i: how many arrivals below number i started within 1 s of their intent."""
+        return list(accumulate(self._started_flags(START_WITHIN), initial=0))
+
+    @cached_property
+    def _ever(self) -> Sequence[int]:
+        return list(accumulate(self._started_flags(None), initial=0))
+
+    def _started_flags(self, within: int | None) -> Sequence[int]:
+        flags = [0] * self.planned
+        for arrival in self.all:
+            late = within is not None and arrival.start - arrival.intended > within
+            if arrival.number < self.planned and not late:
+                flags[arrival.number] = 1
+        return flags
+
+    def on_time(self, due: range) -> int:
+        """How many of those arrivals started within 1 s of their intent."""
+        return self._on_time[due.stop] - self._on_time[due.start]
+
+    def missing(self, due: range) -> int:
+        """How many of those arrivals were never started."""
+        return len(due) - (self._ever[due.stop] - self._ever[due.start])
+
+    def between(self, start: int, end: int) -> Sequence[Arrival]:
+        """The requests started in [start, end)."""
+        return self.all[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
+
+    def bad(self, arrival: Arrival) -> bool:
+        """Not answered well within the client's timeout."""
+        return not arrival.ok or arrival.end is None or arrival.end - arrival.start > self.timeout
+
+
+def index_arrivals(load: BoundLoad, t0: int, planned_end: int, batches: Sequence[At[LoadBatch]]) -> Arrivals:
+    """Join starts and ends by the arrival's number; what does not fit together is listed as odd."""
+    rate = load.rate or 0.0
+    planned = math.ceil(round(rate * (planned_end - t0) / 1e9, 6))
+    odd: list[str] = []
+    ends = _ends(t0, batches, odd)
+    found: dict[int, Arrival] = {}
+    for batch in batches:
+        for number, name, micros in zip(
+            batch.data.start_id, batch.data.start_name, batch.data.start_at, strict=True
+        ):
+            end, ok = ends.pop(number, (None, None))
+            intended = t0 + round(number / rate * 1e9)
+            arrival = Arrival(number, name, intended, t0 + micros * 1000, end, ok)
+            if number in found or not 0 <= number < planned:
+                odd.append(f"seq {batch.seq}: arrival {number} was not due")
+                continue
+            found[number] = arrival
+            problem = _problem(arrival, batch.mono)
+            if problem:
+                odd.append(f"seq {batch.seq}: arrival {number} {problem}")
+    odd += [f"arrival {number} ended without a start" for number in list(ends)[:1]]
+    ordered = tuple(sorted(found.values(), key=lambda arrival: arrival.start))
+    return Arrivals(t0, rate, round(load.timeout * 1e9), planned, ordered, tuple(odd))
+
+
+SLACK = 50_000_000
+"""Nanoseconds by which clocks and rounding may disagree."""
+
+
+def _problem(arrival: Arrival, recorded: int) -> str:
+    if arrival.start < arrival.intended - SLACK:
+        return "started before it was intended"
+    if arrival.start > recorded + SLACK:
+        return "was recorded before it started"
+    if arrival.end is not None and arrival.end < arrival.start:
+        return "ended before it started"
+    return ""
+
+
+def _ends(t0: int, batches: Iterable[At[LoadBatch]], odd: list[str]) -> dict[int, tuple[int | None, bool | None]]:
+    ends: dict[int, tuple[int | None, bool | None]] = {}
+    for batch in batches:
+        for number, micros, ok in zip(batch.data.end_id, batch.data.end_at, batch.data.end_ok, strict=True):
+            if number in ends:
+                odd.append(f"seq {batch.seq}: arrival {number} ended twice")
+                # Whichever end is true: the request counts as bad.
+                ok = False
+            end = t0 + micros * 1000
+            if end > batch.mono + SLACK:
+                odd.append(f"seq {batch.seq}: arrival {number} was recorded before it ended")
+            ends[number] = (end, ok)
+    return ends
+

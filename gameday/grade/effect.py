@@ -1,0 +1,94 @@
+"""When a fault took effect: between the intent of its injection and the first evidence of its proof probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gameday.grade.record import At, Record
+from gameday.model.enums import Outcome
+from gameday.model.events import (
+    FaultCleared,
+    FaultEffective,
+    FaultInjected,
+    FaultIntent,
+    FaultUndo,
+    ProbeSample,
+)
+from gameday.model.plan import BoundFault
+
+__all__ = ["Effect", "FaultStory", "first_effect", "shows_fault", "story"]
+
+
+@dataclass(frozen=True)
+class FaultStory:
+    """What the record tells of one fault: the first event of each kind, and all that cleared it."""
+
+    fault: BoundFault
+    intent: At[FaultIntent] | None
+    injected: At[FaultInjected] | None
+    read_back: At[FaultEffective] | None
+    undo: At[FaultUndo] | None
+    cleared: tuple[At[FaultCleared], ...]
+
+    @property
+    def seqs(self) -> tuple[int, ...]:
+        """The events of the story."""
+        events = (self.intent, self.injected, self.read_back, self.undo, *self.cleared)
+        return tuple(event.seq for event in events if event is not None)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The effect began between ``lo`` and ``hi`` (monotonic nanoseconds); ``wall`` is the intent's wall clock."""
+
+    story: FaultStory
+    lo: int
+    hi: int
+    wall: int
+    seqs: tuple[int, ...]
+
+    def since(self, first: int, last: int) -> tuple[int, int]:
+        """How long after the effect something happened that lies between two instants; never below 0."""
+        return max(0, first - self.hi), max(0, last - self.lo)
+
+
+def story(record: Record, fault: BoundFault) -> FaultStory:
+    """The events of one fault."""
+
+    def mine(kind: type[FaultIntent | FaultInjected | FaultEffective | FaultUndo | FaultCleared]) -> list[At]:  # type: ignore[type-arg]
+        return [event for event in record.of(kind) if event.data.id == fault.id]
+
+    return FaultStory(
+        fault=fault,
+        intent=next(iter(mine(FaultIntent)), None),
+        injected=next(iter(mine(FaultInjected)), None),
+        read_back=next(iter(mine(FaultEffective)), None),
+        undo=next(iter(mine(FaultUndo)), None),
+        cleared=tuple(mine(FaultCleared)),
+    )
+
+
+def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:
+    """Whether a bad answer is the fault's own: the status that it injects, or no answer at all for resets."""
+    if sample.ok:
+        return False
+    return sample.status == fault.with_.status if fault.with_.as_ == "status" else sample.status is None
+
+
+def first_effect(record: Record) -> Effect | None:
+    """The effect of the fault that was injected first; None if there was none, or no sign of it."""
+    stories = [story(record, fault) for fault in record.plan.faults]
+    begun = [told for told in stories if told.intent is not None and told.injected is not None]
+    return _effect(record, min(begun, key=lambda told: told.seqs[0])) if begun else None
+
+
+def _effect(record: Record, told: FaultStory) -> Effect | None:
+    if told.intent is None or told.injected is None or told.injected.data.outcome is not Outcome.OK:
+        return None
+    until = told.undo.mono if told.undo else record.end
+    for sample in record.probe_samples(told.fault.proof):
+        after = sample.data.end >= told.intent.mono and sample.data.start < until
+        if after and shows_fault(told.fault, sample.data):
+            seqs = (told.intent.seq, told.injected.seq, sample.seq)
+            return Effect(told, told.intent.mono, sample.data.end, told.intent.wall, seqs)
+    return None

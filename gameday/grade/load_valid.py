@@ -1,0 +1,132 @@
+"""Whether the load was there: in every 5 s of real time, what was started of what the plan intends.
+
+Never a fail: without its load a day proves nothing, in either direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gameday.grade.arrivals import START_WITHIN, Arrivals
+from gameday.grade.record import Counted, Record, ns
+from gameday.grade.ruling import Form, Ruling, dress, inconclusive, number
+from gameday.model.enums import Verdict
+from gameday.model.events import LoadBatch, LoadEnded, LoadStarted
+from gameday.model.grade import Criterion
+from gameday.model.plan import BoundSlo
+from gameday.model.quantities import duration_text, share_text
+
+__all__ = ["LIMIT", "Block", "blocks", "judge", "load_over"]
+
+LIMIT = 0.95
+"""The share of intended arrivals that must start within 1 s, in every block."""
+_BLOCK = 5.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of real time, and the share of its load that was there."""
+
+    start: int
+    end: int
+    share: float
+
+
+def judge(record: Record) -> Criterion:
+    """The criterion ``load_valid``, over the whole run."""
+    load = record.plan.load
+    external = load is not None and load.rate is None
+    title = "load as planned" if not external else "enough traffic of others"
+    form = Form("load_valid", "load_valid", title, limit=LIMIT, comparator=">=", unit="share")
+    return dress(form, _ruling(record))
+
+
+def _ruling(record: Record) -> Ruling:
+    until = record.stopped_at if record.stopped_at is not None else record.planned_end
+    seqs = _evidence(record)
+    if record.plan.load is None:
+        return inconclusive("No load is declared.")
+    if record.complete and record.end < record.planned_end:
+        return inconclusive("The record ends before the load was planned to end.", seqs)
+    lacking = _wrong_generator(record)
+    if lacking:
+        return inconclusive(lacking, seqs)
+    worst = load_over(record, record.t0, until)
+    if worst is None:
+        return inconclusive("No load was recorded.", seqs)
+    where = duration_text(max(0.0, record.plan_time(worst.start)))
+    what = f"at least {share_text(worst.share, 1)} of the planned load ran in every 5 s of real time"
+    if number(worst.share) >= LIMIT:
+        verdict, reason = Verdict.PASS, f"{what[0].upper()}{what[1:]}."
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        reason = f"Only {share_text(worst.share, 1)} of the planned load ran around {where}; 95% are needed."
+    return Ruling(verdict, reason, (worst.share, worst.share), seqs=seqs)
+
+
+def _evidence(record: Record) -> tuple[int, ...]:
+    kinds = (LoadStarted, LoadBatch, LoadEnded)
+    return tuple(event.seq for kind in kinds for event in record.of(kind))
+
+
+def _wrong_generator(record: Record) -> str:
+    load, started = record.plan.load, record.of(LoadStarted)
+    if load is None or load.rate is None:
+        return ""
+    if len(started) != 1:
+        return "The load was started more than once." if started else "The load was never started."
+    if number(started[0].data.rate) != number(load.rate):
+        return f"The load was started at {started[0].data.rate:g}/s, the plan says {load.rate:g}/s."
+    return ""
+
+
+def blocks(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Consecutive 5 s of real time; a short last block joins its neighbour."""
+    length = ns(_BLOCK)
+    count = max(1, (end - start) // length)
+    for number_ in range(count):
+        yield start + number_ * length, end if number_ == count - 1 else start + (number_ + 1) * length
+
+
+def load_over(record: Record, start: int, end: int) -> Block | None:
+    """The worst block of an interval; None if there was no load, or nothing of it was due."""
+    load, arrivals = record.plan.load, record.arrivals
+    if load is None or end <= start:
+        return None
+    if arrivals is not None:
+        found = _own(record, arrivals, start, end)
+    elif load.external_slo is not None and load.at_least is not None:
+        slo = record.plan.slo(load.external_slo)
+        found = [_foreign(record, slo, load.at_least, block) for block in blocks(start, end)]
+    else:
+        return None
+    return min(found, key=lambda block: block.share, default=None)
+
+
+def _own(record: Record, arrivals: Arrivals, start: int, end: int) -> list[Block]:
+    if not record.complete:
+        # Arrivals that could still start when the record stops are left out.
+        end = min(end, record.end - START_WITHIN)
+    found = []
+    for a, b in blocks(start, end):
+        due = arrivals.due(a, b)
+        if len(due):
+            found.append(Block(a, b, arrivals.on_time(due) / len(due)))
+    return found
+
+
+def _foreign(record: Record, slo: BoundSlo, at_least: float, block: tuple[int, int]) -> Block:
+    """Traffic that is there anyway, as a share of what is needed; at most 1, and 0 where there is a gap."""
+    start, end = block
+    if not record.slo_observed(slo).unbroken(start, end):
+        return Block(start, end, 0.0)
+    total = sum(_overlap(counted, start, end) for counted in record.counted(slo.name))
+    share = total / ((end - start) / 1e9 * at_least)
+    # 'Above': exactly as much is not enough.
+    return Block(start, end, 1.0 if share > 1 else min(share, LIMIT - 1e-5))
+
+
+def _overlap(counted: Counted, start: int, end: int) -> float:
+    inside = min(counted.end, end) - max(counted.start, start)
+    return counted.grown.total * inside / (counted.end - counted.start) if inside > 0 else 0.0

@@ -1,0 +1,295 @@
+"""The typed index over a timeline's events that all criteria share.
+
+Instants are monotonic nanoseconds. Plan time counts in seconds from t = 0 and runs ``scale`` times as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar, cast
+
+from pydantic import ValidationError
+
+from gameday.errors import TimelineError
+from gameday.grade.arrivals import Arrivals, index_arrivals
+from gameday.grade.coverage import Observed, Span
+from gameday.model.enums import PhaseName
+from gameday.model.events import (
+    PAYLOADS,
+    AbortRequested,
+    CounterPair,
+    CounterSample,
+    Event,
+    FaultIntent,
+    LoadBatch,
+    LoadStarted,
+    Payload,
+    PhaseEntered,
+    ProbeSample,
+    ReleaseSample,
+    RunClosed,
+    RunOpened,
+    SourceGap,
+)
+from gameday.model.plan import BoundProbe, BoundSlo, Plan
+from gameday.slo.counters import Increase, increase
+from gameday.timeline import GENESIS, TimelineRead
+
+__all__ = ["SAMPLING", "At", "Counted", "Record", "index", "ns"]
+
+SAMPLING = 0.5
+"""Real seconds between two readings of counters and releases."""
+
+P = TypeVar("P", bound=Payload)
+P_co = TypeVar("P_co", bound=Payload, covariant=True)
+_SAMPLES: Mapping[object, type[Payload]] = {
+    "probe": ProbeSample,
+    "counters": CounterSample,
+    "release": ReleaseSample,
+}
+
+
+def ns(seconds: float) -> int:
+    """Real seconds as nanoseconds."""
+    return round(seconds * 1e9)
+
+
+@dataclass(frozen=True)
+class At(Generic[P_co]):
+    """A typed event: when, from where, and what."""
+
+    seq: int
+    mono: int
+    wall: int
+    source: str
+    data: P_co
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the counters behind an SLO grew by between two readings."""
+
+    start: int
+    end: int
+    seq: int
+    grown: Increase
+
+
+@dataclass(frozen=True)
+class Record:
+    """One timeline, typed. ``live`` while the run is still under way."""
+
+    events: tuple[At[Payload], ...]
+    head: str
+    torn: bool
+    live: bool
+
+    @cached_property
+    def opened(self) -> At[RunOpened]:
+        """The first event."""
+        return self.of(RunOpened)[0]
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the run followed."""
+        return self.opened.data.plan
+
+    @property
+    def scale(self) -> float:
+        """Plan seconds per real second."""
+        return self.plan.time_scale
+
+    @cached_property
+    def closed(self) -> At[RunClosed] | None:
+        """The last event of a complete record."""
+        return next(iter(self.of(RunClosed)), None)
+
+    @property
+    def end(self) -> int:
+        """When the last event was recorded."""
+        return self.events[-1].mono
+
+    @cached_property
+    def t0(self) -> int:
+        """t = 0: the first intended arrival, else the first phase, else the start of the record."""
+        started = self.of(LoadStarted)
+        if started and self.plan.load is not None:
+            return started[0].data.t0
+        entered = self.of(PhaseEntered)
+        return entered[0].mono if entered else self.opened.mono
+
+    @cached_property
+    def stopped_at(self) -> int | None:
+        """When the run was stopped before its time: the request to abort, else the end of an unclosed record."""
+        aborts = self.of(AbortRequested)
+        if aborts:
+            return aborts[0].mono
+        if self.closed is None:
+            return None if self.live else self.end
+        return self.closed.mono if self.closed.data.outcome == "aborted" else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run went to its planned end, and the record as well."""
+        return self.closed is not None and self.stopped_at is None
+
+    @cached_property
+    def injected_at(self) -> int | None:
+        """The first intent of an injection: from here on a fault may stand."""
+        intents = self.of(FaultIntent)
+        return intents[0].mono if intents else None
+
+    @cached_property
+    def _by_type(self) -> Mapping[type[Payload], tuple[At[Payload], ...]]:
+        found: dict[type[Payload], list[At[Payload]]] = {}
+        for event in self.events:
+            found.setdefault(type(event.data), []).append(event)
+        return {kind: tuple(events) for kind, events in found.items()}
+
+    def of(self, kind: type[P]) -> tuple[At[P], ...]:
+        """All events with that payload, in order."""
+        return cast("tuple[At[P], ...]", self._by_type.get(kind, ()))
+
+    def plan_time(self, mono: int) -> float:
+        """Plan seconds from t = 0."""
+        return (mono - self.t0) / 1e9 * self.scale
+
+    def span(self, nanoseconds: int) -> float:
+        """A length in nanoseconds as plan seconds."""
+        return nanoseconds / 1e9 * self.scale
+
+    def length(self, plan_seconds: float) -> int:
+        """Plan seconds as real nanoseconds."""
+        return ns(plan_seconds / self.scale)
+
+    def instant(self, plan_seconds: float) -> int:
+        """The monotonic instant of a plan time."""
+        return self.t0 + self.length(plan_seconds)
+
+    @cached_property
+    def planned_end(self) -> int:
+        """When the run was to end."""
+        return self.instant(self.plan.duration)
+
+    @cached_property
+    def before_end(self) -> int:
+        """When the phase *before* was to end."""
+        phase = self.plan.phase(PhaseName.BEFORE)
+        return self.instant(phase.end if phase else self.plan.duration)
+
+    @cached_property
+    def arrivals(self) -> Arrivals | None:
+        """The run's own load; None if none is declared or none was started."""
+        load, started = self.plan.load, self.of(LoadStarted)
+        if load is None or load.rate is None or not started:
+            return None
+        return index_arrivals(load, self.t0, self.planned_end, self.of(LoadBatch))
+
+    def gaps_declared(self, source: str) -> tuple[Span, ...]:
+        """What the source itself said that it missed."""
+        return tuple((gap.data.since, gap.mono) for gap in self.of(SourceGap) if gap.source == source)
+
+    @cached_property
+    def _probe_samples(self) -> Mapping[str, tuple[At[ProbeSample], ...]]:
+        found: dict[str, list[At[ProbeSample]]] = {}
+        for sample in self.of(ProbeSample):
+            found.setdefault(sample.source, []).append(sample)
+        return {
+            source: tuple(sorted(samples, key=lambda sample: sample.data.start))
+            for source, samples in found.items()
+        }
+
+    def probe_samples(self, name: str) -> tuple[At[ProbeSample], ...]:
+        """The checks of a probe by start."""
+        return self._probe_samples.get(f"probe/{name}", ())
+
+    def probe_observed(self, probe: BoundProbe) -> Observed:
+        """When the probe was looking: a check under way is a look, for as long as its timeout."""
+        longest = ns(probe.http.timeout)
+        looks = [
+            (sample.data.start, min(sample.data.end, sample.data.start + longest))
+            for sample in self.probe_samples(probe.name)
+        ]
+        return Observed(looks, ns(1 / probe.rate), self.gaps_declared(f"probe/{probe.name}"))
+
+    def counters(self, slo: str) -> tuple[At[CounterSample], ...]:
+        """The readings of an SLO's counters."""
+        return tuple(sample for sample in self.of(CounterSample) if sample.source == f"slo/{slo}")
+
+    def counted(self, slo: str) -> tuple[Counted, ...]:
+        """What the counters grew by, reading by reading; the first reading is only a base."""
+        known: dict[str, CounterPair] = {}
+        found: list[Counted] = []
+        last: At[CounterSample] | None = None
+        for sample in self.counters(slo):
+            if last is not None:
+                grown = increase(known, sample.data.instances)
+                found.append(Counted(last.mono, sample.mono, sample.seq, grown))
+            known.update(sample.data.instances)
+            last = sample
+        return tuple(found)
+
+    def slo_observed(self, slo: BoundSlo) -> Observed:
+        """When the source of an SLO was heard."""
+        if slo.total.type == "load":
+            starts = self.arrivals.starts if self.arrivals else ()
+            return Observed([(at, at) for at in starts], ns(SAMPLING), self.gaps_declared("load"))
+        looks = [(sample.mono, sample.mono) for sample in self.counters(slo.name)]
+        return Observed(looks, ns(SAMPLING), self.gaps_declared(f"slo/{slo.name}"))
+
+    def release_samples(self, service: str) -> tuple[At[ReleaseSample], ...]:
+        """The readings of a service's release."""
+        return tuple(sample for sample in self.of(ReleaseSample) if sample.data.service == service)
+
+    def release_observed(self, service: str) -> Observed:
+        """When the release was looked at."""
+        looks = [(sample.mono, sample.mono) for sample in self.release_samples(service)]
+        return Observed(looks, ns(SAMPLING), self.gaps_declared("releases"))
+
+
+def index(read: TimelineRead | Sequence[Event], live: bool = False) -> Record:
+    """Type every event. TimelineError names the first ``seq`` that no run could have recorded."""
+    events, torn = (read.events, read.torn) if isinstance(read, TimelineRead) else (tuple(read), False)
+    if not events or events[0].kind != RunOpened.KIND:
+        raise TimelineError("seq 1: a timeline begins with run.opened")
+    typed: list[At[Payload]] = []
+    for number, event in enumerate(events, 1):
+        _check_place(event, number, typed)
+        typed.append(At(event.seq, event.mono, event.wall, event.source, _payload(event)))
+    return Record(tuple(typed), events[-1].hash if events else GENESIS, torn, live)
+
+
+def _check_place(event: Event, number: int, before: Sequence[At[Payload]]) -> None:
+    if event.seq != number:
+        raise TimelineError(f"seq {event.seq}: the event at place {number}")
+    if before and event.kind == RunOpened.KIND:
+        raise TimelineError(f"seq {event.seq}: a second run.opened")
+    if before and event.mono < before[-1].mono:
+        raise TimelineError(f"seq {event.seq}: recorded before the event before it")
+    if before and isinstance(before[-1].data, RunClosed):
+        raise TimelineError(f"seq {event.seq}: an event after run.closed")
+
+
+def _payload(event: Event) -> Payload:
+    kinds = PAYLOADS.get(event.kind)
+    if kinds is None:
+        raise TimelineError(f"seq {event.seq}: unknown kind '{event.kind}'")
+    kind = kinds[0] if len(kinds) == 1 else _SAMPLES.get(event.data.get("type"))
+    if kind is None:
+        raise TimelineError(f"seq {event.seq}: unknown type of sample")
+    try:
+        payload = kind.model_validate(event.data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TimelineError(f"seq {event.seq}: {event.kind} does not validate ({where}: {first['msg']})") from error
+    if isinstance(payload, LoadBatch) and not _columns_fit(payload):
+        raise TimelineError(f"seq {event.seq}: load.batch does not validate (columns of different lengths)")
+    return payload
+
+
+def _columns_fit(batch: LoadBatch) -> bool:
+    starts = len(batch.start_id) == len(batch.start_name) == len(batch.start_at)
+    return starts and len(batch.end_id) == len(batch.end_at) == len(batch.end_ok)

@@ -1,0 +1,134 @@
+"""What the lab's processes are told: their configuration at the start, and the bodies of control requests."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gameday.model.base import Model
+from gameday.model.slo import BurnPair
+
+__all__ = [
+    "AlertingConfig",
+    "CheckoutConfig",
+    "DeployerConfig",
+    "EdgeConfig",
+    "Errors",
+    "PaymentsConfig",
+    "Receivers",
+    "RuleConfig",
+    "Rules",
+    "Selector",
+    "ServiceConfig",
+    "Version",
+    "Versions",
+]
+
+Flaws = tuple[str, ...]
+Scale = Annotated[float, Field(gt=0)]
+
+
+class ServiceConfig(Model):
+    """What every process is told."""
+
+    token_file: str
+    """Holds the bearer token of the control endpoints."""
+    scale: Scale
+    flaws: Flaws = ()
+
+
+class PaymentsConfig(ServiceConfig):
+    """payments."""
+
+
+class CheckoutConfig(ServiceConfig):
+    """One replica of checkout."""
+
+    fallback: bool
+    """Whether an order is accepted while payments fails; the canary lost this."""
+    payments: str
+    """Base URL, through the proxy."""
+
+
+class Version(Model):
+    """One version behind the edge."""
+
+    weight: Annotated[int, Field(ge=0)]
+    """Relative to the sum of all weights."""
+    replicas: tuple[str, ...]
+    """Base URLs."""
+
+
+class Versions(Model):
+    """Body of ``PUT /control/versions``: replaces what the edge balances over."""
+
+    versions: dict[str, Version]
+
+
+class Errors(Model):
+    """Body of ``PUT /control/errors``: every n-th answer becomes an error; 0 means none."""
+
+    every: Annotated[int, Field(ge=0)]
+
+
+class EdgeConfig(ServiceConfig):
+    """The edge."""
+
+    versions: dict[str, Version]
+    standby: tuple[str, ...] = ()
+    """Replicas that take no traffic yet, but are already checked."""
+    error_every: int = 0
+
+
+class DeployerConfig(ServiceConfig):
+    """The deployer, and the conductor of timed flaws within it."""
+
+    service: str
+    edge: str
+    proxy: str
+    stable: tuple[str, ...]
+    spare: tuple[str, ...]
+    """Stable replicas that replace the canary after a rollback."""
+    canary: tuple[str, ...]
+
+
+class AlertingConfig(ServiceConfig):
+    """Alerting."""
+
+    url: str
+    """Its own base URL, for ``externalURL``."""
+
+
+class Selector(Model):
+    """A counter on these ``/metrics`` pages, summed per page over the series whose labels match."""
+
+    urls: tuple[str, ...]
+    counter: str
+    where: dict[str, str] = {}
+
+
+class RuleConfig(Model):
+    """The burn-rate rule of one SLO; windows in plan seconds."""
+
+    slo: str
+    service: str
+    alert: str
+    target: float
+    pairs: tuple[BurnPair, ...]
+    good: Selector
+    total: Selector
+
+
+class Rules(Model):
+    """Body of ``PUT /control/rules``: replaces all rules and forgets their history."""
+
+    rules: tuple[RuleConfig, ...]
+
+
+class Receivers(Model):
+    """Body of ``PUT /control/receivers``: webhook URLs by name; none means that nothing is sent."""
+
+    receivers: dict[str, str]
+    watchdog_every: Annotated[float, Field(gt=0)]
+    """Real seconds."""

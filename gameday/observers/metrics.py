@@ -1,0 +1,117 @@
+"""The counters behind an SLO, read from ``/metrics`` of every instance."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gameday.model.events import CounterPair, CounterSample
+from gameday.model.plan import BoundSlo
+from gameday.model.slo import MetricsSelector, MetricsSource
+from gameday.observers.gaps import Gaps
+from gameday.observers.http import HttpClient, NoAnswer
+from gameday.ports import Recorder
+
+__all__ = ["MetricsObserver", "NoData", "total_of"]
+
+_TIMEOUT = 1.0
+_MOST_BYTES = 8 << 20
+_MOST_AT_ONCE = 16
+
+
+class NoData(Exception):
+    """An instance does not tell what was asked; the text says why."""
+
+
+def total_of(text: str, selector: MetricsSelector) -> float:
+    """The sum of a counter's series whose labels match, in Prometheus's text format.
+
+    A counter that is declared, or has other series, but none that match is 0; one that is unknown is NoData. The
+    suffix ``_total`` does not matter, neither here nor there.
+    """
+    name = selector.counter.removesuffix("_total")
+    found, total = False, 0.0
+    try:
+        for family in text_string_to_metric_families(text):
+            if family.name.removesuffix("_total") != name:
+                continue
+            found = True
+            for sample in family.samples:
+                counts = sample.name.removesuffix("_total") == name
+                if counts and selector.where.items() <= sample.labels.items():
+                    total += sample.value
+    except (ValueError, KeyError, IndexError) as error:
+        raise NoData(f"its metrics do not parse: {error}") from error
+    if not found:
+        raise NoData(f"it has no counter {selector.counter}")
+    if not math.isfinite(total):
+        raise NoData(f"its counter {selector.counter} is {total}")
+    return total
+
+
+class MetricsObserver:
+    """Records a ``CounterSample`` of all instances under ``slo/NAME``, or a gap that names who did not answer."""
+
+    def __init__(self, slo: BoundSlo, urls: Sequence[str], interval: float = 0.5) -> None:
+        if not (isinstance(slo.good, MetricsSource) and isinstance(slo.total, MetricsSource)):
+            raise ValueError(f"the SLO {slo.name} is not read from metrics")
+        if slo.good.spec.service != slo.total.spec.service or not urls:
+            raise ValueError(f"the SLO {slo.name} needs the addresses of one service")
+        self.source = f"slo/{slo.name}"
+        self._good, self._total = slo.good.spec, slo.total.spec
+        self._clients = {url: HttpClient(url, keep=True, most=_MOST_BYTES) for url in urls}
+        self._interval = interval
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, record: Recorder) -> None:
+        """Begin to read; returns at once."""
+        self._record = record
+        self._gaps = Gaps(self.source, record, every=self._interval)
+        self._thread = threading.Thread(target=self._run, name=self.source, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read no more; waits for a reading under way, about a second; idempotent."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        for client in self._clients.values():
+            client.close()
+
+    def _run(self) -> None:
+        workers = min(len(self._clients), _MOST_AT_ONCE)
+        # The timeline's disk may be full: the engine, which writes to it as well, aborts the run for that.
+        with contextlib.suppress(OSError), ThreadPoolExecutor(workers, thread_name_prefix=self.source) as pool:
+            due = time.monotonic()
+            while not self._over.wait(max(0.0, due - time.monotonic())):
+                self._sample(pool)
+                # A reading that took longer than the interval leaves out the beats that it missed.
+                due = max(due + self._interval, time.monotonic())
+
+    def _sample(self, pool: ThreadPoolExecutor) -> None:
+        answers = dict(zip(self._clients, pool.map(self._read, self._clients), strict=True))
+        missing = [f"{url}: {answer}" for url, answer in answers.items() if isinstance(answer, str)]
+        if missing:
+            self._gaps.bad("; ".join(missing))
+            return
+        pairs = {url: answer for url, answer in answers.items() if isinstance(answer, CounterPair)}
+        self._gaps.good()
+        self._record(self.source, CounterSample(instances=pairs))
+
+    def _read(self, url: str) -> CounterPair | str:
+        """The instance's counters, or why they are not known."""
+        try:
+            answer = self._clients[url].ask("GET", "/metrics", _TIMEOUT)
+            if answer.status != 200:
+                return f"answered {answer.status}"
+            text = answer.body.decode("utf-8", errors="replace")
+            return CounterPair(good=total_of(text, self._good), total=total_of(text, self._total))
+        except (NoAnswer, NoData) as error:
+            return str(error)

@@ -1,0 +1,209 @@
+"""gameday's own receiver of alerts: a webhook that takes what Alertmanager sends (version 4)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from gameday.errors import PreflightError
+from gameday.model.environment import AlertsObserver
+from gameday.model.events import AlertReceived
+from gameday.observers.gaps import Gaps
+from gameday.ports import Recorder
+
+__all__ = ["AlertSink", "parse_instant"]
+
+_MOST_BYTES = 1 << 20
+_MOST_PER_SECOND = 200
+_READ_TIMEOUT = 5.0
+_START_TIMEOUT = 10.0
+_STOP_TIMEOUT = 1.0
+_INSTANT = re.compile(
+    r"(?P<clock>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?:Z|(?P<sign>[+-])(?P<h>\d\d):(?P<m>[0-5]\d))",
+    re.ASCII | re.IGNORECASE,
+)
+_ESCAPED = re.compile(r"\\([\\.+*?()|\[\]{}^$])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_instant(text: str) -> int:
+    """Nanoseconds since the Unix epoch of an RFC 3339 instant, exactly; ValueError otherwise."""
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text[:60]}' is not an RFC 3339 instant")
+    seconds = (datetime.fromisoformat(match["clock"].upper()).replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+    if match["sign"]:
+        offset = int(match["h"]) * 3600 + int(match["m"]) * 60
+        seconds -= offset if match["sign"] == "+" else -offset
+    return seconds * 10**9 + int((match["fraction"] or "0")[:9].ljust(9, "0"))
+
+
+def _instant(value: object) -> object:
+    return parse_instant(value) if isinstance(value, str) else value
+
+
+class _Alert(BaseModel):
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    starts_at: Annotated[int, BeforeValidator(_instant), Field(alias="startsAt")]
+
+
+class _Delivery(BaseModel):
+    version: Literal["4"]
+    receiver: Annotated[str, Field(min_length=1)]
+    alerts: list[_Alert]
+    truncated: Annotated[int, Field(alias="truncatedAlerts")] = 0
+
+
+class AlertSink:
+    """Records one ``AlertReceived`` for each alert of a delivery, before the delivery is answered with 200.
+
+    Whoever posts must know the token in the path. What is refused because it does not parse, or comes too quickly
+    (503: Alertmanager sends it again), is recorded as a gap.
+    """
+
+    source = "alerts"
+
+    def __init__(self, binding: AlertsObserver) -> None:
+        self._binding = binding
+        self._token = _token(binding)
+        self._bound: Future[str] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._allowance, self._seen = float(_MOST_PER_SECOND), time.monotonic()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, without the token: for people and events. After ``start``."""
+        return self._bound.result(0)
+
+    @property
+    def url(self) -> str:
+        """Where alerts are to be posted, or to ``/RECEIVER`` below it; holds the token. After ``start``."""
+        base = self._binding.advertise or f"{self.address}/hook"
+        return f"{base.rstrip('/')}/{self._token}"
+
+    def start(self, record: Recorder) -> None:
+        """Begin to listen; PreflightError if that address can not be had."""
+        self._record = record
+        self._gaps = Gaps(self.source, record, every=1.0)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name=self.source, daemon=True)
+        self._thread.start()
+        try:
+            self._bound.result(_START_TIMEOUT)
+        except OSError as error:
+            self.stop()
+            raise PreflightError(f"the alert sink can not listen at {self._binding.listen}: {error}") from error
+
+    def stop(self) -> None:
+        """Stop listening; idempotent."""
+        if self._loop is not None and self._over is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._over.set)
+        if self._thread is not None:
+            self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        app = web.Application(client_max_size=_MOST_BYTES)
+        app.router.add_post("/{path:.*}", self._receive)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_TIMEOUT)
+        await runner.setup()
+        try:
+            host, _, port = self._binding.listen.rpartition(":")
+            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+            shown = f"[{host.strip('[]')}]" if ":" in host else host
+            self._bound.set_result(f"http://{shown}:{runner.addresses[0][1]}")
+            await self._over.wait()
+        except (OSError, ValueError) as error:
+            self._bound.set_exception(error if isinstance(error, OSError) else OSError(str(error)))
+        finally:
+            await runner.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        segments = request.match_info["path"].split("/")
+        if not any(hmac.compare_digest(part.encode(), self._token.encode()) for part in segments):
+            return web.Response(status=404)
+        try:
+            return await self._take(request)
+        except OSError:  # it could not be recorded: the sender tries again
+            return web.Response(status=503)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        if not self._may_come():
+            self._gaps.bad(f"more than {_MOST_PER_SECOND} deliveries a second")
+            return web.Response(status=503)
+        try:
+            async with asyncio.timeout(_READ_TIMEOUT):
+                body = await request.read()
+            delivery = _Delivery.model_validate(json.loads(body))
+        except web.HTTPRequestEntityTooLarge:
+            self._gaps.bad(f"a delivery had more than {_MOST_BYTES} bytes")
+            return web.Response(status=413)
+        except TimeoutError:
+            self._gaps.bad("a delivery did not end")
+            return web.Response(status=503)
+        except (ValidationError, ValueError, RecursionError) as error:
+            self._gaps.bad(f"a delivery did not parse ({type(error).__name__})")
+            return web.Response(status=400, text="not an Alertmanager webhook of version 4\n")
+        self._take_down(delivery)
+        return web.Response(status=200)
+
+    def _take_down(self, delivery: _Delivery) -> None:
+        receiver = _ESCAPED.sub(r"\1", delivery.receiver)  # Alertmanager quotes it as a regular expression
+        for alert in delivery.alerts:
+            received = AlertReceived(
+                receiver=receiver, status=alert.status, labels=alert.labels, starts_at=alert.starts_at
+            )
+            self._record(self.source, received)
+        if delivery.truncated:
+            self._gaps.bad(f"{delivery.truncated} alerts were cut from a delivery to {receiver}")
+        self._gaps.good()
+
+    def _may_come(self) -> bool:
+        """A token bucket of one second's worth."""
+        now = time.monotonic()
+        self._allowance = min(_MOST_PER_SECOND, self._allowance + (now - self._seen) * _MOST_PER_SECOND)
+        self._seen = now
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+
+def _token(binding: AlertsObserver) -> str:
+    """The path's secret: the environment's, or a random one on loopback."""
+    if binding.token is None:
+        if not _loopback(binding.listen.rpartition(":")[0].strip("[]")):
+            raise PreflightError(f"the alert sink at {binding.listen} is open to others: give it a token")
+        return secrets.token_urlsafe(24)
+    scheme, _, name = binding.token.partition(":")
+    if scheme == "env" and os.environ.get(name):
+        return os.environ[name]
+    if scheme == "file":
+        with contextlib.suppress(OSError):
+            return Path(name).read_text(encoding="utf-8").strip()
+    raise PreflightError(f"the alert sink's token {binding.token} is not to be had")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

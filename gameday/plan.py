@@ -1,1 +1,0 @@
-"""The pure stage from experiment and environment to plan."""

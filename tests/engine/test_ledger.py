@@ -1,0 +1,75 @@
+"""The ledger survives what a crash can do to a file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gameday.engine import Entry, Ledger, LedgerLocked
+from gameday.model.enums import FaultKind, Outcome
+from gameday.model.token import Token
+
+
+def entry(name: str) -> Entry:
+    token = Token(driver="m:C", kind=FaultKind.BROWNOUT, id=name, run="r", service="s", data={})
+    return Entry(id=f"r/{name}", environment="e", stimulus=False, token=token, opened=1, expires=2)
+
+
+def test_what_is_opened_is_open_until_it_is_closed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "k")
+    ledger.open(entry("a"))
+    ledger.open(entry("b"))
+    ledger.mark_closed(entry("a"), Outcome.OK)
+    assert [e.token.id for e in Ledger(tmp_path / "k").entries()] == ["b"]
+
+
+@pytest.mark.parametrize("cut", range(1, 45, 7))
+def test_a_torn_last_line_loses_nothing_that_was_durable(tmp_path: Path, cut: int) -> None:
+    ledger = Ledger(tmp_path / "k")
+    ledger.open(entry("a"))
+    ledger.mark_closed(entry("a"), Outcome.OK)
+    path = tmp_path / "k" / "ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])  # the close was cut off: the entry counts as open
+    ledger.open(entry("b"))
+    found = [e.token.id for e in ledger.entries()]
+    assert found == (["a", "b"] if cut > 1 else ["b"])
+
+
+def test_garbage_between_lines_hides_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "k")
+    ledger.open(entry("a"))
+    path = tmp_path / "k" / "ledger.jsonl"
+    path.write_bytes(path.read_bytes() + b"\xff\x00[1, 2]\nnull\n{}\n")
+    ledger.open(entry("b"))
+    assert [e.token.id for e in ledger.entries()] == ["a", "b"]
+
+
+def test_the_lock_keeps_others_out_and_ends_with_its_holder(tmp_path: Path) -> None:
+    one, other = Ledger(tmp_path / "k"), Ledger(tmp_path / "k")
+    with one:
+        one.lock({"run": "first"})
+        assert other.holder() == {"run": "first"}
+        with pytest.raises(LedgerLocked):
+            other.lock({"run": "second"})
+    assert other.holder() is None
+    with other:
+        other.lock({"run": "second"})
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from gameday.engine import Ledger; l = Ledger(pathlib.Path(sys.argv[1]));"
+        "l.lock({'run': 'doomed'}); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "k")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert Ledger(tmp_path / "k").holder() == {"run": "doomed"}
+        holder.kill()
+        holder.wait(10)
+    assert Ledger(tmp_path / "k").holder() is None

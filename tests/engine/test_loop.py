@@ -1,0 +1,221 @@
+"""The loop: what is due is done in order, and whatever happens, nothing stands afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gameday.engine import Ledger
+from gameday.errors import DriverError, PreflightError
+from gameday.model.enums import Verdict
+from gameday.model.events import Event
+from gameday.testing import FakeObserver
+from tests.engine.conftest import Bench
+
+
+def test_a_whole_run_injects_and_removes_in_order(bench: Bench) -> None:
+    ending = bench.go()
+    assert (ending.outcome, ending.reason, ending.standing) == ("completed", "", ())
+    assert [k for k in bench.kinds() if k.split(".")[0] in {"phase", "fault", "stimulus"}] == [
+        "phase.entered",
+        "stimulus.intent canary",
+        "stimulus.injected canary",
+        "stimulus.effective canary",
+        "phase.entered",
+        "fault.intent first",
+        "fault.injected first",
+        "fault.effective first",
+        "fault.intent second",
+        "fault.injected second",
+        "fault.effective second",
+        "fault.undo first",
+        "fault.cleared first",
+        "fault.undo second",
+        "fault.cleared second",
+        "phase.entered",
+        "stimulus.undo canary",
+        "stimulus.cleared canary",
+    ]
+    assert bench.driver.substrate == set()
+    assert bench.ledger.entries() == ()
+    assert not bench.load.running
+
+
+def test_the_token_is_durable_before_inject_is_called(bench: Bench) -> None:
+    seen: dict[str, bool] = {}
+
+    def look(event: Event) -> None:
+        if event.kind == "fault.intent":
+            identifier = str(event.data["id"])
+            held = {entry.token.id for entry in Ledger(bench.ledger.folder).entries()}
+            seen[identifier] = identifier in held and identifier not in bench.driver.substrate
+
+    bench.on_event = look
+    bench.go()
+    assert seen == {"first": True, "second": True}
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("second", [0.5, 7, 12, 20])
+def test_a_signal_undoes_faults_then_stimuli_then_ends_load(bench: Bench, name: str, second: float) -> None:
+    bench.clock.at(second, name)
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert name in ending.reason
+    assert bench.driver.substrate == set()
+    assert bench.ledger.entries() == ()
+    assert not bench.load.running
+    undone = [k for k in bench.kinds() if ".cleared" in k or k == "load.ended"]
+    expected = ["fault.cleared second", "fault.cleared first", "stimulus.cleared canary", "load.ended"]
+    began = {0.5: 3, 7: 2, 12: 1, 20: 0}[second]
+    assert undone == expected[began:]
+
+
+def test_a_signal_during_an_undo_is_kept_until_the_undo_is_done(bench: Bench) -> None:
+    bench.driver.broken["undo"] = [DriverError("not now")] * 3
+    bench.clock.at(25.3, "SIGINT")  # the first fault ends at 25 s; its undo is being retried
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    kinds = bench.kinds()
+    assert kinds.index("fault.cleared first") < kinds.index("abort.requested")
+    assert bench.driver.substrate == set()
+
+
+def test_nothing_is_injected_unless_steady_state_passed(bench: Bench) -> None:
+    bench.verdict = Verdict.INCONCLUSIVE
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert "as the test says" in ending.reason
+    assert not any(kind.startswith("fault.") for kind in bench.kinds())
+    assert "stimulus.cleared canary" in bench.kinds()
+
+
+@pytest.mark.parametrize("error", [DriverError("no"), TimeoutError("late"), RuntimeError("bug")])
+def test_an_inject_that_raises_aborts_and_is_undone_though_it_acted(bench: Bench, error: Exception) -> None:
+    bench.plan = bench.plan.model_copy(update={"stimuli": ()})
+    bench.driver.broken["inject"] = [error]  # the fake acts first, and raises then
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert "fault.cleared first" in bench.kinds()
+    assert bench.driver.substrate == set()
+    outcome = "unknown" if isinstance(error, TimeoutError) else "failed"
+    injected = next(e for e in bench.timeline().events if e.kind == "fault.injected")
+    assert injected.data["outcome"] == outcome
+
+
+def test_an_undo_that_fails_once_is_tried_again(bench: Bench) -> None:
+    bench.driver.broken["undo"] = [DriverError("503")]
+    ending = bench.go()
+    assert ending.outcome == "completed"
+    attempts = [
+        e.data["attempt"] for e in bench.timeline().events if e.kind == "fault.undo" and e.data["id"] == "first"
+    ]
+    assert attempts == [1, 2]
+
+
+def test_an_undo_that_never_works_is_reported_and_stays_in_the_ledger(bench: Bench) -> None:
+    bench.driver.broken["undo"] = [DriverError("refused")] * 10_000
+    ending = bench.go()
+    assert {undone.entry.token.id for undone in ending.standing} == {"first", "second", "canary"}
+    assert {entry.token.id for entry in bench.ledger.entries()} == {"first", "second", "canary"}
+    first = [e for e in bench.timeline().events if e.data.get("id") == "first"]
+    tried = [e.mono for e in first if e.kind == "fault.undo"]
+    assert tried[-1] - tried[0] >= 9.5e9  # 10 s of trying
+
+
+def test_one_failing_undo_does_not_keep_the_others(bench: Bench) -> None:
+    bench.clock.at(20, "SIGTERM")
+    # The second fault is undone first and fails for its whole deadline (51 tries at 0.2 s); then the rest.
+    bench.driver.broken["undo"] = [DriverError("refused")] * 51
+    ending = bench.go()
+    assert [undone.entry.token.id for undone in ending.standing] == ["second"]
+    assert bench.driver.substrate == {"second"}
+
+
+def test_a_fault_that_comes_back_is_not_closed(bench: Bench) -> None:
+    bench.plan = bench.plan.model_copy(update={"stimuli": (), "faults": bench.plan.faults[:1]})
+    clear = bench.driver.is_clear
+    calls: list[str] = []
+
+    def lands_late(token: object) -> bool:
+        calls.append("look")
+        if len(calls) == 1:
+            bench.clock.at(
+                (bench.clock.monotonic_ns() - 1_000_000_000) / 1e9, lambda: bench.driver.substrate.add("first")
+            )
+        return clear(token)  # type: ignore[arg-type]
+
+    bench.driver.is_clear = lands_late  # type: ignore[method-assign]
+    bench.clock.at(10.2, "SIGINT")  # right after inject: it may still land
+    bench.go()
+    assert len(calls) >= 4  # clear, back again; undone again: clear, and clear
+    assert bench.driver.substrate == set()
+    assert bench.ledger.entries() == ()
+
+
+def test_a_ledger_that_can_not_be_written_means_that_nothing_is_injected(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Ledger, entry: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Ledger, "open", full)
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert "ledger" in ending.reason
+    assert not [call for call in bench.driver.calls if call.startswith("inject")]
+
+
+def test_a_timeline_that_can_not_be_written_aborts_and_undoes(bench: Bench) -> None:
+    from gameday.timeline import Timeline
+
+    with Timeline(bench.folder / "timeline.jsonl", bench.clock) as record, bench.ledger:
+        bench.ledger.lock({"run": "r1"})
+        setup = bench.setup(record)
+        bench.clock.at(12, lambda: _point_at_full(record))
+        from gameday.engine import run
+
+        ending = run(setup)
+    assert ending.outcome == "aborted"
+    assert "timeline" in ending.reason
+    assert bench.driver.substrate == set()
+    assert bench.ledger.entries() == ()
+
+
+def _point_at_full(record: object) -> None:
+    """From now on every write gives ENOSPC, as on a full disk."""
+    record._file.close()  # type: ignore[attr-defined]
+    record._file = Path("/dev/full").open("wb", buffering=0)  # type: ignore[attr-defined]  # noqa: SIM115
+
+
+def test_a_bug_in_between_undoes_everything_and_is_raised(bench: Bench) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError("a bug")
+
+    bench.clock.at(20, bug)
+    with pytest.raises(ZeroDivisionError):
+        bench.go()
+    assert bench.driver.substrate == set()
+    assert not bench.load.running
+
+
+def test_sources_that_do_not_answer_end_the_run_before_anything_is_touched(bench: Bench) -> None:
+    def silent() -> None:
+        raise PreflightError("no answer from probe/answers")
+
+    observer = FakeObserver("probe/answers")
+    bench.observers, bench.ready = (observer,), silent
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert "probe/answers" in ending.reason
+    assert bench.driver.substrate == set()
+    assert not observer.running
+
+
+def test_a_readback_that_says_no_is_on_record_and_does_not_stop_the_run(bench: Bench) -> None:
+    bench.driver.noop = True
+    ending = bench.go()
+    assert ending.outcome == "completed"
+    effective = [e.data["outcome"] for e in bench.timeline().events if e.kind == "fault.effective"]
+    assert effective == ["failed", "failed"]
