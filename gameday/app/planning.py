@@ -47,24 +47,27 @@ class Planned:
     catalog: Catalog
 
 
-def capabilities(catalog: Catalog) -> Capabilities:
+def capabilities() -> Capabilities:
     """What this version can do."""
     return Capabilities(
         drivers=tables.DRIVERS,
         provisioners=tables.PROVISIONERS,
         release_sources=frozenset(tables.RELEASE_SOURCES),
-        load_packs=frozenset(catalog.names("load")),
     )
 
 
 def make_plan(request: RunRequest) -> Planned:
     """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
     catalog = Catalog.default(request.project)
-    sources = load_all(
-        catalog, request.experiment, request.environment, profile=request.profile, settings=request.settings
-    )
+    experiment, environment = _file_or_name(request.experiment), _file_or_name(request.environment)
+    sources = load_all(catalog, experiment, environment, profile=request.profile, settings=request.settings)
     options = BindOptions(time_scale=request.time_scale, attended=False, reproduce=_command(request))
-    return Planned(bind(sources, capabilities(catalog), options), sources, catalog)
+    return Planned(bind(sources, capabilities(), options), sources, catalog)
+
+
+def _file_or_name(text: str) -> Path | str:
+    """What looks like a path is one: ``./mine.yaml``; all else is a name in the catalog."""
+    return Path(text) if text.endswith((".yaml", ".yml")) or "/" in text else text
 
 
 def _command(request: RunRequest) -> str:

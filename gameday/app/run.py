@@ -22,6 +22,7 @@ from gameday.model.enums import Outcome, RunVerdict
 from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
 from gameday.model.grade import Grade
 from gameday.plan import plan_json
+from gameday.spec import Kind
 from gameday.timeline import Timeline
 
 __all__ = ["EXIT_CODES", "RunResult", "run"]
@@ -129,7 +130,10 @@ class _Day:
                 ending = run_engine(self._setup(stand, ledger))
                 stand.close()
                 ended = True
-                return self._without_gone(ledger, ending)
+                ending = self._without_gone(ledger, ending)
+                if stand.provisioned is not None and stand.provisioned.own:
+                    ledger.discard()
+                return ending
         finally:
             if not ended:
                 stand.close()
@@ -159,7 +163,7 @@ class _Day:
         observers, sink = preflight.make_observers(plan, addresses)
         readiness = preflight.Readiness(plan, observers, self.waker)
         record.listen(readiness.hear)
-        pack = self.planned.catalog.load_pack(plan.load.pack) if plan.load and plan.load.pack else None
+        pack = self.planned.catalog.find(Kind.LOAD, plan.load.pack) if plan.load and plan.load.pack else None
         return Setup(
             run=self.run_id,
             plan=plan,
@@ -167,7 +171,7 @@ class _Day:
             ledger=ledger,
             prepared=prepared,
             observers=observers,
-            load=preflight.make_load(plan, pack, addresses, stand, self.folder / "load.log"),
+            load=preflight.make_load(plan, pack.path if pack else None, addresses, stand, self.folder / "load.log"),
             steps=HttpActions(plan, addresses),
             steady=grading.judge_steady_before,
             ready=lambda: readiness.wait(stand, sink, record),

@@ -68,9 +68,24 @@ def _settings(pairs: tuple[str, ...]) -> Mapping[str, str]:
     return found
 
 
+def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta["gameday.file"] = value
+
+
+def _experiment(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """EXPERIMENT, or the file of ``-f``: exactly one of them."""
+    file: str | None = context.meta.get("gameday.file")
+    if (value is None) == (file is None):
+        raise click.UsageError("name one experiment, or one file with -f; see `gameday list`", context)
+    return value if value is not None else f"./{file}" if "/" not in str(file) else str(file)
+
+
 def _planning(function: F) -> F:
     options = [
-        click.argument("experiment"),
+        click.argument("experiment", required=False, callback=_experiment),
+        click.option(
+            "-f", "--file", "file", expose_value=False, is_eager=True, callback=_file, help="EXPERIMENT as a file."
+        ),
         click.option(
             "--env", "environment", default="lab", show_default=True, help="The environment, by name or file."
         ),

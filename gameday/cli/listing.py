@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gameday.app.history import last_run
 from gameday.cli.output import print_json, table
-from gameday.spec import Catalog, load_experiment
+from gameday.spec import Catalog, Kind, load_experiment
 
 __all__ = ["show_experiments"]
 
@@ -14,7 +14,7 @@ __all__ = ["show_experiments"]
 def show_experiments(project: Path, output: str) -> None:
     """Every experiment of the catalog, with the faults it injects and its last run here."""
     catalog = Catalog.default(project)
-    found = [load_experiment(catalog, name).value for name in catalog.names("experiment")]
+    found = [load_experiment(catalog, name).value for name in catalog.names(Kind.EXPERIMENT)]
     rows = [
         {
             "name": one.metadata.name,

@@ -13,7 +13,7 @@ from rich.text import Text
 from gameday.model.base import JSON
 from gameday.model.enums import Verdict
 from gameday.model.grade import Grade
-from gameday.report import expected_text, measured_text
+from gameday.report.text import expected_text, measured_text
 
 __all__ = ["console", "print_json", "table", "verdict_table"]
 

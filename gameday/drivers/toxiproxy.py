@@ -6,6 +6,7 @@ explains. Whatever a change answered, the proxy is read back after it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
@@ -121,7 +122,7 @@ class ToxiproxyDriver:
             raise DriverError(f"{touched.api} took the toxic {touched.toxic} but does not show it as it was set")
 
     def in_effect(self, token: Token) -> bool:
-        """Whether the proxy is enabled and shows our toxic with our values. Whether it acts, only a probe can tell."""
+        """Whether the proxy is enabled and shows our toxic with our values; only a probe tells if it acts."""
         touched = _touched(token)
         try:
             proxy = _Server(touched.api).proxy(touched.proxy)
@@ -135,12 +136,10 @@ class ToxiproxyDriver:
         """Remove the toxic of our name, whatever its values are now: it still carries our mark. Reads back."""
         touched = _touched(token)
         server = _Server(touched.api)
-        try:
+        with suppress(_Missing):
             server.delete(f"{_path(touched.proxy)}/toxics/{quote(touched.toxic, safe='')}")
-        except _Missing:
-            return  # gone already, said by the server itself
         if not self.is_clear(token):
-            raise DriverError(f"{touched.api} removed the toxic {touched.toxic} but still shows it")
+            raise DriverError(f"{touched.api} was told to remove the toxic {touched.toxic} but still shows it")
 
     def is_clear(self, token: Token) -> bool:
         """Whether no toxic of our name stands there; a proxy that no longer exists is clear."""
@@ -151,7 +150,7 @@ class ToxiproxyDriver:
             return True
 
     def find(self, api: str) -> list[Token]:
-        """A token for every toxic that carries gameday's mark. Its service is the proxy's name: no more is known."""
+        """A token for every toxic that carries gameday's mark; its service is the proxy's name."""
         return [
             _token(_as_found(api, proxy, toxic), run=run, fault=fault, service=proxy.name)
             for proxy in _Server(api).proxies()

@@ -113,9 +113,23 @@ class Ledger:
                 found.pop(str(line.get("id")), None)
         return tuple(found.values())
 
+    def discard(self) -> None:
+        """Remove the folder of an environment that is gone for good, if nothing is open in it; the lock is given back.
+
+        Only for an environment that nobody else can name (an own one): others could be waiting at the lock.
+        """
+        done = not self.entries()
+        self.close()
+        if done:
+            for name in ("ledger.jsonl", "lock"):
+                (self.folder / name).unlink(missing_ok=True)
+            self.folder.rmdir()
+
     def close(self) -> None:
         """Give the lock back; a ledger without open entries is emptied first. Idempotent."""
         if self._lock is not None:
+            if not self.entries():
+                self._path.unlink(missing_ok=True)
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None

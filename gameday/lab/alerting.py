@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from aiohttp import web
@@ -22,7 +21,7 @@ from gameday.lab.serving import HTTP_ERRORS, background, body, client, guard
 from gameday.model.base import JSON
 from gameday.model.slo import BurnPair
 
-__all__ = ["Alert", "build", "count", "due_url", "payload", "routes"]
+__all__ = ["Alert", "build", "count", "payload", "routes"]
 
 _SCRAPE_EVERY = 0.15
 _NOTIFY_EVERY = 0.05
@@ -36,12 +35,6 @@ _log = logging.getLogger(__name__)
 def routes(flaws: Iterable[str]) -> Mapping[str, str]:
     """The routing table, severity -> receiver."""
     return {"page": "tickets" if "misrouted-alert" in flaws else "oncall", "ticket": "tickets"}
-
-
-def due_url(base: str, receiver: str) -> str:
-    """The webhook URL of a receiver: its name is added to the path, the query stays."""
-    parts = urlsplit(base)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{receiver}"))
 
 
 def count(page: str, selector: Selector) -> float | None:
@@ -121,16 +114,16 @@ class Alerting:
         self._receivers: Mapping[str, str] = {}
         self._routes = routes(config.flaws)
         self._alerts: dict[Key, Alert] = {}
+        self._deliveries: set[asyncio.Task[None]] = set()
         self._started = datetime.now(UTC)
 
     async def session(self, _app: web.Application) -> AsyncIterator[None]:
         """Owns the connections and the deliveries under way."""
         self._session = client(_TIMEOUT)
         yield
-        under_way = [alert.sending for alert in self._alerts.values() if alert.sending is not None]
-        for task in under_way:
+        for task in self._deliveries:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
         await self._session.close()
 
     async def set_rules(self, request: web.Request) -> web.Response:
@@ -158,9 +151,10 @@ class Alerting:
 
     def _drop_alerts(self) -> None:
         """Deliveries under way end by their own timeout."""
-        self._alerts = {
-            key: alert for key, alert in self._alerts.items() if not key[0] and key[1] in self._receivers
-        }
+        self._alerts = {key: alert for key, alert in self._alerts.items() if self._is_watchdog(key)}
+
+    def _is_watchdog(self, key: Key) -> bool:
+        return not key[0] and key[1] in self._receivers
 
     def _add_watchdog(self, receiver: str, every: float) -> None:
         self._alerts["", receiver, ""] = Alert(
@@ -232,6 +226,8 @@ class Alerting:
                 idle = alert.sending is None or alert.sending.done()
                 if url is not None and idle and alert.due <= now:
                     alert.sending = asyncio.create_task(self._send(key, alert, url))
+                    self._deliveries.add(alert.sending)
+                    alert.sending.add_done_callback(self._deliveries.discard)
             await asyncio.sleep(_NOTIFY_EVERY)
 
     async def _send(self, key: Key, alert: Alert, url: str) -> None:
@@ -258,7 +254,11 @@ def _values(pages: Mapping[str, str | None], selector: Selector) -> dict[str, fl
     found = {}
     for url in selector.urls:
         page = pages.get(url)
-        value = count(page, selector) if page is not None else None
+        try:
+            value = count(page, selector) if page is not None else None
+        except ValueError as error:
+            _log.warning("%s/metrics does not parse: %s", url, error)
+            continue
         if value is not None:
             found[url] = value
     return found

@@ -48,9 +48,7 @@ class Checkout:
         self._count_retry = outcomes("payments_retries", "Single retries of accepted orders.", self.registry)
         self._count_replay = outcomes("payments_replays", "Replays of parked orders.", self.registry)
         self._count_request = outcomes("checkout_requests", "Requests by their answer.", self.registry)
-        parked = Gauge(
-            "checkout_parked_orders", "Accepted orders that only a replay completes.", registry=self.registry
-        )
+        parked = Gauge("checkout_parked_orders", "Orders that only a replay completes.", registry=self.registry)
         parked.set_function(lambda: len(self._parked))
 
     async def session(self, _app: web.Application) -> AsyncIterator[None]:

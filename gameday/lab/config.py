@@ -10,6 +10,7 @@ from gameday.model.base import Model
 from gameday.model.slo import BurnPair
 
 __all__ = [
+    "LISTEN_FD",
     "AlertingConfig",
     "CheckoutConfig",
     "DeployerConfig",
@@ -25,6 +26,8 @@ __all__ = [
     "Versions",
 ]
 
+LISTEN_FD = 3
+"""The descriptor at which every service inherits its listening socket."""
 Flaws = tuple[str, ...]
 Scale = Annotated[float, Field(gt=0)]
 

@@ -121,9 +121,11 @@ class Edge:
         self._failures[replica] = 0 if fine else self._failures[replica] + 1
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """200 if every replica that takes or may take traffic is healthy, else 503."""
+        """200 if every version that is to take traffic has a healthy replica, else 503."""
         sick = sorted(replica for replica in self._failures if not self._healthy(replica))
-        return web.json_response({"unhealthy": sick}, status=503 if sick else 200)
+        serving = [version for version in self._versions.values() if version.weight > 0]
+        fine = all(set(version.replicas).difference(sick) for version in serving)
+        return web.json_response({"unhealthy": sick}, status=200 if fine else 503)
 
     async def state(self, _request: web.Request) -> web.Response:
         """Weights and what each version served."""

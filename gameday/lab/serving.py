@@ -1,4 +1,4 @@
-"""What the lab's aiohttp services share: serving on an inherited socket, control tokens, metrics, background work."""
+"""What the lab's aiohttp services share: an inherited socket, control tokens, metrics, background work."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import ValidationError
 
+from gameday.lab.config import LISTEN_FD
 from gameday.model.base import Model
 
 __all__ = [
     "HTTP_ERRORS",
-    "LISTEN_FD",
     "Handler",
     "background",
     "body",
@@ -34,11 +34,10 @@ __all__ = [
     "serve",
 ]
 
-LISTEN_FD = 3
-"""The descriptor at which every service inherits its listening socket."""
 HTTP_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """What a request to another process may raise."""
 
+Context = Callable[[web.Application], AsyncIterator[None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=Model)
 _log = logging.getLogger(__name__)
@@ -74,9 +73,7 @@ def client(timeout: float) -> aiohttp.ClientSession:
     )
 
 
-def background(
-    work: Callable[[], Coroutine[object, object, None]],
-) -> Callable[[web.Application], AsyncIterator[None]]:
+def background(work: Callable[[], Coroutine[object, object, None]]) -> Context:
     """A cleanup context that runs ``work`` beside the server. If it crashes, so does the service: half of one
     would be believed to work."""
 

@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+_TIME = r"^([01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)$"
+
+
 class DriverBinding(Model):
     """Which driver, the address it talks to, and what else that driver asks for (all text).
 
@@ -73,7 +76,7 @@ class ReleasesObserver(Model):
 class Watchdog(Model):
     """The always-firing alert that shows that alerting is alive; ``every`` is real time, never scaled."""
 
-    every: Duration
+    every: Annotated[Duration, Field(gt=0)]
 
 
 class AlertsObserver(Model):
@@ -82,7 +85,8 @@ class AlertsObserver(Model):
     source: Literal["sink"]
     listen: str = "127.0.0.1:0"
     advertise: str | None = None
-    token: str | None = None
+    token: Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")] | None = None
+    """Where the secret is, never the secret."""
     receivers: dict[str, str] = {}
     watchdog: Watchdog
 
@@ -113,8 +117,8 @@ class ForbiddenHours(Model):
     """Days and local hours without Game Days."""
 
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
-    from_: Annotated[str, Field(alias="from", pattern=r"^\d\d:\d\d$")]
-    to: Annotated[str, Field(pattern=r"^\d\d:\d\d$")]
+    from_: Annotated[str, Field(alias="from", pattern=_TIME)]
+    to: Annotated[str, Field(pattern=_TIME)]
     zone: str
 
 

@@ -34,6 +34,8 @@ __all__ = [
     "UpperBound",
 ]
 
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+"""Of a fault or an expectation: by default its kind, so it may hold underscores."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -119,7 +121,7 @@ class Proof(Model):
 class Fault(Model):
     """One thing that is broken."""
 
-    id: str = ""
+    id: Id = ""
     """The kind, unless given."""
     kind: Literal[FaultKind.BROWNOUT]
     service: str
@@ -137,7 +139,7 @@ class Fault(Model):
 
 
 class _Expected(Model):
-    id: str = ""
+    id: Id = ""
     required: bool = True
 
     @model_validator(mode="before")

@@ -10,7 +10,10 @@ from gameday.model.base import Model
 from gameday.model.enums import StepKind
 from gameday.model.quantities import Duration, Share
 
-__all__ = ["Runbook", "RunbookHeader", "Step", "StepAction", "StepHttp", "StepVerify"]
+__all__ = ["BREAK_GLASS", "Runbook", "RunbookHeader", "Step", "StepAction", "StepHttp", "StepVerify"]
+
+BREAK_GLASS = "Break glass"
+"""The section whose steps widen somebody's rights for a while."""
 
 
 class StepHttp(Model):
@@ -55,7 +58,7 @@ class Step(Model):
     verify: StepVerify | Literal["attest"] | None = None
     expected: Duration
     timeout: Annotated[Duration, Field(gt=0)] | None = None
-    ttl: Duration | None = None
+    ttl: Annotated[Duration, Field(gt=0)] | None = None
     approvers: tuple[str, ...] = ()
     required: bool = True
     on_failure: Literal["continue", "abort"] = "continue"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gameday.model.base import Model
 from gameday.model.quantities import Duration
@@ -92,8 +92,15 @@ class SloIndicator(Model):
 class TimeWindow(Model):
     """The period of the SLO, rolling."""
 
-    duration: Duration
-    is_rolling: Literal["true"] | Literal[True]
+    duration: Annotated[Duration, Field(gt=0)]
+    is_rolling: bool
+
+    @field_validator("is_rolling")
+    @classmethod
+    def _rolling(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError("only rolling windows are judged: isRolling must be true")
+        return value
 
 
 class Objective(Model):
@@ -152,7 +159,7 @@ class HttpCheck(Model):
     method: Literal["GET", "POST", "PUT", "DELETE", "HEAD"] = "GET"
     path: Annotated[str, Field(pattern=r"^/")] = "/"
     status: Annotated[int, Field(ge=100, le=599)] = 200
-    timeout: Duration = 1.0
+    timeout: Annotated[Duration, Field(gt=0)] = 1.0
 
 
 class ProbeSpec(Model):

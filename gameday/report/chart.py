@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gameday.model.grade import Grade, Mark, PhaseSpan, Point, Series
 from gameday.model.quantities import duration_text
-from gameday.report.text import number_text
+from gameday.report.text import clean, number_text
 
 __all__ = ["NARROW", "WIDE", "Band", "Chart", "Marker", "Panel", "Size", "Tick", "draw"]
 
@@ -138,7 +138,7 @@ def draw(grade: Grade, marks: Sequence[Mark], names: Sequence[str], size: Size) 
     for index, series in enumerate(grade.series):
         y += _HEAD
         height = size.panel if index == 0 else round(size.panel * 0.6)
-        panels.append(_panel(series, axis, (y, y + height)))
+        panels.append(_panel(series, axis, (y, y + height), size))
         y += height + _GAP
     bottom = y - _GAP
     return Chart(
@@ -226,7 +226,7 @@ def _markers(
 # --- one series ----------------------------------------------------------------------------------------------
 
 
-def _panel(series: Series, axis: _Axis, place: tuple[float, float]) -> Panel:
+def _panel(series: Series, axis: _Axis, place: tuple[float, float], size: Size) -> Panel:
     top, bottom = place
     low, step = _floor(series)
 
@@ -235,18 +235,25 @@ def _panel(series: Series, axis: _Axis, place: tuple[float, float]) -> Panel:
 
     runs = list(_runs(series))
     count = round((1.0 - low) / step)
+    objective = "" if series.target is None else f"objective {number_text(series.target, 'ratio')}"
     return Panel(
-        name=series.name,
-        objective="" if series.target is None else f"objective {number_text(series.target, 'ratio')}",
+        name=_cut(clean(series.name), int((axis.right - axis.left) / size.letter) - len(objective) - 2),
+        objective=objective,
         top=top,
         bottom=bottom,
         ticks=tuple(
-            Tick(y(1 - index * step), number_text(round(1 - index * step, 9), "ratio")) for index in range(count + 1)
+            Tick(y(1 - index * step), number_text(round(1 - index * step, 9), "ratio"))
+            for index in range(count + 1)
         ),
         target=None if series.target is None else y(series.target),
         path="".join(_subpath([(axis(at), y(value)) for at, value in run]) for run in runs),
         gaps=tuple(_gaps(runs, series.bin, axis)),
     )
+
+
+def _cut(text: str, most: int) -> str:
+    """SVG does not wrap: what is longer than ``most`` letters ends in an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _floor(series: Series) -> tuple[float, float]:

@@ -27,12 +27,14 @@ from gameday.report.text import (
 
 __all__ = ["Bar", "Facts", "Moment", "Page", "Row", "StepRow", "Tile", "build"]
 
-_TILE_NAMES = {"rollback": "Rollback", "recovered": "Recovery", "slo": "Error budget spent"}
+_TILE_NAMES = {"rollback": "Rollback", "recovered": "Recovery", "slo": "Budget spent"}
 _TIERS = {
     Tier.LAB: "LAB: says nothing about your systems",
     Tier.STAGING: "STAGING",
     Tier.PRODUCTION: "PRODUCTION",
 }
+_NAMED = 3
+"""The most undecided criteria that the first screen names."""
 _MARK_WORDS = {
     "fault": "Fault",
     "effect": "In effect",
@@ -305,7 +307,10 @@ def _removed(grade: Grade, criterion: Criterion | None) -> str:
 def _unproven(grade: Grade) -> tuple[str, ...]:
     """What the grader says was not proven, and what it could not decide."""
     undecided = [item.title or item.id for item in grade.criteria if item.verdict is Verdict.INCONCLUSIVE]
-    whole = (f"Could not be decided: {'; '.join(undecided)}.",) if undecided else ()
+    if len(undecided) > _NAMED:
+        whole: tuple[str, ...] = (f"{len(undecided)} of {len(grade.criteria)} criteria could not be decided.",)
+    else:
+        whole = (f"Could not be decided: {'; '.join(undecided)}.",) if undecided else ()
     return whole + _notices(grade, "unproven")
 
 

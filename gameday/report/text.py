@@ -64,15 +64,18 @@ _STEP_TONES = {
     StepVerdict.UNKNOWN: "open",
 }
 COMPARATORS = {"<=": "≤", "<": "<", ">=": "≥", "=": "="}
+_MONTHS = "January February March April May June July August September October November December"
 _SHOWN_RANGES = 6
 _MOST_DIGITS = 8
 
 # What XML can not hold (C0, surrogates, non-characters), C1, and the invisible characters that turn the reading
 # direction around and can make a text read as something else than it is.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 _LINE_ENDS = re.compile(r"[\t\r\n\u2028\u2029]")
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~#$!]")
-_MARKDOWN_FIRST = re.compile(r"[-+=]|\d+[.)]")
+_MARKDOWN_FIRST = re.compile(r"[-+](?=[\s-]|$)|=(?==*$)|\d+[.)](?=\s|$)")
 
 
 def clean(text: str) -> str:
@@ -83,7 +86,7 @@ def clean(text: str) -> str:
 def markdown_text(text: str) -> str:
     """Foreign text as GitHub-flavoured Markdown that reads as itself: no markup, HTML, links or mentions."""
     safe = clean(text).strip()
-    # First what the regular expression would not see any more: a list, a heading's underline, a numbered item.
+    # What is markup only at the beginning: a list, a rule, a heading's underline, a numbered item.
     first = _MARKDOWN_FIRST.match(safe)
     head = ""
     if first is not None:
@@ -96,7 +99,7 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Foreign text as a Markdown code span (not for tables); its fence is longer than any run of backticks in it."""
+    """Foreign text as a Markdown code span (not for tables); its fence is longer than any in it."""
     safe = clean(text)
     longest = max((len(run) for run in re.findall("`+", safe)), default=0)
     fence = "`" * (longest + 1)
@@ -146,7 +149,7 @@ def number_text(value: float, unit: str, limit: float | None = None) -> str:
         return text
     for digits in range(1, _MOST_DIGITS):
         exact = f"{value * factor:.{digits}f}"
-        if exact != f"{limit * factor:.{digits}f}":
+        if abs(float(exact) - value * factor) < abs(value - limit) * factor / 2:
             return exact + sign
     return text
 
@@ -203,11 +206,9 @@ def step_tone(step: GradedStep) -> str:
 def utc_text(instant: str) -> str:
     """``25 November 2026, 10:22:03 UTC`` of an RFC 3339 instant in UTC; the text itself if it is none."""
     try:
-        when = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - only to be shown again, as UTC
+        when = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         return instant
     # Not strftime's %B: the month would follow the machine's locale.
-    month = (
-        "January February March April May June July August September October November December".split()
-    )[when.month - 1]
+    month = _MONTHS.split()[when.month - 1]
     return f"{when.day} {month} {when.year}, {when:%H:%M:%S} UTC"

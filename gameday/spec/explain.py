@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from gameday.errors import Problem
 from gameday.model.document import Location, Mark
-from gameday.spec.suggest import one_of
+from gameday.model.suggest import one_of
 from gameday.spec.tree import Tree, Value
 
 __all__ = ["Checked", "Origin", "validate"]
@@ -68,10 +68,8 @@ def validate(
         details = error.errors(include_url=False)
     found = _Sorted()
     for complaint in _without_noise(tree, [_locate(tree, item) for item in details]):
-        if _is_broken(tree, complaint.at):
-            found.others.append(complaint.at)
-            continue
-        found.problems.append(_problem(model, tree, complaint, (origins or {}, frozenset(hidden))))
+        if not _is_broken(tree, complaint.at):
+            found.problems.append(_problem(model, tree, complaint, (origins or {}, frozenset(hidden))))
         _sort(found, tree, complaint)
     return Checked(None, tuple(found.problems), tuple(found.unknown), tuple(found.bad), tuple(found.others))
 
@@ -92,23 +90,14 @@ def _is_broken(tree: Tree, at: Location) -> bool:
 def _locate(tree: Tree, details: ErrorDetails) -> Complaint:
     """Pydantic's path also names the union's branch that it tried; the tree has no such step."""
     at: Location = ()
-    value: Value | None = tree.value
     loc = details["loc"]
     for index, part in enumerate(loc):
-        below = _step(value, part)
+        below = tree.get((*at, part))
         if below is not None:
-            at, value = (*at, part), below
+            at = (*at, part)
         elif index == len(loc) - 1 and details["type"] == "missing":
             at = (*at, part)
     return Complaint(at, details["type"], details)
-
-
-def _step(value: Value | None, part: str | int) -> Value | None:
-    if isinstance(value, dict) and isinstance(part, str):
-        return value.get(part)
-    if isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value):
-        return value[part]
-    return None
 
 
 _SHAPES = ("model_type", "model_attributes_type", "dict_type")
@@ -188,7 +177,7 @@ def _choice(text: str, details: ErrorDetails) -> tuple[str, str]:
     expected = str(details.get("ctx", {}).get("expected", ""))
     known = [item.strip(" '") for item in expected.replace(" or ", ", ").split(",")]
     if len(known) == 1:
-        return f"must be '{known[0].removeprefix('True') or 'true'}', not '{text}'", ""
+        return f"must be '{known[0]}', not '{text}'", _only_close(text, known)
     return f"'{text}' is not one of {', '.join(known)}", _only_close(text, known)
 
 
@@ -206,6 +195,10 @@ def _pattern(text: str, context: Mapping[str, Any]) -> tuple[str, str]:
     pattern = str(context.get("pattern", ""))
     if pattern.startswith("^[a-z0-9]"):
         return f"'{text}' is not a name", "lower-case letters, digits and dashes, such as api-dependency-brownout"
+    if pattern.startswith("^(env:"):
+        return "a secret does not stand in a file", "write env:NAME or file:PATH"
+    if pattern.startswith("^([01]"):
+        return f"'{text}' is not a time of the day", "such as 08:30"
     if pattern == "^/":
         return f"'{text}' is not a path", "it begins with /"
     return f"'{text}' is not written as it should be", f"it must match {pattern}"
@@ -265,12 +258,10 @@ def _known_keys(model: type[BaseModel], tree: Tree, at: Location) -> frozenset[s
         value = tree.get(at[:depth])
         annotations = [below for item in annotations for below in _below(item, part, value)]
     models = [item for annotation in annotations for item in _models(annotation, tree.get(at))]
-    return frozenset(
-        spec.alias or name for item in models for name, spec in item.model_fields.items()
-    )
+    return frozenset(spec.alias or name for item in models for name, spec in item.model_fields.items())
 
 
-def _below(annotation: Any, part: str | int, value: Value | None) -> list[Any]:  # noqa: ANN401 - any type at all
+def _below(annotation: Any, part: str | int, value: Value | None) -> list[Any]:
     found: list[Any] = []
     for item in _flat(annotation):
         origin = get_origin(item)
@@ -283,7 +274,7 @@ def _below(annotation: Any, part: str | int, value: Value | None) -> list[Any]: 
     return found
 
 
-def _flat(annotation: Any) -> list[Any]:  # noqa: ANN401 - any type at all
+def _flat(annotation: Any) -> list[Any]:
     """The branches of a union, without Annotated."""
     if hasattr(annotation, "__metadata__"):
         return _flat(annotation.__origin__)
@@ -292,7 +283,7 @@ def _flat(annotation: Any) -> list[Any]:  # noqa: ANN401 - any type at all
     return [annotation]
 
 
-def _models(annotation: Any, value: Value | None) -> list[type[BaseModel]]:  # noqa: ANN401 - any type at all
+def _models(annotation: Any, value: Value | None) -> list[type[BaseModel]]:
     """The models among the branches; of those told apart by a literal, the one that the value names."""
     models = [item for item in _flat(annotation) if isinstance(item, type) and issubclass(item, BaseModel)]
     named = [item for item in models if isinstance(value, dict) and _names(item, value)]

@@ -18,13 +18,13 @@ from gameday.model.plan import InputDigest
 from gameday.model.runbook import Runbook
 from gameday.model.slo import Probe, Slo
 from gameday.model.sources import Sources
+from gameday.model.suggest import one_of
 from gameday.slo.burn import parse_pairs
 from gameday.spec.catalog import Catalog, Found, Kind
 from gameday.spec.explain import validate
 from gameday.spec.files import read_text
 from gameday.spec.parameters import Substituted, substitute
 from gameday.spec.runbook import parse_runbook
-from gameday.spec.suggest import one_of
 from gameday.spec.tree import Tree, parse_yaml
 
 __all__ = [
@@ -127,7 +127,9 @@ def _named(catalog: Catalog, kind: Kind, name: str | Path) -> Found:
         return found
     if "/" in name or name.endswith((".yaml", ".yml")):
         raise UsageError(f"there is no {kind} '{name}'", f"name a file with -f {name}")
-    raise UsageError(f"there is no {kind} '{name}'", one_of(name, catalog.names(kind), f"{catalog.folder(kind)}/ has"))
+    raise UsageError(
+        f"there is no {kind} '{name}'", one_of(name, catalog.names(kind), f"{catalog.folder(kind)}/ has")
+    )
 
 
 def _tree(found: Found, loaded: _Loaded[Any]) -> str | None:
@@ -224,7 +226,11 @@ def _environment_findings(name: str | Path, value: Environment) -> Iterator[Find
         at: Location = ("spec", "safety", "forbidden", index)
         if hours.zone not in zoneinfo.available_timezones():
             hint = one_of(hours.zone, zoneinfo.available_timezones())
-            yield (*at, "zone"), f"unknown time zone '{hours.zone}'", hint if hint.startswith("did") else "such as UTC"
+            yield (
+                (*at, "zone"),
+                f"unknown time zone '{hours.zone}'",
+                hint if hint.startswith("did") else "such as UTC",
+            )
 
 
 def _slo_findings(name: str, value: Slo) -> Iterator[Finding]:
@@ -277,7 +283,9 @@ class _Gathered:
         """The names that the environment gives to the roles which the experiment declares."""
         roles = self.experiment.get(("spec", "roles", kind))
         bound = self.environment.mapping("spec", kind)
-        for role in dict.fromkeys(item for item in roles if isinstance(item, str)) if isinstance(roles, list) else ():
+        for role in (
+            dict.fromkeys(item for item in roles if isinstance(item, str)) if isinstance(roles, list) else ()
+        ):
             name, at = bound.get(role), ("spec", kind, role)
             if isinstance(name, str) and at not in self.environment.broken:
                 yield at, name

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from gameday.errors import UsageError
 from gameday.model.document import Location
+from gameday.model.suggest import one_of
 from gameday.spec.explain import Origin
-from gameday.spec.suggest import one_of
 from gameday.spec.tree import Tree, Value, has_surrogate
 
 __all__ = ["Substituted", "substitute"]
@@ -44,7 +44,9 @@ def substitute(tree: Tree, profile: str | None, settings: Mapping[str, str]) -> 
     walk = _Walk(tree, used, origins)
     tree.value = walk.value(tree.value, ())
     for name in sorted(set(defaults) - walk.seen):
-        tree.add(tree.key((*_PARAMETERS, name)), f"parameter '{name}' is not used anywhere", f"use it as ${{{name}}}")
+        tree.add(
+            tree.key((*_PARAMETERS, name)), f"parameter '{name}' is not used anywhere", f"use it as ${{{name}}}"
+        )
     if tree.mapping("spec").get("parameters") is not None and defaults:
         tree.mapping(*_PARAMETERS).update(used)
     return Substituted(walk.origins, tuple(sorted(name for name in used if used[name] != defaults.get(name))))
@@ -59,7 +61,9 @@ def _check_profiles(tree: Tree, defaults: Mapping[str, str]) -> None:
         for name in tree.mapping(*_PROFILES, profile):
             if name not in defaults:
                 mark = tree.key((*_PROFILES, profile, name))
-                tree.add(mark, f"unknown parameter '{name}' in profile '{profile}'", one_of(name, defaults, "parameters"))
+                tree.add(
+                    mark, f"unknown parameter '{name}' in profile '{profile}'", one_of(name, defaults, "parameters")
+                )
 
 
 def _check_call(tree: Tree, defaults: Mapping[str, str], profile: str | None, settings: Mapping[str, str]) -> None:

@@ -11,15 +11,14 @@ from markdown_it.token import Token
 from gameday.errors import Problem
 from gameday.model.document import Location, Mark
 from gameday.model.enums import StepKind
-from gameday.model.runbook import Runbook, RunbookHeader, Step
+from gameday.model.runbook import BREAK_GLASS, Runbook, RunbookHeader, Step
+from gameday.model.suggest import nearest, one_of
 from gameday.spec.explain import Checked, validate
-from gameday.spec.suggest import nearest, one_of
 from gameday.spec.tree import Tree, parse_yaml
 
-__all__ = ["BREAK_GLASS", "SECTIONS", "TRIGGERS", "ParsedRunbook", "parse_runbook"]
+__all__ = ["SECTIONS", "TRIGGERS", "ParsedRunbook", "parse_runbook"]
 
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Rollback")
-BREAK_GLASS = "Break glass"
 TRIGGERS = ("fault-effective", "alert", "rollback")
 _FROM_PROSE = ("title", "section")
 """Fields of a step that its headings give; a fence may not."""
@@ -195,7 +194,9 @@ def _lint_sections(parsed: ParsedRunbook, reader: _Reader) -> None:
         if name not in present:
             near = nearest(name, [text for text in present if text not in (*SECTIONS, BREAK_GLASS)])
             line = next((heading.line for heading in reader.sections if heading.text == near), 1)
-            parsed.add(Mark(line, 1), f"the section '## {name}' is missing", f"is '{near}' meant to be it?" if near else "")
+            parsed.add(
+                Mark(line, 1), f"the section '## {name}' is missing", f"is '{near}' meant to be it?" if near else ""
+            )
     seen: set[str] = set()
     for heading in reader.sections:
         if heading.text in seen:
@@ -203,7 +204,9 @@ def _lint_sections(parsed: ParsedRunbook, reader: _Reader) -> None:
         seen.add(heading.text)
     for heading in reader.headings:
         if heading.fences == 0 and heading.section in (*SECTIONS[2:], BREAK_GLASS):
-            parsed.add(Mark(heading.line, 1), f"'{heading.text}' has no step", "add a ```yaml step fence, or use ####")
+            parsed.add(
+                Mark(heading.line, 1), f"'{heading.text}' has no step", "add a ```yaml step fence, or use ####"
+            )
 
 
 def _lint_steps(parsed: ParsedRunbook, reader: _Reader) -> None:
@@ -234,7 +237,11 @@ def _time_problems(step: Step) -> Iterator[_Finding]:
         if step.ttl is None:
             yield (), f"break-glass step '{step.id}' has no ttl", "how long the wider rights last, such as ttl: 30m"
         if not step.approvers:
-            yield (), f"break-glass step '{step.id}' has no approvers", "who may allow it, such as approvers: [lead]"
+            yield (
+                (),
+                f"break-glass step '{step.id}' has no approvers",
+                "who may allow it, such as approvers: [lead]",
+            )
         return
     if step.timeout is None:
         yield (), f"step '{step.id}' has no timeout", "past it the step is late, such as timeout: 10m"
@@ -264,7 +271,9 @@ def _lint_ids(parsed: ParsedRunbook, steps: list[_StepHere]) -> None:
     for here in steps:
         mark = here.place("id")
         if here.step.id in seen:
-            parsed.add(mark, f"duplicate step id '{here.step.id}'", f"it stands in line {seen[here.step.id]} already")
+            parsed.add(
+                mark, f"duplicate step id '{here.step.id}'", f"it stands in line {seen[here.step.id]} already"
+            )
         seen.setdefault(here.step.id, mark.line)
 
 
@@ -274,9 +283,13 @@ def _lint_order(parsed: ParsedRunbook, steps: list[_StepHere], broken: set[str])
     for here in steps:
         after = here.step.after
         if after not in known:
-            parsed.add(here.place("after"), f"unknown trigger '{after}'", one_of(after, known, "triggers and steps"))
+            parsed.add(
+                here.place("after"), f"unknown trigger '{after}'", one_of(after, known, "triggers and steps")
+            )
         elif _in_cycle(here.step, by_id):
-            parsed.add(here.place("after"), f"step '{here.step.id}' waits for itself", "its chain of 'after' is a circle")
+            parsed.add(
+                here.place("after"), f"step '{here.step.id}' waits for itself", "its chain of 'after' is a circle"
+            )
 
 
 def _in_cycle(step: Step, by_id: dict[str, _StepHere]) -> bool:

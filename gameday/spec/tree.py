@@ -58,12 +58,10 @@ class Tree:
         """The value at that place, or None."""
         value: Value = self.value
         for part in at:
-            if isinstance(value, dict) and isinstance(part, str) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value):
-                value = value[part]
-            else:
+            below = _step(value, part)
+            if below is None:
                 return None
+            value = below
         return value
 
     def mapping(self, *at: str | int) -> dict[str, Value]:
@@ -72,15 +70,25 @@ class Tree:
         return value if isinstance(value, dict) else {}
 
 
+def _step(value: Value, part: str | int) -> Value | None:
+    if isinstance(value, dict) and isinstance(part, str):
+        return value.get(part)
+    if isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value):
+        return value[part]
+    return None
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes only; never constructs an object."""
 
     depth = 0
 
-    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's own signature
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event: Any = self.peek_event()
         if getattr(event, "tag", None) is not None:
-            raise yaml.MarkedYAMLError(problem="tags (such as !!str) are not used here", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="tags (such as !!str) are not used here", problem_mark=event.start_mark
+            )
         if self.depth >= _MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_DEPTH} deep", problem_mark=event.start_mark)
         self.depth += 1
@@ -174,7 +182,7 @@ def parse_yaml(text: str, file: str, offset: tuple[int, int] = (0, 0)) -> Tree |
     tree = Tree(file)
     builder = _Builder(tree, offset)
     try:
-        node = _Loader(text).get_single_node()  # type: ignore[no-untyped-call]
+        node = _Loader(text).get_single_node()
         if node is None:
             return Problem(file, 1 + offset[0], 1 + offset[1], "empty: there is nothing in it")
         tree.value = builder.build(node, ())
@@ -185,7 +193,9 @@ def parse_yaml(text: str, file: str, offset: tuple[int, int] = (0, 0)) -> Tree |
         character = f"U+{ord(text[error.position]):04X}" if error.position < len(text) else "a character"
         return Problem(file, line + offset[0], column + offset[1], f"{character} can not stand in YAML")
     except _TooMany:
-        return Problem(file, 1 + offset[0], 1 + offset[1], f"more than {_MAX_NODES} values, aliases counted each time")
+        return Problem(
+            file, 1 + offset[0], 1 + offset[1], f"more than {_MAX_NODES} values, aliases counted each time"
+        )
     except (ValueError, OverflowError) as error:
         # PyYAML lets some of its own conversions escape, e.g. of an escape beyond the last character.
         return Problem(file, 1 + offset[0], 1 + offset[1], f"not valid YAML: {error}")

@@ -73,3 +73,16 @@ def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
         holder.kill()
         holder.wait(10)
     assert Ledger(tmp_path / "k").holder() is None
+
+
+def test_a_ledger_with_nothing_open_leaves_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "k") as ledger:
+        ledger.lock({"run": "r"})
+        ledger.open(entry("a"))
+        ledger.discard()
+    assert [e.token.id for e in Ledger(tmp_path / "k").entries()] == ["a"], "what is open is never discarded"
+    with Ledger(tmp_path / "k") as ledger:
+        ledger.lock({"run": "r"})
+        ledger.mark_closed(entry("a"), Outcome.OK)
+        ledger.discard()
+    assert list(tmp_path.iterdir()) == []

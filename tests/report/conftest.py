@@ -57,8 +57,9 @@ def criteria() -> tuple[Criterion, ...]:
         ),
         criterion(
             "fault_effective", "fault_effective", "brownout of payments in effect", P,
-            "payments-answers failed in 203 of 1020 checks, 19.9% with 20% declared; every tenth of the hold shows it.",
-            measured=between(0.144, 0.265), limit=0.2, comparator="=", unit="share", evidence=((121, 121), (124, 1180)),
+            "payments-answers failed in 203 of 1020 checks, 19.9% with 20% declared, in every tenth of the hold.",
+            measured=between(0.144, 0.265), limit=0.2, comparator="=", unit="share",
+            evidence=((121, 121), (124, 1180)),
         ),
         criterion(
             "load_valid", "load_valid", "Load as planned", P,
@@ -213,7 +214,8 @@ def passing() -> Grade:
         series=series(),
         notices=(
             Notice(
-                kind="scope", text="Alerts were seen at gameday's own webhook sink, as a copy of what the receiver gets."
+                kind="scope",
+                text="Alerts were seen at gameday's own webhook sink, as a copy of what the receiver gets.",
             ),
             Notice(kind="unproven", text="Whether people find and follow the 4 manual steps of the runbook."),
             Notice(kind="unproven", text="Anything about your systems: this was the embedded lab."),
@@ -263,7 +265,7 @@ def failing() -> Grade:
             },
         },
         verdict=RunVerdict.FAIL,
-        reason="4 of 11 required criteria failed: checkout was not rolled back within 5m, did not recover within 10m, "
+        reason="4 of 11 required criteria failed: checkout was not rolled back within 5m, did not recover in 10m, "
         "spent 0.81% of its budget, and the runbook failed.",
         runbook="Runbook: FAIL, 6 of 7",
         attendance=("Ada:facilitator", "Grace:oncall"),
@@ -288,7 +290,8 @@ def inconclusive() -> Grade:
     base = passing()
     first, second = base.series
     holed = tuple(
-        point.model_copy(update={"value": None, "n": 0}) if 900 <= point.at < 1260 else point for point in second.points
+        point.model_copy(update={"value": None, "n": 0}) if 900 <= point.at < 1260 else point
+        for point in second.points
     )
     return with_criteria(
         base,
@@ -344,7 +347,10 @@ def aborted() -> Grade:
         real_seconds=6.4,
         faults_removed_at=None,
         phases=(PhaseSpan(name=PhaseName.BEFORE, start=0, end=361),),
-        marks=(mark(60, "stimulus", "Release of checkout: canary", 45), mark(361, "abort", "Not steady before", 119)),
+        marks=(
+            mark(60, "stimulus", "Release of checkout: canary", 45),
+            mark(361, "abort", "Not steady before", 119),
+        ),
         steps=tuple(
             item.model_copy(
                 update={

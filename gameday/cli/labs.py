@@ -1,0 +1,94 @@
+"""`gameday lab up | status | down | flaws`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gameday.cli.output import print_json, table
+from gameday.errors import UsageError
+from gameday.lab import manage
+from gameday.lab.flaws import FLAWS
+from gameday.lab.record import LabRecord
+from gameday.model.base import JSON
+
+__all__ = ["down", "show", "show_flaws", "up"]
+
+
+def up(scale: float, flaws: Sequence[str], output: str) -> None:
+    """Start one and print its addresses."""
+    record = manage.up(scale, flaws)
+    if output == "json":
+        print_json(_as_json(record))
+        return
+    print(f"Lab {record.id} is up, {record.scale:g} times as fast as plan time.")
+    table(("name", "addresses"), [(name, " ".join(urls)) for name, urls in record.addresses.items()])
+    click.echo(f"Next: gameday run api-dependency-brownout --lab {record.id}", err=True)
+
+
+def show(output: str) -> None:
+    """All labs that have a record."""
+    records = manage.status()
+    if output == "json":
+        print_json([_as_json(record) for record in records])
+        return
+    if not records:
+        print("No lab is up.")
+        return
+    rows = [
+        (r.id, f"{r.scale:g}", ",".join(r.flaws) or "-", _alive(r), " ".join(r.addresses.get("lab://edge", ())))
+        for r in records
+    ]
+    table(("id", "scale", "flaws", "processes", "storefront"), rows)
+
+
+def down(id: str | None) -> None:
+    """End the lab of that id, or the only one."""
+    if id is None:
+        known = [record.id for record in manage.status()]
+        if len(known) != 1:
+            raise UsageError(
+                "no lab is up" if not known else "several labs are up",
+                hint=f"name one of: {', '.join(known)}" if known else "start one with `gameday lab up`",
+            )
+        id = known[0]
+    print(f"Lab {manage.down(id).id} has ended.")
+
+
+def show_flaws(output: str) -> None:
+    """Each flaw, and what it must break."""
+    if output == "json":
+        rows: list[JSON] = [
+            {
+                "name": flaw.name,
+                "breaks": list(flaw.breaks),
+                "verdict": flaw.verdict.value,
+                "exit": flaw.exit_code,
+                "experiments": list(flaw.experiments),
+            }
+            for flaw in FLAWS.values()
+        ]
+        print_json(rows)
+        return
+    table(
+        ("name", "breaks", "verdict", "exit", "what it is"),
+        [(f.name, ",".join(f.breaks), f.verdict.value, str(f.exit_code), f.about) for f in FLAWS.values()],
+    )
+
+
+def _alive(record: LabRecord) -> str:
+    alive = record.alive
+    return f"{sum(alive.values())}/{len(alive)}"
+
+
+def _as_json(record: LabRecord) -> JSON:
+    return {
+        "id": record.id,
+        "scale": record.scale,
+        "flaws": list(record.flaws),
+        "own": record.own,
+        "addresses": {name: list(urls) for name, urls in record.addresses.items()},
+        "processes": {name: process.pid for name, process in record.processes.items()},
+        "alive": all(record.alive.values()),
+    }

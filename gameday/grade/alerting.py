@@ -1,0 +1,126 @@
+"""Alerts as they reached gameday's own sink: which one counts, and whether a missing one was really missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gameday.grade.coverage import Observed
+from gameday.grade.effect import Effect
+from gameday.grade.ground import Ground
+from gameday.grade.record import At, Record, ns
+from gameday.grade.ruling import Ruling, at_most, inconclusive, length_text
+from gameday.model.enums import Verdict
+from gameday.model.events import AlertReceived
+from gameday.model.plan import AlertsObserver
+from gameday.model.quantities import duration_text
+
+__all__ = ["WATCHDOG", "Wanted", "name", "ruling"]
+
+WATCHDOG = "Watchdog"
+_CLOCKS = ns(1)
+"""How far the clocks of two machines may be apart."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The alert that is waited for. ``here`` says whether a receiver counts."""
+
+    what: str
+    slo: str
+    window: str
+    within: float
+    here: Callable[[str], bool]
+
+    def matches(self, alert: AlertReceived) -> bool:
+        """Whether this is that alert, firing or resolved, at a receiver that counts."""
+        labels = alert.labels
+        right = labels.get("slo") == self.slo and self.window in ("", labels.get("window", ""))
+        return right and labels.get("alertname") != WATCHDOG and self.here(alert.receiver)
+
+
+def name(alert: AlertReceived) -> str:
+    """An alert for people: ``PaymentsBurnRate (1h)``."""
+    window = alert.labels.get("window")
+    return alert.labels.get("alertname", "an alert without a name") + (f" ({window})" if window else "")
+
+
+def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
+    """Judge the arrival of an alert against its limit, from the effect on."""
+    observer, effect = record.plan.alerts, on.effect
+    if observer is None:
+        return inconclusive("The environment does not say where alerts are to be seen.")
+    if effect is None:
+        return inconclusive("There is no effect of a fault to measure from.")
+    seen = [event for event in record.of(AlertReceived) if wanted.matches(event.data)]
+    seqs = (*effect.seqs, *(event.seq for event in seen))
+    counting = [event for event in seen if _counts(event, effect)]
+    others = [event for event in seen if event not in counting and event.data.status == "firing"]
+    if _was_firing(seen, effect) or (others and not counting):
+        why = f"{wanted.what} was firing before the fault, or says so, so it shows no detection of it."
+        return inconclusive(why, seqs)
+    if not counting:
+        return _missing(record, wanted, observer, effect, seqs)
+    first = counting[0]
+    lo, hi = effect.since(first.mono, first.mono)
+    measured = (record.span(lo), record.span(hi))
+    verdict = at_most(measured, wanted.within)
+    if verdict is Verdict.FAIL:
+        return _missing(record, wanted, observer, effect, seqs, measured)
+    reason = f"{name(first.data)} reached {first.data.receiver} {length_text(measured)} after the fault took effect."
+    return Ruling(verdict, reason, measured, seqs=seqs)
+
+
+def _counts(event: At[AlertReceived], effect: Effect) -> bool:
+    """Firing since the intent of the injection, and received after it said that it had begun."""
+    began = event.data.starts_at
+    return event.data.status == "firing" and event.mono >= effect.lo and effect.wall <= began <= event.wall + _CLOCKS
+
+
+def _was_firing(seen: Sequence[At[AlertReceived]], effect: Effect) -> bool:
+    """Whether the last word before the injection, at any receiver and for any labels, was that it fires."""
+    last: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+    for event in seen:
+        if event.mono < effect.lo:
+            last[event.data.receiver, tuple(sorted(event.data.labels.items()))] = event.data.status
+    return "firing" in last.values()
+
+
+def _missing(  # noqa: PLR0913 - what a missing alert is judged by
+    record: Record,
+    wanted: Wanted,
+    observer: AlertsObserver,
+    effect: Effect,
+    seqs: tuple[int, ...],
+    measured: tuple[float, float] | None = None,
+) -> Ruling:
+    limit = effect.hi + record.length(wanted.within)
+    allowed = duration_text(wanted.within)
+    what = f"{wanted.what} did not arrive within {allowed}"
+    if measured is not None:
+        what = f"{wanted.what} arrived {length_text(measured)} after the fault took effect, {allowed} were allowed"
+    silent = _silent(record, observer, effect.lo, limit)
+    if silent:
+        return Ruling(Verdict.INCONCLUSIVE, f"{what}, but {silent}: nobody can say why.", measured, seqs=seqs)
+    if not record.slo_observed(record.plan.slo(wanted.slo)).unbroken(effect.lo, limit):
+        why = f"{what}, but the figures of {wanted.slo} have gaps."
+        return Ruling(Verdict.INCONCLUSIVE, why, measured, seqs=seqs)
+    return Ruling(Verdict.FAIL, f"{what}, though the alerting was alive.", measured, seqs=seqs)
+
+
+def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) -> str:
+    """Which receiver's Watchdog was not heard from the intent to the limit and once after; empty if all were."""
+    if not observer.receivers:
+        return "no receiver is declared"
+    for receiver in sorted(set(observer.receivers.values())):
+        beats = [
+            event.mono
+            for event in record.of(AlertReceived)
+            if event.data.receiver == receiver
+            and event.data.labels.get("alertname") == WATCHDOG
+            and event.data.status == "firing"
+        ]
+        alive = Observed([(at, at) for at in beats], ns(observer.watchdog.every), record.gaps_declared("alerts"))
+        if not any(at >= limit for at in beats) or not alive.unbroken(start, limit):
+            return f"the Watchdog did not reach {receiver} all that time"
+    return ""

@@ -1,0 +1,156 @@
+"""Whether every fault really acted, as declared and for as long as declared: shown by its proof probe.
+
+Never a fail: a fault that did not act proves nothing about the system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gameday.grade.effect import FaultStory, shows_fault, story
+from gameday.grade.record import At, Record, ns
+from gameday.grade.ruling import Form, Ruling, dress, inconclusive
+from gameday.model.enums import Outcome, Verdict
+from gameday.model.events import ProbeSample
+from gameday.model.grade import Criterion
+from gameday.model.quantities import duration_text, share_text
+from gameday.slo.wilson import shows_share, wilson
+
+__all__ = ["judge"]
+
+_HELD = 0.95
+"""The share of the planned duration that the fault must have stood."""
+_CHECKS = 0.9
+"""The share of the planned checks that must have been made."""
+_PUNCTUAL = 2.0
+"""Real seconds by which an injection may miss its place in the plan."""
+_TENTHS = 10
+
+
+def judge(record: Record) -> Criterion:
+    """The criterion ``fault_effective``; not applicable to a declared control."""
+    faults = record.plan.faults
+    share = faults[0].with_.share if len(faults) == 1 else None
+    title = f"{', '.join(fault.id for fault in faults)} in effect" if faults else "fault in effect"
+    form = Form("fault_effective", "fault_effective", title, limit=share, comparator="=", unit="share")
+    if not faults:
+        why = "A control: the experiment declares no fault."
+        return dress(Form("fault_effective", "fault_effective", title, False), Ruling(Verdict.NOT_APPLICABLE, why))
+    found = [_Fault(record, story(record, fault)).ruling() for fault in faults]
+    lacking = [one for one in found if one.verdict is not Verdict.PASS]
+    worst = lacking[0] if lacking else found[0]
+    return dress(
+        form,
+        Ruling(
+            worst.verdict,
+            worst.reason,
+            worst.measured,
+            tuple(one.reason for one in found) if len(found) > 1 else (),
+            tuple(seq for one in found for seq in one.seqs),
+        ),
+    )
+
+
+class _Fault:
+    """One fault, question by question; the first that is not answered well decides."""
+
+    def __init__(self, record: Record, told: FaultStory) -> None:
+        self._record = record
+        self._told = told
+        self._fault = told.fault
+        self._probe = record.plan.probe(told.fault.proof)
+        self._samples = record.probe_samples(told.fault.proof)
+
+    def ruling(self) -> Ruling:
+        told = self._told
+        unfinished = self._unfinished()
+        if unfinished or told.intent is None or told.injected is None or told.undo is None:
+            return inconclusive(unfinished, told.seqs)
+        self._from, self._to = told.injected.mono, told.undo.mono
+        hold = [s for s in self._samples if s.data.start >= self._from and s.data.end <= self._to]
+        seqs = (*told.seqs, *(sample.seq for sample in hold))
+        bad = [sample for sample in hold if shows_fault(self._fault, sample.data)]
+        interval = wilson(len(bad), len(hold))
+        questions: Sequence[Callable[[], str]] = (
+            lambda: self._misplaced(told.intent.mono if told.intent else 0),
+            self._shortened,
+            lambda: self._unwatched(told.intent.mono if told.intent else 0),
+            lambda: self._few(len(hold)),
+            lambda: self._weak(interval),
+            lambda: self._patchy(bad),
+            lambda: self._already(told.intent.mono if told.intent else 0),
+        )
+        problem = next((text for question in questions if (text := question())), "")
+        shown = f"{len(bad)} of {len(hold)} checks of {self._probe.name} showed {self._name}"
+        declared = share_text(self._fault.with_.share)
+        reason = problem or f"{shown}: {share_text(len(bad) / len(hold), 1)}, {declared} declared."
+        verdict = Verdict.INCONCLUSIVE if problem else Verdict.PASS
+        return Ruling(verdict, reason, interval if hold else None, seqs=seqs)
+
+    @property
+    def _name(self) -> str:
+        return self._fault.id
+
+    def _unfinished(self) -> str:
+        told = self._told
+        if told.intent is None:
+            return f"{self._name} was never injected."
+        if told.injected is None:
+            return f"Whether {self._name} was injected is not on record."
+        if told.injected.data.outcome is not Outcome.OK:
+            return f"{self._name} could not be injected: {told.injected.data.error or 'no reason given'}."
+        if told.read_back is None or told.read_back.data.outcome is not Outcome.OK:
+            return f"{self._name} was injected, but reading it back did not show it."
+        return "" if told.undo else f"The end of {self._name} is not on record."
+
+    def _misplaced(self, intent: int) -> str:
+        if abs(intent - self._record.instant(self._fault.at)) <= ns(_PUNCTUAL):
+            return ""
+        at, planned = duration_text(self._record.plan_time(intent)), duration_text(self._fault.at)
+        return f"{self._name} was injected at {at}, not at {planned} as planned."
+
+    def _shortened(self) -> str:
+        held = self._record.span(self._to - self._from)
+        if held >= _HELD * self._fault.for_:
+            return ""
+        return f"{self._name} stood for {duration_text(held)} only, not {duration_text(self._fault.for_)}."
+
+    def _unwatched(self, intent: int) -> str:
+        """The probe must be looking before the injection, so that its first evidence is the first effect."""
+        observed = self._record.probe_observed(self._probe)
+        before = max(self._record.t0, intent - ns(1))
+        if not any(before <= sample.data.start < intent for sample in self._samples):
+            return f"{self._probe.name} was not looking before the injection."
+        if observed.covers(self._from, self._to) and observed.covers(before, self._from):
+            return ""
+        covered = share_text(observed.coverage(self._from, self._to), 1)
+        return f"{self._probe.name} has gaps: it covers {covered} of the time that {self._name} stood."
+
+    def _few(self, checks: int) -> str:
+        planned = self._probe.rate * (self._to - self._from) / 1e9
+        if checks and checks >= _CHECKS * planned:
+            return ""
+        return f"{self._probe.name} made {checks} of {planned:.0f} planned checks while {self._name} stood."
+
+    def _weak(self, interval: tuple[float, float]) -> str:
+        declared = self._fault.with_.share
+        if shows_share(interval, declared):
+            return ""
+        seen = f"{share_text(interval[0], 1)} to {share_text(interval[1], 1)}"
+        return f"{self._probe.name} shows {seen} of calls failing, {share_text(declared)} were declared."
+
+    def _patchy(self, bad: Sequence[At[ProbeSample]]) -> str:
+        tenth = (self._to - self._from) / _TENTHS
+        shown = {min(_TENTHS - 1, int((sample.data.start - self._from) / tenth)) for sample in bad}
+        if len(shown) == _TENTHS:
+            return ""
+        missing = next(place for place in range(_TENTHS) if place not in shown)
+        at = duration_text(self._record.plan_time(self._from + int(missing * tenth)))
+        return f"{self._name} was not in effect all the time: no sign of it from {at} on."
+
+    def _already(self, intent: int) -> str:
+        base = [sample for sample in self._samples if sample.data.end < intent]
+        bad = sum(shows_fault(self._fault, sample.data) for sample in base)
+        if base and bad / len(base) < self._fault.with_.share / 2:
+            return ""
+        return f"{self._probe.name} failed in the same way before the injection ({bad} of {len(base)} checks)."

@@ -1,0 +1,72 @@
+"""The entry point of every process of the lab: ``python -m gameday.lab.service NAME --owner ID ...``.
+
+A process that belongs to somebody ends when its owner is gone, however that happened; so does one of ``lab up``
+whose starter died before the record said that the lab is up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import runpy
+import select
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from gameday.lab.record import is_up
+from gameday.model.token import ProcessIdentity
+from gameday.processes import alive
+
+__all__ = ["SERVICES", "main"]
+
+SERVICES = {
+    "alerting": "gameday.lab.alerting",
+    "checkout": "gameday.lab.checkout",
+    "deployer": "gameday.lab.deployer",
+    "edge": "gameday.lab.edge",
+    "payments": "gameday.lab.payments",
+}
+"""Name -> the module whose ``build`` makes the application."""
+PROXY = "gameday.proxy"
+
+
+def _watch(owner: ProcessIdentity, record: Path | None) -> None:
+    """End this process when its owner is gone, unless the lab may outlive it. Called once, in a thread."""
+    try:
+        descriptor = os.pidfd_open(owner.pid)
+    except ProcessLookupError:
+        descriptor = -1
+    if descriptor >= 0 and alive(owner):
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        poller.poll()
+    if record is None or not is_up(record):
+        os._exit(0)  # nothing here needs an orderly end, and the main thread may be anywhere
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one process of the lab until SIGTERM. What follows ``--`` is for the proxy."""
+    cut = list(arguments).index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(prog="gameday.lab.service")
+    parser.add_argument("name", choices=[*SERVICES, "proxy"])
+    parser.add_argument("--owner", required=True, type=ProcessIdentity.model_validate_json)
+    parser.add_argument("--outlive", type=Path, help="record of a lab that outlives its owner once it is up")
+    parser.add_argument("--config", type=Path, help="JSON file")
+    given = parser.parse_args(arguments[:cut])
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    threading.Thread(target=_watch, args=(given.owner, given.outlive), daemon=True).start()
+    if given.name == "proxy":
+        sys.argv = [PROXY, *arguments[cut + 1 :]]
+        runpy.run_module(PROXY, run_name="__main__", alter_sys=True)
+        return
+    module = importlib.import_module(SERVICES[given.name])
+    serving = importlib.import_module("gameday.lab.serving")
+    serving.serve(module.build(given.config.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

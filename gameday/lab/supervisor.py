@@ -1,0 +1,299 @@
+"""Starts the lab's processes, and ends them.
+
+Every listening socket is bound here and inherited, so that all addresses are known before the first process runs
+and all can start at once. Only the proxy, which chooses its own port, comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import requests
+
+from gameday.errors import ProvisionError
+from gameday.lab import record as records
+from gameday.lab.client import http
+from gameday.lab.config import (
+    LISTEN_FD,
+    AlertingConfig,
+    CheckoutConfig,
+    DeployerConfig,
+    EdgeConfig,
+    PaymentsConfig,
+    ServiceConfig,
+    Version,
+)
+from gameday.lab.record import LabRecord
+from gameday.model.token import ProcessIdentity
+from gameday.processes import end, identify
+
+__all__ = ["SERVICE", "Lab", "end_processes"]
+
+SERVICE = "checkout"
+"""The service that the deployer releases."""
+_STABLE = ("checkout-1", "checkout-2", "checkout-3")
+_SPARE = "checkout-spare"
+_CANARY = "checkout-canary"
+_REPLICAS = (*_STABLE, _SPARE, _CANARY)
+_SERVICES = ("payments", "alerting", "edge", "deployer", *_REPLICAS)
+_PROXY_FLAWS = {"fault-noop": "noop", "stuck-fault": "stuck"}
+_READY_WITHIN = 20.0
+_ASK_EVERY = 0.03
+_GRACE = 1.5
+_LOG_LIMIT = 1 << 20
+_TAIL = 2000
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "GAMEDAY_STATE_DIR")
+_ENDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+_UNHEALTHY_EVERY = 20
+
+
+def end_processes(processes: Iterable[ProcessIdentity]) -> None:
+    """End and reap them; ProvisionError if any outlives SIGKILL."""
+    known = tuple(processes)
+    left = end(known, _GRACE)
+    for process in known:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+    if left:
+        pids = ", ".join(str(process.pid) for process in left)
+        raise ProvisionError(f"processes of the lab did not end: {pids}")
+
+
+class Lab:
+    """One lab that this process starts. ``end`` it, or ``release`` it to outlive this process."""
+
+    def __init__(self, record: LabRecord) -> None:
+        self.record = record
+        self._folder = records.folder(record.id)
+        self._deadline = time.monotonic() + _READY_WITHIN
+        self._sockets: dict[str, socket.socket] = {}
+        self._pids: dict[str, int] = {}
+
+    @classmethod
+    def start(cls, scale: float, flaws: Sequence[str], own: bool) -> Self:
+        """Start everything and wait until it is ready; ProvisionError names the process that is not."""
+        owner = identify(os.getpid())
+        if owner is None:
+            raise ProvisionError("/proc does not show this process: the lab needs Linux")
+        _remove_dead()
+        name = f"lab-{secrets.token_hex(4)}"
+        lab = cls(LabRecord(id=name, state="starting", own=own, scale=scale, flaws=tuple(flaws), owner=owner))
+        try:
+            lab._start()
+        except BaseException:
+            lab.end()
+            raise
+        return lab
+
+    def end(self) -> None:
+        """End all processes and remove the folder; idempotent. ProvisionError if one does not end."""
+        self._close_sockets()
+        end_processes(self.record.processes.values())
+        records.remove(self.record.id)
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, mode=0o700)
+        self._write_token()
+        records.write(self.record)
+        urls = {name: self._bind(name) for name in _SERVICES}
+        self._spawn("proxy", ["proxy", *self._common(), "--", *self._proxy_arguments()])
+        for name in ("payments", "alerting", "edge"):
+            self._spawn_service(name, self._config(name, urls))
+        urls["proxy"] = self._await_proxy()
+        urls["payments-through-proxy"] = self._make_proxy(urls)
+        for name in (*_REPLICAS, "deployer"):
+            self._spawn_service(name, self._config(name, urls))
+        self._close_sockets()
+        for name in _SERVICES:
+            self._await_ready(name, urls[name])
+        self._update(state="up", control=urls, addresses=_addresses(urls))
+
+    def _update(self, **changes: object) -> None:
+        self.record = self.record.model_copy(update=changes)
+        records.write(self.record)
+
+    def _write_token(self) -> None:
+        descriptor = os.open(records.token(self.record.id), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+
+    def _bind(self, name: str) -> str:
+        self._sockets[name] = listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    def _close_sockets(self) -> None:
+        """A listener that only a dead process had must refuse connections, so none is kept here."""
+        for listener in self._sockets.values():
+            listener.close()
+        self._sockets.clear()
+
+    def _proxy_arguments(self) -> list[str]:
+        flaw = next((_PROXY_FLAWS[name] for name in self.record.flaws if name in _PROXY_FLAWS), None)
+        return ["--host", "127.0.0.1", "--port", "0", *(["--flaw", flaw] if flaw else [])]
+
+    def _common(self) -> list[str]:
+        arguments = ["--owner", self.record.owner.model_dump_json()]
+        if not self.record.own:
+            arguments += ["--outlive", str(self._folder / "record.json")]
+        return arguments
+
+    def _config(self, name: str, urls: Mapping[str, str]) -> ServiceConfig:
+        shared = {
+            "token_file": str(records.token(self.record.id)),
+            "scale": self.record.scale,
+            "flaws": self.record.flaws,
+        }
+        stable = tuple(urls[replica] for replica in _STABLE)
+        spare, canary = (urls[_SPARE],), (urls[_CANARY],)
+        if name == "payments":
+            return PaymentsConfig.model_validate(shared)
+        if name == "alerting":
+            return AlertingConfig.model_validate({**shared, "url": urls[name]})
+        if name == "deployer":
+            own = {"service": SERVICE, "edge": urls["edge"], "proxy": urls["proxy"]}
+            return DeployerConfig.model_validate(
+                {**shared, **own, "stable": stable, "spare": spare, "canary": canary}
+            )
+        if name == "edge":
+            versions = {
+                "stable": Version(weight=100, replicas=stable),
+                "canary": Version(weight=0, replicas=canary),
+            }
+            every = _UNHEALTHY_EVERY if "unhealthy-before" in self.record.flaws else 0
+            return EdgeConfig.model_validate(
+                {**shared, "versions": versions, "standby": spare, "error_every": every}
+            )
+        payments = urls["payments-through-proxy"]
+        return CheckoutConfig.model_validate({**shared, "fallback": name != _CANARY, "payments": payments})
+
+    def _spawn_service(self, name: str, config: ServiceConfig) -> None:
+        path = self._folder / f"{name}.json"
+        path.write_text(config.model_dump_json(indent=2), encoding="utf-8")
+        kind = SERVICE if name in _REPLICAS else name
+        self._spawn(name, [kind, *self._common(), "--config", str(path)])
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> None:
+        log = str(self._log(name))
+        actions: list[tuple[object, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        if name in self._sockets:
+            actions.append((os.POSIX_SPAWN_DUP2, self._sockets[name].fileno(), LISTEN_FD))
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", "gameday.lab.service", *arguments],
+            _environment(),
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_ENDED,
+        )
+        self._pids[name] = pid
+        # A log can not grow beyond this, whatever its process does: writes fail then, the service goes on.
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (_LOG_LIMIT, _LOG_LIMIT))
+        identity = identify(pid)
+        if identity is None:
+            raise self._failure(name, "ended at once")
+        self._update(processes={**self.record.processes, name: identity})
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def _failure(self, name: str, what: str) -> ProvisionError:
+        try:
+            text = self._log(name).read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
+        except OSError:
+            text = ""
+        return ProvisionError(f"the lab's process '{name}' {what}", hint=text or "its log is empty")
+
+    def _check(self, name: str) -> None:
+        """ProvisionError if the process is gone or the time is up; otherwise wait a moment."""
+        if identify(self._pids[name]) is None:
+            raise self._failure(name, "ended before it was ready")
+        if time.monotonic() > self._deadline:
+            raise self._failure(name, f"was not ready within {_READY_WITHIN:g} s")
+        time.sleep(_ASK_EVERY)
+
+    def _await_proxy(self) -> str:
+        while True:
+            for line in self._log("proxy").read_text(encoding="utf-8", errors="replace").splitlines():
+                api = _announced(line)
+                if api:
+                    return api
+            self._check("proxy")
+
+    def _make_proxy(self, urls: Mapping[str, str]) -> str:
+        proxy = {
+            "name": "payments",
+            "listen": "127.0.0.1:0",
+            "upstream": urls["payments"].removeprefix("http://"),
+            "enabled": True,
+            "http": True,
+        }
+        try:
+            with http() as session:
+                answer = session.post(f"{urls['proxy']}/proxies", json=proxy, timeout=5.0)
+                answer.raise_for_status()
+                return f"http://{answer.json()['listen']}"
+        except (requests.RequestException, KeyError) as error:
+            raise self._failure("proxy", f"did not make the proxy to payments: {error}") from error
+
+    def _await_ready(self, name: str, url: str) -> None:
+        with http() as session:
+            while not _ready(session, url):
+                self._check(name)
+
+
+def _ready(session: requests.Session, url: str) -> bool:
+    """Healthy, and (the edge) all that it knows are."""
+    try:
+        answer = session.get(f"{url}/healthz", timeout=1.0)
+        return answer.status_code == 200 and not answer.json().get("unhealthy")
+    except requests.RequestException:
+        return False
+
+
+def _announced(line: str) -> str | None:
+    """The address in the JSON line with which the proxy says that it is ready."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return str(found["api"]) if isinstance(found, dict) and "api" in found else None
+
+
+def _addresses(urls: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {
+        "lab://edge": (urls["edge"],),
+        "lab://checkout": tuple(urls[name] for name in _REPLICAS),
+        "lab://payments": (urls["payments-through-proxy"],),
+        "lab://proxy": (urls["proxy"],),
+        "lab://deployer": (urls["deployer"],),
+    }
+
+
+def _environment() -> dict[str, str]:
+    """What a process of the lab needs of ours: no credentials."""
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def _remove_dead() -> None:
+    """Remove what labs of runs that were killed left behind: only a folder, their processes ended by themselves."""
+    for record in records.read_all():
+        if record.own and not any(record.alive.values()) and identify(record.owner.pid) != record.owner:
+            records.remove(record.id)

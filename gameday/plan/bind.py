@@ -1,0 +1,306 @@
+"""Experiment x environment -> Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import gameday
+from gameday.errors import SpecError
+from gameday.model.document import Document
+from gameday.model.enums import FaultKind, PhaseName, StepKind, Tier
+from gameday.model.environment import DriverBinding
+from gameday.model.experiment import (
+    AlertFired,
+    AlertRouted,
+    DeadSourceGuard,
+    Expectation,
+    Guard,
+    Recovered,
+    Rollback,
+    SloBudget,
+    SteadyCondition,
+)
+from gameday.model.plan import (
+    BoundFault,
+    BoundLoad,
+    BoundProbe,
+    BoundRunbook,
+    BoundService,
+    BoundSlo,
+    BoundStep,
+    BoundStimulus,
+    InputDigest,
+    Phase,
+    Plan,
+    PlannedEnvironment,
+    PlannedExperiment,
+)
+from gameday.model.runbook import BREAK_GLASS, Step
+from gameday.model.sources import Sources
+from gameday.plan import limits, names
+from gameday.plan.context import BindOptions, Capabilities, Context
+from gameday.plan.limits import pairs_of
+from gameday.plan.rates import rates
+
+__all__ = ["bind"]
+
+_ENTRY = "entry"
+"""The service role that load goes to, where an experiment has one of that name."""
+
+
+def bind(sources: Sources, capabilities: Capabilities, options: BindOptions) -> Plan:
+    """Decide everything that can be decided without a live system.
+
+    SpecError with all that is wrong, at once; UsageError for a time scale that is no scale.
+    """
+    context = Context(sources, capabilities, options)
+    for check in chain(names.CHECKS, limits.CHECKS):
+        check(context)
+    probe_rates = rates(context)
+    problems = [*sources.problems, *context.problems]
+    if problems:
+        raise SpecError(problems)
+    return _plan(context, probe_rates)
+
+
+def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
+    sources, experiment = context.sources, context.experiment
+    runbook = _runbook(context)
+    return Plan(
+        gameday=gameday.__version__,
+        experiment=_experiment(sources),
+        environment=_environment(context),
+        time_scale=context.scale,
+        rehearsal=tuple(_rehearsal(context, runbook)),
+        profile=sources.profile,
+        parameters=experiment.parameters,
+        changed=sources.changed,
+        inputs=_inputs(sources),
+        phases=_phases(context),
+        services=tuple(
+            BoundService(role=role, name=service.name, url=service.url)
+            for role, service in context.environment.services.items()
+        ),
+        slos=_slos(context),
+        probes=_probes(context, probe_rates),
+        steady_state=tuple(_steady(context, condition) for condition in experiment.steady_state),
+        load=_load(context),
+        releases=context.environment.observers.releases,
+        alerts=context.environment.observers.alerts,
+        stimuli=_stimuli(context),
+        faults=_faults(context),
+        guards=tuple(_guard(context, guard) for guard in experiment.guards),
+        expect=tuple(_expectation(context, expectation) for expectation in experiment.expect),
+        runbook=runbook,
+        notes=tuple(_notes(context)),
+        reproduce=context.options.reproduce,
+    )
+
+
+def _experiment(sources: Sources) -> PlannedExperiment:
+    value = sources.experiment.value
+    return PlannedExperiment(
+        name=value.metadata.name,
+        title=value.metadata.title or value.metadata.name,
+        proves=value.metadata.proves,
+        hypothesis=value.spec.hypothesis,
+        control=value.spec.control,
+    )
+
+
+def _environment(context: Context) -> PlannedEnvironment:
+    return PlannedEnvironment(
+        name=context.sources.environment.value.metadata.name,
+        tier=context.environment.tier,
+        history=context.environment.history,
+        attended=context.options.attended,
+    )
+
+
+def _rehearsal(context: Context, runbook: BoundRunbook | None) -> Iterator[str]:
+    """Why the run would not count as a Game Day."""
+    if context.environment.tier is Tier.LAB:
+        yield "the tier is lab"
+    if context.scale != 1:
+        yield f"time runs at a scale of {context.scale:g}"
+    manual = [item for item in runbook.steps if item.step.kind is StepKind.MANUAL] if runbook else []
+    if manual and not context.options.attended:
+        yield (
+            f"unattended: {len(manual)} manual steps are not exercised"
+            if len(manual) > 1
+            else ("unattended: 1 manual step is not exercised")
+        )
+    if context.sources.profile is not None:
+        yield f"the profile '{context.sources.profile}' is used"
+    if context.sources.changed:
+        yield f"changed parameters: {', '.join(context.sources.changed)}"
+
+
+def _notes(context: Context) -> Iterator[str]:
+    count = len(context.experiment.guards)
+    if count:
+        yield f"guards are not judged yet: {count} recorded"
+
+
+def _inputs(sources: Sources) -> tuple[InputDigest, ...]:
+    documents: list[Document[Any]] = [sources.experiment, sources.environment, *sources.slos.values(), *sources.probes.values()]
+    digests = {document.path: document.sha256 for document in documents}
+    if sources.runbook is not None:
+        digests[sources.runbook.path] = sources.runbook.sha256
+    if sources.load_pack is not None:
+        digests[sources.load_pack.path] = sources.load_pack.sha256
+    return tuple(InputDigest(path=path, sha256=digest) for path, digest in sorted(digests.items()))
+
+
+def _phases(context: Context) -> tuple[Phase, ...]:
+    start, end = context.fault_start, context.fault_end
+    phases = [Phase(name=PhaseName.BEFORE, start=0.0, end=start)]
+    if context.experiment.faults:
+        phases.append(Phase(name=PhaseName.HOLD, start=start, end=end))
+    return (*phases, Phase(name=PhaseName.AFTER, start=end, end=context.end))
+
+
+def _slos(context: Context) -> tuple[BoundSlo, ...]:
+    found: dict[str, BoundSlo] = {}
+    for role in context.experiment.roles.slos:
+        name = context.environment.slos[role]
+        slo = context.sources.slos[name].value
+        ratio = slo.spec.indicator.spec.ratio_metric
+        bound = BoundSlo(
+            role=role,
+            name=name,
+            service=slo.spec.service,
+            target=slo.spec.objectives[0].target,
+            period=slo.spec.time_window[0].duration,
+            good=ratio.good.metric_source,
+            total=ratio.total.metric_source,
+            pairs=pairs_of(slo),
+        )
+        found.setdefault(name, bound)
+    return tuple(found.values())
+
+
+def _probes(context: Context, probe_rates: Mapping[str, float]) -> tuple[BoundProbe, ...]:
+    return tuple(
+        BoundProbe(
+            name=name,
+            http=document.value.spec.http,
+            connection=document.value.spec.connection,
+            rate=probe_rates[name],
+        )
+        for name, document in context.sources.probes.items()
+    )
+
+
+def _steady(context: Context, condition: SteadyCondition) -> SteadyCondition:
+    return condition.model_copy(update={"slo": context.environment.slos[condition.slo]})
+
+
+def _load(context: Context) -> BoundLoad | None:
+    load = context.experiment.load
+    if load is None:
+        return None
+    if load.external:
+        slo = context.environment.slos[load.slo] if load.slo is not None else None
+        return BoundLoad(external_slo=slo, at_least=load.at_least)
+    roles = sorted(context.experiment.roles.services, key=lambda role: role != _ENTRY)
+    services = [context.environment.services[role].name for role in roles]
+    pack = context.environment.load.pack if context.environment.load is not None else None
+    return BoundLoad(pack=pack, rate=load.rate, services=tuple(dict.fromkeys(services)))
+
+
+def _stimuli(context: Context) -> tuple[BoundStimulus, ...]:
+    return tuple(
+        BoundStimulus(
+            id=stimulus.id,
+            kind=FaultKind.RELEASE,
+            service=context.environment.services[stimulus.release.service].name,
+            revision=stimulus.release.revision,
+            at=stimulus.at,
+            binding=_release(context, stimulus.release.service),
+        )
+        for stimulus in context.experiment.stimuli
+    )
+
+
+def _release(context: Context, role: str) -> DriverBinding:
+    binding = context.environment.services[role].release
+    if binding is None:
+        raise AssertionError(f"'{role}' was checked to have a driver of releases")
+    return binding
+
+
+def _faults(context: Context) -> tuple[BoundFault, ...]:
+    environment = context.environment
+    return tuple(
+        BoundFault(
+            id=fault.id,
+            kind=fault.kind,
+            service=environment.services[fault.service].name,
+            at=fault.at,
+            for_=fault.for_,
+            with_=fault.with_,
+            proof=environment.probes[fault.proof.probe],
+            binding=environment.services[fault.service].faults[fault.kind],
+        )
+        for fault in context.experiment.faults
+    )
+
+
+def _guard(context: Context, guard: Guard) -> Guard:
+    if not isinstance(guard, DeadSourceGuard):
+        return guard.model_copy(update={"slo": context.environment.slos[guard.slo]})
+    kind, _, role = guard.source.partition("/")
+    bound = {"slo": context.environment.slos, "probe": context.environment.probes}.get(kind, {})
+    return guard.model_copy(update={"source": f"{kind}/{bound[role]}"}) if role else guard
+
+
+def _expectation(context: Context, expectation: Expectation) -> Expectation:
+    environment = context.environment
+    match expectation:
+        case Rollback():
+            return expectation.model_copy(update={"service": environment.services[expectation.service].name})
+        case AlertRouted() if environment.observers.alerts is not None:
+            receiver = environment.observers.alerts.receivers[expectation.receiver]
+            slo = environment.slos[expectation.slo]
+            return expectation.model_copy(update={"slo": slo, "receiver": receiver})
+        case Recovered() | AlertFired() | AlertRouted() | SloBudget():
+            return expectation.model_copy(update={"slo": environment.slos[expectation.slo]})
+
+
+def _runbook(context: Context) -> BoundRunbook | None:
+    document = context.sources.runbook
+    if document is None or context.experiment.runbook is None:
+        return None
+    header = document.value.header
+    return BoundRunbook(
+        id=header.id,
+        title=header.title,
+        owner=header.owner,
+        alerts=header.alerts,
+        last_reviewed=header.last_reviewed,
+        steps=_steps(document.value.steps, context.options.attended),
+    )
+
+
+def _steps(steps: tuple[Step, ...], attended: bool) -> tuple[BoundStep, ...]:
+    by_id = {step.id: step for step in steps}
+    return tuple(
+        BoundStep(step=step, exercised=not reason, reason=reason)
+        for step in steps
+        for reason in [_not_exercised(step, by_id, attended)]
+    )
+
+
+def _not_exercised(step: Step, by_id: Mapping[str, Step], attended: bool) -> str:
+    """Why a step is not exercised; empty if it is. A step whose trigger is not exercised can not be either."""
+    if step.section == BREAK_GLASS:
+        return "break-glass steps are not exercised yet"
+    if step.kind is StepKind.MANUAL and not attended:
+        return "manual, and nobody attends this run"
+    before = by_id.get(step.after)
+    if before is not None and _not_exercised(before, by_id, attended):
+        return f"it comes after '{before.id}', which is not exercised"
+    return ""

@@ -1,0 +1,277 @@
+"""How far, how fast and how long: the blast radius, the scale of time, and limits that mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gameday.model.document import Location
+from gameday.model.enums import StepKind
+from gameday.model.experiment import AlertFired, AlertRouted, Fault, Recovered, Rollback, SloBudget
+from gameday.model.quantities import duration_text, share_text
+from gameday.model.slo import BurnPair, LoadSource, Slo
+from gameday.model.suggest import one_of
+from gameday.plan.context import Context
+from gameday.slo.burn import parse_pairs, threshold
+
+__all__ = ["BLOCK", "CHECKS", "SHORTEST_LIMIT", "detection_time", "pairs_of", "steady_after_span"]
+
+SHORTEST_LIMIT = 5.0
+"""Real seconds; below this, a limit measures the machine, not the system."""
+BLOCK = 5.0
+"""Real seconds of the blocks in which load is judged: *before* holds at least one."""
+_EPSILON = 1e-9
+
+
+def pairs_of(slo: Slo) -> tuple[BurnPair, ...]:
+    """The burn pairs of an SLO; the workbook's unless it says otherwise."""
+    return parse_pairs(slo.metadata.annotations.get("gameday/burn", "workbook"), slo.spec.time_window[0].duration)
+
+
+def detection_time(pair: BurnPair, target: float, share: float) -> float:
+    """Plan seconds of a steady error share after which the long window's ratio reaches the threshold."""
+    return pair.long * threshold(pair, target) / share
+
+
+def steady_after_span(after: float) -> float:
+    """How long *steady after* looks back: 5 minutes, or the last half of *after* where that is shorter."""
+    return min(300.0, after / 2)
+
+
+def _blast_radius(context: Context) -> None:
+    radius = context.environment.blast_radius
+    faults = context.experiment.faults
+    for index, fault in enumerate(faults):
+        at: Location = ("faults", index)
+        if fault.kind not in radius.faults:
+            hint = "allowed: " + (", ".join(kind.value for kind in radius.faults) or "none")
+            message = f"blast radius: {context.place} allows no {fault.kind.value}"
+            context.in_experiment((*at, "kind"), message, hint)
+        if fault.with_.share > radius.share + _EPSILON:
+            asked, most = share_text(fault.with_.share), share_text(radius.share)
+            message = f"blast radius: a share of {asked} is above the {most} that {context.place} allows"
+            context.in_experiment((*at, "with", "share"), message, f"'share' of {context.sources.environment.path}")
+        _at_once(context, at, fault)
+
+
+def _at_once(context: Context, at: Location, fault: Fault) -> None:
+    most = context.environment.blast_radius.at_once
+    together = [other for other in context.experiment.faults if other.at <= fault.at < other.at + other.for_]
+    if len(together) > most.faults:
+        message = f"blast radius: {len(together)} faults at once, {context.place} allows {most.faults}"
+        context.in_experiment((*at, "at"), message)
+    names = {service.name for other in together if (service := context.service(other.service)) is not None}
+    if len(names) > most.services:
+        message = f"blast radius: {len(names)} services at once, {context.place} allows {most.services}"
+        context.in_experiment((*at, "service"), message)
+
+
+def _load_rate(context: Context) -> None:
+    load, bound = context.experiment.load, context.environment.load
+    if load is not None and load.rate is not None and bound is not None and load.rate > bound.max_rate + _EPSILON:
+        message = f"a load of {load.rate:g}/s is above the {bound.max_rate:g}/s that {context.place} allows"
+        context.in_experiment(("load", "rate"), message, f"'maxRate' of {context.sources.environment.path}")
+    if load is not None and load.rate is not None and load.rate <= 0:
+        context.in_experiment(("load", "rate"), "a load of 0/s is no load", "leave 'load' out if none is wanted")
+
+
+def _time_scale(context: Context) -> None:
+    scale, most = context.scale, context.experiment.max_time_scale
+    if scale > most:
+        message = f"a time scale of {scale:g} is above the experiment's maxTimeScale of {most:g}"
+        context.in_experiment(("maxTimeScale",), message, f"run it with --time-scale {most:g} or less")
+    if scale != 1 and context.environment.time_scale != "allowed":
+        message = f"{context.place} does not allow a time scale (asked for: {scale:g})"
+        context.in_environment(("timeScale",), message, "there, shorten with --profile or --set")
+
+
+def _limits(context: Context) -> Iterator[tuple[str, Location, float]]:
+    """Every limit that a scale shortens: file, place, plan seconds."""
+    for index, expectation in enumerate(context.experiment.expect):
+        if not isinstance(expectation, SloBudget):
+            yield "experiment", ("expect", index, "within"), expectation.within
+    if context.sources.runbook is None:
+        return
+    for index, step in enumerate(context.sources.runbook.value.steps):
+        if step.kind is not StepKind.AUTOMATED:
+            continue
+        at: Location = ("steps", index)
+        if step.timeout is not None:
+            yield "runbook", (*at, "timeout"), step.timeout
+        if step.verify is not None and step.verify != "attest":
+            yield "runbook", (*at, "verify", "within"), step.verify.within
+
+
+def _short_limits(context: Context) -> None:
+    for file, at, limit in _limits(context):
+        real = limit / context.scale
+        if real >= SHORTEST_LIMIT - _EPSILON:
+            continue
+        note = context.in_experiment if file == "experiment" else context.in_runbook
+        message = (
+            f"a limit of {duration_text(limit)} is {real:.3g} s of real time at a time scale of {context.scale:g}"
+        )
+        note(at, f"{message}; {SHORTEST_LIMIT:g} s is the least that means something", _lower_scale(limit))
+
+
+def _lower_scale(plan_seconds: float) -> str:
+    most = plan_seconds / SHORTEST_LIMIT
+    return f"at a time scale of {most:.3g} or less it would do" if most >= 1 else "it needs to be longer"
+
+
+def _timing(context: Context) -> None:
+    """Faults begin after at least one block; stimuli lie inside the run, and a release under test before the fault."""
+    for index, fault in enumerate(context.experiment.faults):
+        if fault.at / context.scale < BLOCK - _EPSILON:
+            real = fault.at / context.scale
+            message = (
+                f"the fault begins after {real:.3g} s of real time; {BLOCK:g} s are needed to see how it was before"
+            )
+            context.in_experiment(("faults", index, "at"), message, _lower_scale(fault.at))
+    under_test = {item.service for item in context.experiment.expect if isinstance(item, Rollback)}
+    for index, stimulus in enumerate(context.experiment.stimuli):
+        at: Location = ("stimuli", index, "at")
+        if stimulus.at >= context.end:
+            context.in_experiment(at, f"the run ends after {duration_text(context.end)}, before this stimulus")
+        elif stimulus.release.service in under_test and stimulus.at >= context.fault_start:
+            context.in_experiment(
+                at, "the release under test comes after the fault", "it has to take traffic before"
+            )
+
+
+def _min_events(context: Context) -> None:
+    """The steady state's events can be had from the load, before and after."""
+    load = context.experiment.load
+    if load is None or load.rate is None:
+        return
+    spans = {"before": context.fault_start, "steady after": steady_after_span(context.experiment.after)}
+    for index, condition in enumerate(context.experiment.steady_state):
+        document = context.slo(condition.slo)
+        if document is None or not _is_of_load(document.value):
+            continue
+        for name, span in spans.items():
+            events = load.rate * span / context.scale
+            if events < condition.min_events:
+                message = f"'{name}' is {span / context.scale:.3g} s of real time: {events:.0f} requests"
+                message += f", not {condition.min_events}"
+                context.in_experiment(("steadyState", index, "minEvents"), message, "lower it, or the time scale")
+
+
+def _is_of_load(slo: Slo) -> bool:
+    return isinstance(slo.spec.indicator.spec.ratio_metric.total.metric_source, LoadSource)
+
+
+def _expectations(context: Context) -> None:
+    """No expectation is impossible to pass, and none impossible to fail."""
+    for index, expectation in enumerate(context.experiment.expect):
+        at: Location = ("expect", index)
+        if isinstance(expectation, AlertFired | AlertRouted):
+            _alert(context, at, expectation)
+        if not isinstance(expectation, SloBudget) and context.experiment.faults:
+            _inside_run(context, at, expectation)
+        if isinstance(expectation, Rollback | Recovered):
+            _outlasts(context, at, expectation.within)
+
+
+def _inside_run(
+    context: Context, at: Location, expectation: Rollback | Recovered | AlertFired | AlertRouted
+) -> None:
+    needed = expectation.within + (expectation.hold if isinstance(expectation, Recovered) else 0.0)
+    left = context.end - context.fault_start
+    if needed > left + _EPSILON:
+        message = (
+            f"the run ends {duration_text(left)} after the fault begins, but this needs {duration_text(needed)}"
+        )
+        context.in_experiment((*at, "within"), message, "lengthen 'after', or shorten the limit")
+
+
+def _outlasts(context: Context, at: Location, within: float) -> None:
+    faults = context.experiment.faults
+    if not faults:
+        return
+    span = context.fault_end - context.fault_start
+    if within >= span - _EPSILON:
+        message = f"a recovery limit of {duration_text(within)} that outlasts the fault ({duration_text(span)})"
+        context.in_experiment(
+            (*at, "within"), f"{message} can not fail", "shorten the limit, or lengthen the fault"
+        )
+
+
+def _alert(context: Context, at: Location, expectation: AlertFired | AlertRouted) -> None:
+    document = context.slo(expectation.slo)
+    if document is None:
+        return
+    slo = document.value
+    pairs = pairs_of(slo)
+    if expectation.window:
+        pairs = tuple(pair for pair in pairs if pair.window == expectation.window)
+    if not pairs:
+        known = [pair.window for pair in pairs_of(slo)]
+        message = f"the SLO '{slo.metadata.name}' has no burn alert over '{expectation.window}'"
+        context.in_experiment((*at, "window"), message, one_of(expectation.window, known, "windows"))
+        return
+    target = slo.spec.objectives[0].target
+    possible = [pair for pair in pairs if threshold(pair, target) < 1]
+    if not possible:
+        message = f"a burn rate of {pairs[0].burn:g} can never be seen at an objective of {share_text(target, 4)}"
+        context.in_experiment(
+            (*at, "window" if expectation.window else "slo"), message, "it is above a total outage's"
+        )
+        return
+    _detection(context, at, expectation, min(possible, key=lambda pair: detection_time(pair, target, 1.0)))
+
+
+def _detection(context: Context, at: Location, expectation: AlertFired | AlertRouted, pair: BurnPair) -> None:
+    """The quickest pair's window must fill with enough errors while the fault lasts, and within the limit."""
+    document = context.slo(expectation.slo)
+    faults = context.experiment.faults
+    if document is None or not faults:
+        return
+    target = document.value.spec.objectives[0].target
+    chances = [
+        (share, detection_time(pair, target, share), fault.for_)
+        for share, fault in _shares(context, document.value)
+    ]
+    if any(need < min(expectation.within, span) for _, need, span in chances):
+        return
+    share, need, span = min(chances, key=lambda chance: chance[1] - chance[2])
+    what = (
+        f"the {pair.window} burn alert ({pair.burn:g} x) needs {duration_text(need)} of {share_text(share)} errors"
+    )
+    if need >= span:
+        message = f"{what}, but the fault ends after {duration_text(span)}: this can not pass"
+    else:
+        message = f"{what}, longer than the limit of {duration_text(expectation.within)}: this can not pass"
+    context.in_experiment((*at, "within"), message, "lengthen the limit or the fault, or use a shorter window")
+
+
+def _shares(context: Context, slo: Slo) -> list[tuple[float, Fault]]:
+    """The errors that each fault can cause in an SLO: its share in the faulted service's own, else all."""
+    named = [(context.service(fault.service), fault) for fault in context.experiment.faults]
+    own = [(fault.with_.share, fault) for service, fault in named if service and service.name == slo.spec.service]
+    return own or [(1.0, fault) for _, fault in named]
+
+
+def _watchdog(context: Context) -> None:
+    """The Watchdog shows that alerting is alive at least three times within the shortest alert limit."""
+    alerts = context.environment.observers.alerts
+    limits = [item.within for item in context.experiment.expect if isinstance(item, AlertFired | AlertRouted)]
+    if alerts is None or not limits:
+        return
+    real = min(limits) / context.scale
+    if alerts.watchdog.every > real / 3 + _EPSILON:
+        message = f"a Watchdog every {alerts.watchdog.every:g} s is more than a third of the alert limit"
+        message += f" ({real:.3g} s of real time at a time scale of {context.scale:g})"
+        context.in_environment(("observers", "alerts", "watchdog", "every"), message)
+
+
+CHECKS: tuple[Callable[[Context], None], ...] = (
+    _blast_radius,
+    _load_rate,
+    _time_scale,
+    _short_limits,
+    _timing,
+    _min_events,
+    _expectations,
+    _watchdog,
+)
+"""In no particular order: each notes what it finds. All comparisons are false for NaN (a value that was not read)."""

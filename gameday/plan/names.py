@@ -1,0 +1,361 @@
+"""Does everything that is named exist, and can it do what is asked: roles, drivers, probes, receivers."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+
+from gameday.model.document import Document, Location
+from gameday.model.enums import FaultKind, Tier
+from gameday.model.environment import DriverBinding
+from gameday.model.experiment import AlertFired, AlertRouted, ErrorRatioGuard, Fault, Rollback
+from gameday.model.runbook import Step
+from gameday.model.slo import MetricsSource, Probe, Slo
+from gameday.model.suggest import one_of
+from gameday.plan.context import Context, addresses, bindings, has_credentials, scheme_of
+
+__all__ = ["CHECKS", "RESERVED_IDS"]
+
+RESERVED_IDS = ("steady_before", "fault_effective", "load_valid", "runbook", "faults_removed", "steady_after")
+"""Criteria that every run has; an expectation can not take their name."""
+_SOURCES = ("load", "alerts", "releases", "steps")
+
+
+def _roles(context: Context) -> None:
+    """Every role is bound, once."""
+    environment = context.environment
+    bound: dict[str, Iterable[str]] = {
+        "services": environment.services,
+        "slos": environment.slos,
+        "probes": environment.probes,
+    }
+    words = {"services": "service", "slos": "SLO", "probes": "probe"}
+    for kind, known in bound.items():
+        roles: tuple[str, ...] = getattr(context.experiment.roles, kind)
+        for index, role in enumerate(roles):
+            if role not in known:
+                message = f"{context.place} binds no {words[kind]} to the role '{role}'"
+                context.in_experiment(("roles", kind, index), message, one_of(role, known, "it binds"))
+            elif role in roles[:index]:
+                context.in_experiment(("roles", kind, index), f"the role '{role}' is declared twice")
+
+
+def _addresses(context: Context) -> None:
+    """Every address has a scheme that something here can reach, and no credentials."""
+    provisioners = context.capabilities.provisioners
+    for at, address in addresses(context.environment):
+        scheme = scheme_of(address)
+        if scheme not in provisioners and scheme not in ("http", "https"):
+            hint = one_of(scheme, [*provisioners, "http", "https"], "schemes")
+            context.in_environment(at, f"'{address}' is no address that gameday can reach", hint)
+            continue
+        try:
+            if has_credentials(address):
+                context.in_environment(
+                    at, "an address holds no credentials", "the plan is kept and shown to others"
+                )
+            elif not address.partition("://")[2].strip("/"):
+                context.in_environment(at, f"'{address}' names no host")
+        except ValueError as error:
+            context.in_environment(at, f"'{address}' is not an address: {error}")
+    used = {scheme_of(address) for _, address in addresses(context.environment)} & set(provisioners)
+    if len(used) > 1:
+        context.in_environment(
+            ("services",), f"addresses of several kinds that gameday starts: {', '.join(sorted(used))}"
+        )
+
+
+def _services(context: Context) -> None:
+    """Two roles may share a service, but then they mean the same address."""
+    seen: dict[str, str] = {}
+    for role, service in context.environment.services.items():
+        if seen.setdefault(service.name, service.url) != service.url:
+            message = f"'{service.name}' is bound to another address above"
+            context.in_environment(("services", role, "name"), message)
+
+
+def _bindings(context: Context) -> None:
+    """Every driver exists, does what it is bound for, and is given what it asks for."""
+    for role, service in context.environment.services.items():
+        for at, binding in bindings(role, service):
+            kind = FaultKind.RELEASE if at[2] == "release" else FaultKind(str(at[3]))
+            _binding(context, at, kind, binding)
+
+
+def _binding(context: Context, at: Location, kind: FaultKind, binding: DriverBinding) -> None:
+    drivers = context.capabilities.drivers
+    driver = drivers.get(binding.driver)
+    if driver is None:
+        hint = one_of(binding.driver, drivers, "drivers")
+        context.in_environment((*at, "driver"), f"unknown driver '{binding.driver}'", hint)
+        return
+    if kind not in driver.kinds:
+        able = [name for name, info in drivers.items() if kind in info.kinds]
+        hint = f"drivers that do: {', '.join(sorted(able))}" if able else ""
+        context.in_environment((*at, "driver"), f"the driver '{driver.name}' does no {kind.value}", hint)
+    for name in sorted(driver.options - set(binding.options)):
+        context.in_environment(at, f"the driver '{driver.name}' needs '{name}'")
+    for name in binding.options:
+        if name not in driver.options:
+            hint = one_of(name, [*driver.options, "driver", "api"], "keys known here")
+            context.in_environment((*at, name), f"unknown key '{name}'", hint)
+
+
+def _faults(context: Context) -> None:
+    """Every fault has a service, a driver that knows its mode, and a proof."""
+    _unique(context)
+    for index, fault in enumerate(context.experiment.faults):
+        at: Location = ("faults", index)
+        if context.declared("services", fault.service, (*at, "service")):
+            _fault_driver(context, at, fault)
+        context.declared("probes", fault.proof.probe, (*at, "proof", "probe"))
+
+
+def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
+    service = context.service(fault.service)
+    if service is None:
+        return
+    binding = service.faults.get(fault.kind)
+    if binding is None:
+        message = f"{context.place} has no driver for a {fault.kind.value} of '{fault.service}' ({service.name})"
+        context.in_experiment((*at, "kind"), message, f"name one in services.{fault.service}.faults")
+        return
+    driver = context.capabilities.drivers.get(binding.driver)
+    if driver is None or fault.kind not in driver.kinds:
+        return
+    mode = fault.with_.as_
+    if mode not in driver.modes:
+        message = f"the driver '{driver.name}' can not break 'as: {mode}'"
+        context.in_experiment((*at, "with", "as"), message, one_of(mode, driver.modes, "it knows"))
+        return
+    need = driver.mode_needs.get(mode)
+    provisioner = context.capabilities.provisioners.get(scheme_of(binding.api))
+    if need is not None and (provisioner is None or need not in provisioner.features):
+        message = f"the {driver.name} of {context.place} can not break 'as: {mode}': it has no '{need}'"
+        context.in_experiment((*at, "with", "as"), message, "a stock Toxiproxy does not; the lab's proxy does")
+
+
+def _unique(context: Context) -> None:
+    """Ids are the names of ledger entries and of criteria."""
+    experiment = context.experiment
+    acts = [(("stimuli", i), stimulus.id) for i, stimulus in enumerate(experiment.stimuli)]
+    acts += [(("faults", i), fault.id) for i, fault in enumerate(experiment.faults)]
+    for group in (acts, [(("expect", i), expectation.id) for i, expectation in enumerate(experiment.expect)]):
+        seen: set[str] = set()
+        for at, name in group:
+            if name in seen:
+                hint = "" if ("spec", *at, "id") in context.sources.experiment.marks else "give it an id of its own"
+                context.in_experiment((*at, "id"), f"duplicate id '{name}'", hint)
+            seen.add(name)
+    for index, expectation in enumerate(experiment.expect):
+        if expectation.id in RESERVED_IDS:
+            context.in_experiment(("expect", index, "id"), f"'{expectation.id}' is a criterion that every run has")
+
+
+def _stimuli(context: Context) -> None:
+    """A release needs a driver of releases."""
+    for index, stimulus in enumerate(context.experiment.stimuli):
+        at: Location = ("stimuli", index, "release", "service")
+        role = stimulus.release.service
+        service = context.service(role) if context.declared("services", role, at) else None
+        if service is not None and service.release is None:
+            message = f"{context.place} has no driver for releases of '{role}' ({service.name})"
+            context.in_experiment(at, message, f"name one in services.{role}.release")
+
+
+def _load(context: Context) -> None:
+    """Own load needs a pack and a service to send it to; external load an SLO."""
+    load = context.experiment.load
+    if load is None:
+        return
+    if load.slo is not None:
+        context.declared("slos", load.slo, ("load", "slo"))
+    if load.rate is None:
+        return
+    if context.environment.load is None:
+        context.in_experiment(("load",), f"{context.place} has no load pack", "name one in spec.load.pack")
+    if not context.experiment.roles.services:
+        context.in_experiment(("load",), "load without a service to send it to", "declare a service role 'entry'")
+
+
+def _slos(context: Context) -> None:
+    """Every SLO that is bound was found, and reads something that is there."""
+    for role in context.experiment.roles.slos:
+        name = context.environment.slos.get(role)
+        if name is None:
+            continue
+        document = context.sources.slos.get(name)
+        if document is not None:
+            _slo_sources(context, document)
+        elif not context.sources.problems:
+            context.in_environment(("slos", role), f"there is no SLO '{name}'", one_of(name, context.sources.slos))
+
+
+def _slo_sources(context: Context, document: Document[Slo]) -> None:
+    ratio = document.value.spec.indicator.spec.ratio_metric
+    own_load = context.experiment.load is not None and context.experiment.load.rate is not None
+    for part, metric in (("good", ratio.good), ("total", ratio.total)):
+        at: Location = ("spec", "indicator", "spec", "ratioMetric", part, "metricSource")
+        source = metric.metric_source
+        if isinstance(source, MetricsSource):
+            _known_service(context, document, (*at, "spec", "service"), source.spec.service)
+        elif not own_load:
+            message = "it reads the run's own load, but the experiment sends none"
+            context.problems.append(document.problem((*at, "type"), message))
+
+
+def _known_service(context: Context, document: Document[Slo] | Document[Probe], at: Location, name: str) -> None:
+    if name not in context.service_names:
+        message = f"{context.place} has no service '{name}'"
+        context.problems.append(document.problem(at, message, one_of(name, context.service_names, "services")))
+
+
+def _probes(context: Context) -> None:
+    """Every probe that is used was found, and asks a service that is there."""
+    for role in context.experiment.roles.probes:
+        name = context.environment.probes.get(role)
+        if name is not None and name not in context.sources.probes and not context.sources.problems:
+            hint = one_of(name, context.sources.probes)
+            context.in_environment(("probes", role), f"there is no probe '{name}'", hint)
+    for document in context.sources.probes.values():
+        _known_service(context, document, ("spec", "http", "service"), document.value.spec.http.service)
+
+
+def _conditions(context: Context) -> None:
+    """Steady state and guards name SLOs and sources that are there."""
+    experiment = context.experiment
+    for index, condition in enumerate(experiment.steady_state):
+        context.declared("slos", condition.slo, ("steadyState", index, "slo"))
+    if not experiment.steady_state:
+        context.in_experiment(
+            ("steadyState",), "no steady state", "without one nobody knows that the day began well"
+        )
+    known = [*_SOURCES, *(f"slo/{role}" for role in experiment.roles.slos)]
+    known += [f"probe/{role}" for role in experiment.roles.probes]
+    for index, guard in enumerate(experiment.guards):
+        at: Location = ("guards", index)
+        if isinstance(guard, ErrorRatioGuard):
+            context.declared("slos", guard.slo, (*at, "slo"))
+        elif guard.source not in known:
+            message = f"unknown source '{guard.source}'"
+            context.in_experiment((*at, "source"), message, one_of(guard.source, known, "sources"))
+
+
+def _expectations(context: Context) -> None:
+    """Every expectation names what is there and can be observed."""
+    for index, expectation in enumerate(context.experiment.expect):
+        at: Location = ("expect", index)
+        if isinstance(expectation, Rollback):
+            _rollback(context, at, expectation)
+        else:
+            context.declared("slos", expectation.slo, (*at, "slo"))
+        if isinstance(expectation, AlertFired | AlertRouted) and context.environment.observers.alerts is None:
+            context.in_experiment(
+                at, f"{context.place} has nothing that receives alerts", "name it in observers.alerts"
+            )
+        if isinstance(expectation, AlertRouted):
+            _receiver(context, at, expectation)
+
+
+def _rollback(context: Context, at: Location, expectation: Rollback) -> None:
+    if not context.declared("services", expectation.service, (*at, "service")):
+        return
+    if context.environment.observers.releases is None:
+        context.in_experiment(at, f"{context.place} has no history of releases", "name one in observers.releases")
+    if all(stimulus.release.service != expectation.service for stimulus in context.experiment.stimuli):
+        message = f"nothing releases '{expectation.service}', so there is no release to be rolled back"
+        context.in_experiment((*at, "service"), message, "add a stimulus with a release of it")
+
+
+def _receiver(context: Context, at: Location, expectation: AlertRouted) -> None:
+    alerts = context.environment.observers.alerts
+    if alerts is not None and expectation.receiver not in alerts.receivers:
+        message = f"{context.place} has no receiver '{expectation.receiver}'"
+        hint = one_of(expectation.receiver, alerts.receivers, "receivers")
+        context.in_experiment((*at, "receiver"), message, hint)
+
+
+def _runbook(context: Context) -> None:
+    """The runbook is there, and its steps touch services and probes that are there."""
+    name, document = context.experiment.runbook, context.sources.runbook
+    if name is None:
+        return
+    if document is None:
+        if not context.sources.problems:
+            context.in_experiment(("runbook",), f"there is no runbook '{name}'")
+        return
+    for index, step in enumerate(document.value.steps):
+        _step(context, ("steps", index), step)
+
+
+def _step(context: Context, at: Location, step: Step) -> None:
+    if step.run is not None and step.run.http.service not in context.service_names:
+        name = step.run.http.service
+        hint = one_of(name, context.service_names, "services")
+        context.in_runbook((*at, "run", "http", "service"), f"{context.place} has no service '{name}'", hint)
+    verify = step.verify
+    if verify is not None and verify != "attest" and verify.probe not in context.sources.probes:
+        if not context.sources.problems:
+            context.in_runbook((*at, "verify", "probe"), f"there is no probe '{verify.probe}'")
+    observers = context.environment.observers
+    lacking = {"alert": observers.alerts is None, "rollback": observers.releases is None}
+    if lacking.get(step.after, False):
+        context.in_runbook(
+            (*at, "after"), f"{context.place} can not see '{step.after}', so the step would never begin"
+        )
+    if step.after == "fault-effective" and context.experiment.control:
+        context.in_runbook((*at, "after"), "a control experiment has no fault, so the step would never begin")
+
+
+def _observers(context: Context) -> None:
+    """Releases come from a source that gameday knows; the sink listens where it may."""
+    observers = context.environment.observers
+    if observers.releases is not None and observers.releases.source not in context.capabilities.release_sources:
+        source = observers.releases.source
+        hint = one_of(source, context.capabilities.release_sources, "sources")
+        context.in_environment(("observers", "releases", "source"), f"unknown source of releases '{source}'", hint)
+    if observers.alerts is not None:
+        at: Location = ("observers", "alerts")
+        match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", observers.alerts.listen)
+        if match is None or int(match[2]) > 65535:
+            context.in_environment(
+                (*at, "listen"), f"'{observers.alerts.listen}' is not HOST:PORT", "such as 127.0.0.1:0"
+            )
+        elif not _is_loopback(match[1]) and observers.alerts.token is None:
+            context.in_environment(
+                (*at, "listen"), "a sink off loopback needs a 'token'", "such as token: env:SINK_TOKEN"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tier(context: Context) -> None:
+    """Only the lab may go without confirmation."""
+    if context.environment.tier is not Tier.LAB and not context.environment.safety.confirm:
+        message = f"a {context.environment.tier.value} environment can not do without confirmation"
+        context.in_environment(("safety", "confirm"), message)
+
+
+CHECKS: tuple[Callable[[Context], None], ...] = (
+    _roles,
+    _addresses,
+    _services,
+    _bindings,
+    _faults,
+    _stimuli,
+    _load,
+    _slos,
+    _probes,
+    _conditions,
+    _expectations,
+    _runbook,
+    _observers,
+    _tier,
+)
+"""In no particular order: each notes what it finds."""

@@ -1,0 +1,327 @@
+"""Locust for real, against a small shop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gameday import processes
+from gameday.errors import ProvisionError
+from gameday.load import locust
+from gameday.load.locust import LoadRequest, LocustLoad
+from gameday.model.enums import Outcome
+from gameday.model.events import LoadBatch, LoadEnded, LoadStarted, SourceGap
+from gameday.model.token import ProcessIdentity
+
+MINIMAL = """
+import gevent, os
+from locust import User, task, constant
+from gameday.load.pacing import Pace
+pace = Pace(gevent.spawn, gevent.sleep)
+class Pack(User):
+    wait_time = constant(0)
+    @task
+    def day(self):
+        {body}
+"""
+
+
+@pytest.fixture
+def request_of(tmp_path: Path, shop: Any, pack: Path) -> Any:
+    def make(rate: float, seconds: float, **changes: Any) -> LoadRequest:
+        given: dict[str, Any] = {
+            "pack": pack,
+            "hosts": {"shop": [shop.url]},
+            "log": tmp_path / "locust.log",
+        } | changes
+        return LoadRequest(rate=rate, seconds=seconds, **given)
+
+    return make
+
+
+@pytest.fixture
+def write_pack(tmp_path: Path) -> Any:
+    def write(body: str) -> Path:
+        path = tmp_path / "pack.py"
+        path.write_text(MINIMAL.format(body=body))
+        return path
+
+    return write
+
+
+def test_a_whole_load(request_of: Any, records: Any, shop: Any, tmp_path: Path) -> None:
+    load = LocustLoad(request_of(200, 2))
+    begin = time.monotonic_ns()
+    t0 = load.start(records)
+    assert load.identity is not None
+    assert load.alive()
+    assert os.getsid(load.identity.pid) == load.identity.pid
+    assert begin < t0 < time.monotonic_ns() + 1_000_000_000
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert records.events[0] == ("load", LoadStarted(t0=t0, rate=200))
+    assert set(records.starts()) == set(range(400))
+    assert records.ends() == dict.fromkeys(range(400), True)
+    assert shop.orders == 400
+    late = sorted(at - number * 5000 for number, at in records.starts().items())
+    assert late[0] >= 0
+    assert late[200] < 15_000
+    assert records.ended() == LoadEnded(outcome=Outcome.OK, reason="all arrivals were made")
+    assert not load.alive()
+    assert "checkout" in (tmp_path / "locust.log").read_text(), "Locust's own summary"
+
+
+def test_a_stalled_shop_does_not_slow_the_load(request_of: Any, records: Any, shop: Any) -> None:
+    load = LocustLoad(request_of(100, 5))
+    t0 = load.start(records)
+
+    async def stall(_: web.Request) -> web.Response:
+        left = t0 / 1e9 + 4 - time.monotonic()
+        if 0 < left < 3:
+            await asyncio.sleep(left)
+        return web.Response()
+
+    shop.answer = stall
+    records.wait(lambda: records.all(LoadEnded), 15)
+    load.stop()
+    starts, ends = records.starts(), records.ends()
+    assert len(starts) == 500
+    late = sorted(starts[number] - number * 10_000 for number in range(100, 400))
+    assert late[150] < 15_000
+    assert not any(ends[number] for number in range(110, 190)), "given up after 2 s"
+    assert all(ends[number] for number in range(220, 500))
+    assert records.ended().outcome is Outcome.OK
+
+
+def test_which_answers_are_good(request_of: Any, records: Any, shop: Any) -> None:
+    async def whole(status: int, **headers: str) -> web.Response:
+        return web.Response(status=status, headers=headers)
+
+    async def torn(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"only this")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "5"})
+        await response.prepare(request)
+        for _ in range(5):
+            await asyncio.sleep(0.3)
+            await response.write(b"x")
+        return response
+
+    turns = [
+        lambda _: whole(200),
+        lambda _: whole(202),
+        lambda _: whole(302, Location="/elsewhere"),
+        lambda _: whole(404),
+        lambda _: whole(500),
+        torn,
+        slow,
+    ]
+    shop.answer = lambda request: turns[(shop.orders - 1) % 7](request)
+    load = LocustLoad(request_of(10, 0.7, timeout=1.0))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert records.ends() == dict(enumerate([True, True, True, False, False, False, False]))
+
+
+def test_a_locust_that_is_killed_is_told_at_once(request_of: Any, records: Any) -> None:
+    load = LocustLoad(request_of(50, 60))
+    load.start(records)
+    records.wait(lambda: len(records.all(LoadBatch)) > 3)
+    assert load.identity is not None
+    os.kill(load.identity.pid, signal.SIGKILL)
+    records.wait(lambda: records.all(LoadEnded), 2)
+    load.stop()
+    ended = records.ended()
+    assert ended.outcome is Outcome.FAILED
+    assert "killed by signal 9" in ended.reason
+
+
+def test_a_locust_that_somebody_ends_is_no_success(request_of: Any, records: Any) -> None:
+    load = LocustLoad(request_of(50, 60))
+    load.start(records)
+    records.wait(lambda: len(records.all(LoadBatch)) > 3)
+    assert load.identity is not None
+    os.kill(load.identity.pid, signal.SIGTERM)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    ended = records.ended()
+    assert ended.outcome is Outcome.FAILED
+    assert "exited with code 0" in ended.reason
+    assert set(records.starts()) == set(records.ends()), "it waited for what was outstanding"
+
+
+def test_stopping_in_the_middle_waits_for_the_answers(request_of: Any, records: Any, shop: Any) -> None:
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.5)
+        return web.Response()
+
+    shop.answer = slow
+    load = LocustLoad(request_of(50, 60))
+    load.start(records)
+    records.wait(lambda: len(records.starts()) > 30)
+    begin = time.monotonic()
+    load.stop()
+    assert time.monotonic() - begin < 3
+    assert set(records.starts()) == set(records.ends())
+    assert records.ended() == LoadEnded(outcome=Outcome.OK, reason="stopped")
+    assert not load.alive()
+    load.stop()
+    assert len(records.all(LoadEnded)) == 1
+
+
+def test_a_frozen_locust_is_a_gap_and_is_killed(request_of: Any, records: Any) -> None:
+    load = LocustLoad(request_of(50, 60, timeout=0.2))
+    load.start(records)
+    records.wait(lambda: len(records.all(LoadBatch)) > 3)
+    assert load.identity is not None
+    os.kill(load.identity.pid, signal.SIGSTOP)
+    stopped = time.monotonic_ns()
+    records.wait(lambda: len(records.all(SourceGap)) >= 2, 5)
+    gaps = records.all(SourceGap)
+    assert gaps[0].since == gaps[1].since
+    assert abs(gaps[0].since - stopped) < 1_000_000_000
+    load.stop()
+    assert not load.alive()
+    assert records.ended() == LoadEnded(
+        outcome=Outcome.FAILED, reason="it did not end when asked to, and was killed"
+    )
+
+
+def test_it_dies_with_the_engine(request_of: Any, tmp_path: Path) -> None:
+    request = request_of(50, 60)
+    engine = f"""
+import sys, time
+from pathlib import Path
+from gameday.load.locust import LoadRequest, LocustLoad
+load = LocustLoad(LoadRequest(pack=Path({str(request.pack)!r}), rate=50, seconds=60, hosts={dict(request.hosts)!r},
+    log=Path({str(request.log)!r})))
+load.start(lambda source, payload: None)
+print(load.identity.model_dump_json(), flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", engine], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        identity = ProcessIdentity.model_validate_json(process.stdout.readline())
+        assert processes.alive(identity)
+        process.kill()
+    deadline = time.monotonic() + 3
+    while processes.alive(identity):
+        assert time.monotonic() < deadline, "Locust outlived the engine"
+        time.sleep(0.02)
+
+
+def test_a_pack_that_does_not_load(request_of: Any, records: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("raise RuntimeError('no such shop')\n")
+    for pack, word in ((tmp_path / "bad.py", "no such shop"), (tmp_path / "none.py", "none.py")):
+        load = LocustLoad(request_of(50, 60, pack=pack))
+        with pytest.raises(ProvisionError, match=word):
+            load.start(records)
+        assert not load.alive()
+        load.stop()
+    assert records.events == []
+
+
+def test_a_log_that_can_not_be_written(request_of: Any, records: Any, tmp_path: Path) -> None:
+    with pytest.raises(ProvisionError, match="No such file"):
+        LocustLoad(request_of(50, 60, log=tmp_path / "none" / "log")).start(records)
+
+
+def test_a_shop_that_is_never_ready(
+    request_of: Any, records: Any, shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.healthy = False
+    monkeypatch.setattr(locust, "_HELLO", 1.5)
+    load = LocustLoad(request_of(50, 60))
+    with pytest.raises(ProvisionError, match=r"within 1\.5 s"):
+        load.start(records)
+    assert not load.alive()
+    assert records.events == []
+
+
+def test_a_garbled_stream_is_told_and_ended(request_of: Any, records: Any, write_pack: Any) -> None:
+    body = """os.write(pace.order.descriptor, b'{"t0": 7}\\n{"start_id": [0, 1'); gevent.sleep(0.2)
+        os.write(pace.order.descriptor, b'zzz\\n'); gevent.sleep(60)"""
+    load = LocustLoad(request_of(50, 60, pack=write_pack(body)))
+    assert load.start(records) == 7
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert records.ended().outcome is Outcome.FAILED
+    assert "garbled: line 2" in records.ended().reason
+    assert not load.alive()
+
+
+def test_a_stream_that_breaks_off_is_told(request_of: Any, records: Any, write_pack: Any) -> None:
+    body = """os.write(pace.order.descriptor, b'{"t0": 7}\\n{"start_id": [0, 1')
+        print("out of tea", flush=True)
+        os._exit(0)"""
+    load = LocustLoad(request_of(50, 60, pack=write_pack(body)))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert records.ended().outcome is Outcome.FAILED
+    assert records.ended().reason == (
+        "Locust exited with code 0, in the middle of a line; the last line of its log: out of tea"
+    )
+
+
+def test_what_a_pack_starts_ends_with_it(request_of: Any, records: Any, write_pack: Any, tmp_path: Path) -> None:
+    body = """import subprocess
+        child = subprocess.Popen(["sleep", "60"], process_group=0)
+        open("child", "w").write(str(child.pid))
+        pace.run({"buy": lambda number: True}, ready=lambda url: True)
+        self.environment.runner.quit()"""
+    load = LocustLoad(request_of(50, 0.3, pack=write_pack(body)))
+    load.start(records)
+    child = processes.identify(int((tmp_path / "child").read_text()))
+    assert child is not None
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert not processes.alive(child)
+    assert records.ended().outcome is Outcome.OK
+
+
+def test_settings_of_locust_in_the_environment_do_not_matter(
+    request_of: Any, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCUST_HEADFUL", "true")
+    monkeypatch.setenv("LOCUST_RUN_TIME", "1s")
+    monkeypatch.setenv("GAMEDAY_LOAD_THIN", "0:0")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    load = LocustLoad(request_of(50, 1.5, environment={"GAMEDAY_LOAD_THIN": "1:0.5"}))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert sorted(records.starts()) == [*range(50), *range(51, 75, 2)]
+    assert all(records.ends().values())
+
+
+def test_a_full_disk_ends_the_load(request_of: Any, records: Any) -> None:
+    def record(source: str, payload: Any) -> Any:
+        if len(records.all(LoadBatch)) > 3:
+            raise OSError(28, "No space left on device")
+        return records(source, payload)
+
+    load = LocustLoad(request_of(50, 60))
+    load.start(record)
+    records.wait(lambda: len(records.all(LoadBatch)) > 3)
+    deadline = time.monotonic() + 5
+    while load.alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    load.stop()
