@@ -114,7 +114,7 @@ class Ledger:
         return tuple(found.values())
 
     def discard(self) -> None:
-        """Remove the folder of an environment that is gone for good, if nothing is open in it; the lock is given back.
+        """Remove the folder of an environment that is gone for good, if nothing is open in it; gives the lock back.
 
         Only for an environment that nobody else can name (an own one): others could be waiting at the lock.
         """

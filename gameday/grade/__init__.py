@@ -1,1 +1,11 @@
-"""See docs/reference."""
+"""Grading: a timeline in, a grade out. Pure: no clock, no network, no environment.
+
+Read in this order: `record` (the typed events), `coverage` (what was observed), `effect` (when a fault acted), one
+file per kind of criterion, `lattice` (the verdict of the run), `grader` (the whole).
+"""
+
+from __future__ import annotations
+
+from gameday.grade.grader import KINDS, grade, grade_json, judge_steady_before, load_grade
+
+__all__ = ["KINDS", "grade", "grade_json", "judge_steady_before", "load_grade"]

@@ -14,7 +14,11 @@ __all__ = ["judge"]
 
 def judge(record: Record, expected: AlertRouted, on: Ground) -> Criterion:
     """The criterion of one ``alert_routed``; without a window any burn alert of the SLO counts."""
-    what = f"burn alert of {expected.slo}" if not expected.window else f"{expected.window} burn alert of {expected.slo}"
+    what = (
+        f"burn alert of {expected.slo}"
+        if not expected.window
+        else f"{expected.window} burn alert of {expected.slo}"
+    )
     title = f"the {what} reached {expected.receiver}"
     form = Form(expected.id, "alert_routed", title, expected.required, expected.within, unit="s")
     receivers = record.plan.alerts.receivers if record.plan.alerts else {}

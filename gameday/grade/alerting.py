@@ -67,14 +67,18 @@ def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
     verdict = at_most(measured, wanted.within)
     if verdict is Verdict.FAIL:
         return _missing(record, wanted, observer, effect, seqs, measured)
-    reason = f"{name(first.data)} reached {first.data.receiver} {length_text(measured)} after the fault took effect."
+    reason = (
+        f"{name(first.data)} reached {first.data.receiver} {length_text(measured)} after the fault took effect."
+    )
     return Ruling(verdict, reason, measured, seqs=seqs)
 
 
 def _counts(event: At[AlertReceived], effect: Effect) -> bool:
     """Firing since the intent of the injection, and received after it said that it had begun."""
     began = event.data.starts_at
-    return event.data.status == "firing" and event.mono >= effect.lo and effect.wall <= began <= event.wall + _CLOCKS
+    return (
+        event.data.status == "firing" and event.mono >= effect.lo and effect.wall <= began <= event.wall + _CLOCKS
+    )
 
 
 def _was_firing(seen: Sequence[At[AlertReceived]], effect: Effect) -> bool:

@@ -151,4 +151,3 @@ def _ends(t0: int, batches: Iterable[At[LoadBatch]], odd: list[str]) -> dict[int
                 odd.append(f"seq {batch.seq}: arrival {number} was recorded before it ended")
             ends[number] = (end, ok)
     return ends
-

@@ -92,7 +92,9 @@ class _Curve:
         if surely is None and possibly is None:
             return self._never_back(effect, seqs)
         if surely is None or (possibly == never and self._expected.left):
-            return inconclusive(f"Too many requests were never started to say when {self._slo.name} recovered.", seqs)
+            return inconclusive(
+                f"Too many requests were never started to say when {self._slo.name} recovered.", seqs
+            )
         lo, hi = effect.since((possibly or surely)[0], surely[1])
         measured = (self._record.span(lo), self._record.span(hi))
         target = share_text(self._slo.target, 3)

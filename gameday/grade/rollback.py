@@ -120,7 +120,9 @@ class _Release:
         if not told or told[0].mono < self._effect.lo:
             return inconclusive(f"{self._name} lost its traffic, but no rollback is in its history.", self._seqs())
         if not self._record.release_observed(self._expected.service).covers(self._effect.lo, self._horizon):
-            return inconclusive(f"The release was not watched well enough to say when {self._name} left.", self._seqs())
+            return inconclusive(
+                f"The release was not watched well enough to say when {self._name} left.", self._seqs()
+            )
         return self._timed(last, max(first.mono, told[-1].mono))
 
     def _timed(self, last: _Reading, gone: int) -> Ruling:

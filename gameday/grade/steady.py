@@ -16,7 +16,9 @@ _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 def form(record: Record, kind: str, title: str) -> Form:
     """What is known beforehand: the limit is shown if all conditions share it."""
     limits = {condition.burn.below for condition in record.plan.steady_state}
-    return Form(kind, kind, title, limit=next(iter(limits)) if len(limits) == 1 else None, comparator="<", unit="burn")
+    return Form(
+        kind, kind, title, limit=next(iter(limits)) if len(limits) == 1 else None, comparator="<", unit="burn"
+    )
 
 
 def ruling(record: Record, start: int, end: int) -> Ruling:

@@ -145,7 +145,12 @@ def _notes(context: Context) -> Iterator[str]:
 
 
 def _inputs(sources: Sources) -> tuple[InputDigest, ...]:
-    documents: list[Document[Any]] = [sources.experiment, sources.environment, *sources.slos.values(), *sources.probes.values()]
+    documents: list[Document[Any]] = [
+        sources.experiment,
+        sources.environment,
+        *sources.slos.values(),
+        *sources.probes.values(),
+    ]
     digests = {document.path: document.sha256 for document in documents}
     if sources.runbook is not None:
         digests[sources.runbook.path] = sources.runbook.sha256

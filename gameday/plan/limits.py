@@ -104,13 +104,13 @@ def _limits(context: Context) -> Iterator[tuple[str, Location, float]]:
 def _short_limits(context: Context) -> None:
     for file, at, limit in _limits(context):
         real = limit / context.scale
-        if real >= SHORTEST_LIMIT - _EPSILON:
-            continue
-        note = context.in_experiment if file == "experiment" else context.in_runbook
-        message = (
-            f"a limit of {duration_text(limit)} is {real:.3g} s of real time at a time scale of {context.scale:g}"
-        )
-        note(at, f"{message}; {SHORTEST_LIMIT:g} s is the least that means something", _lower_scale(limit))
+        if real < SHORTEST_LIMIT - _EPSILON:
+            note = context.in_experiment if file == "experiment" else context.in_runbook
+            message = f"a limit of {duration_text(limit)} is {real:.3g} s of real time"
+            message += (
+                f" at a time scale of {context.scale:g}; {SHORTEST_LIMIT:g} s is the least that means something"
+            )
+            note(at, message, _lower_scale(limit))
 
 
 def _lower_scale(plan_seconds: float) -> str:
@@ -119,7 +119,7 @@ def _lower_scale(plan_seconds: float) -> str:
 
 
 def _timing(context: Context) -> None:
-    """Faults begin after at least one block; stimuli lie inside the run, and a release under test before the fault."""
+    """Faults begin after a block; stimuli lie inside the run, a release under test before the fault."""
     for index, fault in enumerate(context.experiment.faults):
         if fault.at / context.scale < BLOCK - _EPSILON:
             real = fault.at / context.scale
@@ -231,7 +231,7 @@ def _detection(context: Context, at: Location, expectation: AlertFired | AlertRo
         (share, detection_time(pair, target, share), fault.for_)
         for share, fault in _shares(context, document.value)
     ]
-    if any(need < min(expectation.within, span) for _, need, span in chances):
+    if not all(need >= min(expectation.within, span) for _, need, span in chances):
         return
     share, need, span = min(chances, key=lambda chance: chance[1] - chance[2])
     what = (
@@ -274,4 +274,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     _expectations,
     _watchdog,
 )
-"""In no particular order: each notes what it finds. All comparisons are false for NaN (a value that was not read)."""
+"""In no particular order: each notes what it finds.
+
+A value that could not be read is NaN here: a check compares so that NaN never makes a problem.
+"""

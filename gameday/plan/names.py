@@ -295,9 +295,9 @@ def _step(context: Context, at: Location, step: Step) -> None:
         hint = one_of(name, context.service_names, "services")
         context.in_runbook((*at, "run", "http", "service"), f"{context.place} has no service '{name}'", hint)
     verify = step.verify
-    if verify is not None and verify != "attest" and verify.probe not in context.sources.probes:
-        if not context.sources.problems:
-            context.in_runbook((*at, "verify", "probe"), f"there is no probe '{verify.probe}'")
+    probe = verify.probe if verify is not None and verify != "attest" else None
+    if probe is not None and probe not in context.sources.probes and not context.sources.problems:
+        context.in_runbook((*at, "verify", "probe"), f"there is no probe '{probe}'")
     observers = context.environment.observers
     lacking = {"alert": observers.alerts is None, "rollback": observers.releases is None}
     if lacking.get(step.after, False):

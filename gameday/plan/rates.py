@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gameday.model.experiment import Fault, SloBudget
 from gameday.model.quantities import duration_text, share_text
@@ -39,18 +39,24 @@ def rates(context: Context) -> Mapping[str, float]:
             name = document.value.metadata.name
             found[name] = max(found.get(name, 0.0), _proof(context, fault))
     easy = [name for name in context.sources.probes if name not in found]
+    proofs = dict(found)
     for name in easy:
-        service = context.sources.probes[name].value.spec.http.service
-        sharing = [other for other in easy if context.sources.probes[other].value.spec.http.service == service]
-        spent = sum(rate for other, rate in found.items() if other not in easy and _asks(context, other) == service)
-        found[name] = min(EASY_RATE, math.floor(max(0.0, context.environment.probe_rate - spent) / len(sharing)))
+        found[name] = _easy(context, name, easy, proofs)
         if found[name] < 1:
-            message = (
-                f"nothing of the probeRate of {context.environment.probe_rate:g}/s is left for the probe '{name}'"
-            )
+            most = context.environment.probe_rate
+            message = f"of the probeRate of {most:g}/s, nothing is left for the probe '{name}'"
             context.in_environment(("probeRate",), message)
     _step_windows(context, found)
     return found
+
+
+def _easy(context: Context, name: str, easy: Sequence[str], proofs: Mapping[str, float]) -> float:
+    """The rate of a probe that proves no fault: an even part of what the proofs leave of its service's rate."""
+    service = _asks(context, name)
+    spent = sum(rate for other, rate in proofs.items() if _asks(context, other) == service)
+    sharing = sum(1 for other in easy if _asks(context, other) == service)
+    left = (context.environment.probe_rate - spent) / sharing
+    return min(EASY_RATE, float(math.floor(max(0.0, left)))) if math.isfinite(left) else EASY_RATE
 
 
 def _asks(context: Context, probe: str) -> str:
@@ -64,7 +70,7 @@ def _proof(context: Context, fault: Fault) -> float:
     share, hold = fault.with_.share, fault.for_ / context.scale
     rate = proof_rate(share, hold, min(deadlines, default=None))
     if rate > context.environment.probe_rate:
-        message = f"a probe needs {rate:g}/s to prove {share_text(share)} within {hold:.3g} s of real time"
+        message = f"the proof of {share_text(share)} errors over {hold:.3g} s of real time needs {rate:g} checks/s"
         message += f", above the probeRate of {context.environment.probe_rate:g}/s"
         context.in_environment(("probeRate",), message, f"allow {rate:g}/s, or lower the time scale")
     return rate

@@ -2,6 +2,7 @@
 
 from gameday.spec.catalog import Catalog, Found, Kind, builtin_root
 from gameday.spec.loading import (
+    gather,
     load_all,
     load_environment,
     load_experiment,
@@ -15,6 +16,7 @@ __all__ = [
     "Found",
     "Kind",
     "builtin_root",
+    "gather",
     "load_all",
     "load_environment",
     "load_experiment",

@@ -93,9 +93,7 @@ def _locate(tree: Tree, details: ErrorDetails) -> Complaint:
     loc = details["loc"]
     for index, part in enumerate(loc):
         below = tree.get((*at, part))
-        if below is not None:
-            at = (*at, part)
-        elif index == len(loc) - 1 and details["type"] == "missing":
+        if below is not None or (index == len(loc) - 1 and details["type"] == "missing"):
             at = (*at, part)
     return Complaint(at, details["type"], details)
 

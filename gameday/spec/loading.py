@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from gameday.errors import Problem, SpecError, UsageError
-from gameday.model.document import Document, Location, Mark
+from gameday.model.document import Document, Location
 from gameday.model.environment import Environment
 from gameday.model.experiment import Experiment
 from gameday.model.plan import InputDigest
+from gameday.model.quantities import duration_text
 from gameday.model.runbook import Runbook
 from gameday.model.slo import Probe, Slo
 from gameday.model.sources import Sources
@@ -24,10 +25,12 @@ from gameday.spec.catalog import Catalog, Found, Kind
 from gameday.spec.explain import validate
 from gameday.spec.files import read_text
 from gameday.spec.parameters import Substituted, substitute
+from gameday.spec.repair import repair
 from gameday.spec.runbook import parse_runbook
 from gameday.spec.tree import Tree, parse_yaml
 
 __all__ = [
+    "gather",
     "load_all",
     "load_environment",
     "load_experiment",
@@ -40,6 +43,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 Finding = tuple[Location, str, str]
 BURN = "gameday/burn"
+_REPAIRED: tuple[type[BaseModel], ...] = (Experiment, Environment)
+"""Binding looks past problems of these two; of the others, it does without the file."""
 
 
 @dataclass
@@ -99,12 +104,30 @@ def load_all(
 
     UsageError for an unknown experiment, environment, profile or setting.
     """
+    sources = gather(catalog, experiment, environment, profile, settings)
+    if sources.problems:
+        raise SpecError(sources.problems)
+    return sources
+
+
+def gather(
+    catalog: Catalog,
+    experiment: str | Path,
+    environment: str | Path,
+    profile: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Sources:
+    """As ``load_all``, but problems that binding can look past are left in ``Sources.problems``.
+
+    ``plan.bind`` raises them together with its own; only ``bind`` may be given the result. SpecError if too much
+    is wrong to go on.
+    """
     main = _experiment(catalog, experiment, profile, settings or {})
     place = _environment(catalog, environment)
     gathered = _Gathered(catalog, main.tree, place.tree)
     gathered.read()
     problems = [*main.problems, *place.problems, *gathered.problems]
-    if problems or main.document is None or place.document is None:
+    if main.document is None or place.document is None:
         raise SpecError(problems)
     return Sources(
         experiment=main.document,
@@ -115,6 +138,7 @@ def load_all(
         load_pack=gathered.pack,
         profile=profile,
         changed=main.changed,
+        problems=tuple(problems),
     )
 
 
@@ -157,10 +181,13 @@ def _check(
     tree = loaded.tree
     checked = validate(model, tree, substituted.origins)
     loaded.problems += [*tree.problems, *checked.problems]
-    if checked.value is None:
+    value = checked.value
+    if value is None and model in _REPAIRED:
+        value = repair(model, tree, checked)
+    if value is None:
         return
-    loaded.document = Document(checked.value, tree.file, sha256, tree.marks)
-    loaded.problems += [loaded.document.problem(*finding) for finding in more(checked.value)]
+    loaded.document = Document(value, tree.file, sha256, tree.marks)
+    loaded.problems += [loaded.document.problem(*finding) for finding in more(value)]
 
 
 def _experiment(
@@ -239,17 +266,30 @@ def _slo_findings(name: str, value: Slo) -> Iterator[Finding]:
     for key in annotations:
         if key.startswith("gameday/") and key != BURN:
             yield ("metadata", "annotations", key), f"unknown annotation '{key}'", one_of(key, [BURN])
-    try:
-        parse_pairs(annotations.get(BURN, "workbook"), value.spec.time_window[0].duration)
-    except ValueError as error:
-        yield ("metadata", "annotations", BURN), str(error), ""
+    yield from _burn_findings(annotations.get(BURN, "workbook"), value.spec.time_window[0].duration)
     ratio = value.spec.indicator.spec.ratio_metric
     if ratio.good.metric_source.type != ratio.total.metric_source.type:
-        at = ("spec", "indicator", "spec", "ratioMetric", "good", "metricSource", "type")
-        yield at, "'good' and 'total' come from different kinds of source", ""
+        kind: Location = ("spec", "indicator", "spec", "ratioMetric", "good", "metricSource", "type")
+        yield kind, "'good' and 'total' come from different kinds of source", ""
     elif ratio.good == ratio.total:
-        at = ("spec", "indicator", "spec", "ratioMetric", "good")
+        at: Location = ("spec", "indicator", "spec", "ratioMetric", "good")
         yield at, "'good' and 'total' count the same, so nothing is ever bad", "such as outcome: ok for 'good'"
+
+
+def _burn_findings(text: str, period: float) -> Iterator[Finding]:
+    at: Location = ("metadata", "annotations", BURN)
+    try:
+        pairs = parse_pairs(text, period)
+    except ValidationError:
+        yield at, f"no burn rate fits a period of {duration_text(period)}", ""
+    except ValueError as error:
+        yield at, str(error), ""
+    else:
+        windows = [pair.window for pair in pairs]
+        if len(set(windows)) < len(windows):
+            yield at, "two burn pairs have the same long window, so their alerts could not be told apart", ""
+        if any(pair.short <= 0 for pair in pairs):
+            yield at, "the short window of a burn pair is empty", ""
 
 
 class _Gathered:
@@ -271,29 +311,31 @@ class _Gathered:
     def read(self) -> None:
         """Read all of them."""
         for at, name in self._bound("slos"):
-            self._slo(name, self.environment, at)
+            self._slo(name, _at(self.environment, at))
         for at, name in self._bound("probes"):
-            self._probe(name, Problem(self.environment.file, *_tuple(self.environment.place(at)), ""))
+            self._probe(name, _at(self.environment, at))
         self._load_pack()
-        name = self.experiment.get(("spec", "runbook"))
-        if isinstance(name, str) and ("spec", "runbook") not in self.experiment.broken:
-            self._runbook(name)
+        at = ("spec", "runbook")
+        runbook = self.experiment.get(at)
+        if isinstance(runbook, str) and at not in self.experiment.broken:
+            self._runbook(runbook, _at(self.experiment, at))
 
     def _bound(self, kind: str) -> Iterator[tuple[Location, str]]:
         """The names that the environment gives to the roles which the experiment declares."""
-        roles = self.experiment.get(("spec", "roles", kind))
+        declared = self.experiment.get(("spec", "roles", kind))
+        roles = (
+            dict.fromkeys(item for item in declared if isinstance(item, str)) if isinstance(declared, list) else {}
+        )
         bound = self.environment.mapping("spec", kind)
-        for role in (
-            dict.fromkeys(item for item in roles if isinstance(item, str)) if isinstance(roles, list) else ()
-        ):
+        for role in roles:
             name, at = bound.get(role), ("spec", kind, role)
             if isinstance(name, str) and at not in self.environment.broken:
                 yield at, name
 
-    def _slo(self, name: str, tree: Tree, at: Location) -> None:
+    def _slo(self, name: str, place: Problem) -> None:
         found = self.catalog.find(Kind.SLO, name)
         if found is None:
-            self._absent(Kind.SLO, name, Problem(tree.file, *_tuple(tree.place(at)), ""))
+            self._absent(Kind.SLO, name, place)
         elif name not in self.slos:
             loaded = _slo(found, name)
             self.problems += loaded.problems
@@ -310,11 +352,10 @@ class _Gathered:
             if loaded.document is not None:
                 self.probes[name] = loaded.document
 
-    def _runbook(self, name: str) -> None:
+    def _runbook(self, name: str, place: Problem) -> None:
         found = self.catalog.find(Kind.RUNBOOK, name)
         if found is None:
-            place = self.experiment.place(("spec", "runbook"))
-            self._absent(Kind.RUNBOOK, name, Problem(self.experiment.file, *_tuple(place), ""))
+            self._absent(Kind.RUNBOOK, name, place)
             return
         loaded = _runbook(found, name)
         self.problems += loaded.problems
@@ -332,9 +373,8 @@ class _Gathered:
         if not isinstance(name, str) or "rate" not in self.experiment.mapping("spec", "load"):
             return
         found = self.catalog.find(Kind.LOAD, name)
-        place = self.environment.place(at)
         if found is None:
-            self._absent(Kind.LOAD, name, Problem(self.environment.file, *_tuple(place), ""))
+            self._absent(Kind.LOAD, name, _at(self.environment, at))
             return
         text = read_text(found)
         if isinstance(text, Problem):
@@ -348,5 +388,7 @@ class _Gathered:
         self.problems.append(Problem(place.file, place.line, place.column, message, hint))
 
 
-def _tuple(mark: Mark) -> tuple[int, int]:
-    return mark.line, mark.column
+def _at(tree: Tree, at: Location) -> Problem:
+    """A place, as a problem that has yet to be told."""
+    mark = tree.place(at)
+    return Problem(tree.file, mark.line, mark.column, "")

@@ -26,7 +26,7 @@ _FROM_PROSE = ("title", "section")
 
 @dataclass
 class ParsedRunbook:
-    """What became of a runbook file: the value unless there are problems."""
+    """What became of a runbook file. ``value`` holds what could be read, also where there are problems."""
 
     file: str
     value: Runbook | None = None
@@ -74,7 +74,7 @@ def parse_runbook(text: str, file: str) -> ParsedRunbook:
     reader.read(MarkdownIt("commonmark").parse(body))
     _lint_sections(parsed, reader)
     _lint_steps(parsed, reader)
-    if header is not None and not parsed.problems:
+    if header is not None:
         sections = tuple(heading.text for heading in reader.sections)
         parsed.value = Runbook(header=header, sections=sections, steps=tuple(here.step for here in reader.steps))
     return parsed

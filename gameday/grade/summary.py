@@ -1,0 +1,186 @@
+"""What a grade says beside its criteria: phases, marks, notices, times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from gameday.grade import alerting
+from gameday.grade.effect import first_effect, story
+from gameday.grade.record import At, Record
+from gameday.model.enums import Outcome, StepVerdict, Tier, Verdict
+from gameday.model.events import (
+    AbortRequested,
+    AlertReceived,
+    FaultCleared,
+    GuardNote,
+    Payload,
+    PhaseEntered,
+    PreflightProvisioned,
+    ReleaseChanged,
+    StimulusIntent,
+)
+from gameday.model.grade import Criterion, GradedStep, Mark, Notice, PhaseSpan
+
+__all__ = ["faults_removed_at", "marks", "notices", "phases", "started"]
+
+
+def started(record: Record) -> str:
+    """When t = 0 was, UTC."""
+    return _utc(record.opened.wall + record.t0 - record.opened.mono)
+
+
+def _utc(wall: int) -> str:
+    return datetime.fromtimestamp(wall // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def faults_removed_at(record: Record) -> str | None:
+    """When the last fault was verified clear; None if one was not, or none was injected."""
+    told = [one for one in (story(record, fault) for fault in record.plan.faults) if one.intent is not None]
+    last = [one.cleared[-1] if one.cleared else None for one in told]
+    clear = [event for event in last if event and event.data.outcome not in (Outcome.FAILED, Outcome.UNKNOWN)]
+    return _utc(max(event.wall for event in clear)) if clear and len(clear) == len(last) else None
+
+
+def phases(record: Record) -> tuple[PhaseSpan, ...]:
+    """The phases as they happened."""
+    entered = record.of(PhaseEntered)
+    ends = [event.mono for event in entered[1:]] + [max(record.t0, min(record.end, record.planned_end))]
+    return tuple(
+        PhaseSpan(name=event.data.phase, start=record.plan_time(event.mono), end=record.plan_time(end))
+        for event, end in zip(entered, ends, strict=False)
+    )
+
+
+def marks(record: Record, criteria: Sequence[Criterion]) -> tuple[Mark, ...]:
+    """The moments worth a line, in order."""
+    found = [*_fault_marks(record), *_reactions(record), *_recoveries(record, criteria)]
+    return tuple(sorted(found, key=lambda mark: (mark.at, mark.seq, mark.kind)))
+
+
+def _fault_marks(record: Record) -> Iterator[Mark]:
+    for stimulus in record.of(StimulusIntent):
+        yield Mark(at=record.plan_time(stimulus.mono), kind="stimulus", label=stimulus.data.id, seq=stimulus.seq)
+    for fault in record.plan.faults:
+        told = story(record, fault)
+        if told.intent:
+            yield Mark(at=record.plan_time(told.intent.mono), kind="fault", label=fault.id, seq=told.intent.seq)
+        if told.undo:
+            yield Mark(at=record.plan_time(told.undo.mono), kind="undo", label=fault.id, seq=told.undo.seq)
+    for cleared in record.of(FaultCleared):
+        label = f"{cleared.data.id}: {cleared.data.outcome}"
+        yield Mark(at=record.plan_time(cleared.mono), kind="cleared", label=label, seq=cleared.seq)
+    effect = first_effect(record)
+    if effect:
+        label = f"{effect.story.fault.id} in effect"
+        yield Mark(at=record.plan_time(effect.hi), kind="effect", label=label, seq=effect.seqs[-1])
+
+
+def _reactions(record: Record) -> Iterator[Mark]:
+    seen: set[tuple[str, str]] = set()
+    for alert in record.of(AlertReceived):
+        name = alerting.name(alert.data)
+        watchdog = alert.data.labels.get("alertname") == alerting.WATCHDOG
+        if watchdog or alert.data.status != "firing" or (name, alert.data.receiver) in seen:
+            continue
+        seen.add((name, alert.data.receiver))
+        label = f"{name} at {alert.data.receiver}"
+        yield Mark(at=record.plan_time(alert.mono), kind="alert", label=label, seq=alert.seq)
+    for change in record.of(ReleaseChanged):
+        if change.data.change == "rolled_back" and change.data.by == "system":
+            label = f"{change.data.service} {change.data.revision} rolled back"
+            yield Mark(at=record.plan_time(change.mono), kind="rollback", label=label, seq=change.seq)
+    for abort in record.of(AbortRequested):
+        yield Mark(at=record.plan_time(abort.mono), kind="abort", label=abort.data.reason, seq=abort.seq)
+
+
+def _recoveries(record: Record, criteria: Sequence[Criterion]) -> Iterator[Mark]:
+    effect = first_effect(record)
+    for criterion in criteria:
+        passed = criterion.kind == "recovered" and criterion.verdict is Verdict.PASS
+        if effect and passed and criterion.measured and criterion.measured.hi > 0:
+            at = record.plan_time(effect.lo) + criterion.measured.hi
+            yield Mark(at=at, kind="recovered", label=criterion.title, seq=_seq_at(record.events, at, record))
+
+
+def _seq_at(events: Sequence[At[Payload]], at: float, record: Record) -> int:
+    """The first event recorded from that plan time on."""
+    instant = record.instant(at)
+    return next((event.seq for event in events if event.mono >= instant), events[-1].seq)
+
+
+def notices(
+    record: Record, criteria: Sequence[Criterion], steps: Sequence[GradedStep], contradictions: Sequence[str]
+) -> tuple[Notice, ...]:
+    """What a reader must know: first the scope, then what was not proven, then the rest."""
+    return (
+        *_scope(record),
+        *_unproven(record, criteria, steps),
+        *_flaws(record),
+        *_warnings(record, contradictions),
+        *_information(record),
+    )
+
+
+def _scope(record: Record) -> Iterator[Notice]:
+    if record.plan.environment.tier is Tier.LAB:
+        yield Notice(kind="scope", text="LAB: says nothing about your systems.")
+    if record.plan.rehearsal:
+        why = "; ".join(record.plan.rehearsal)
+        yield Notice(kind="scope", text=f"A rehearsal, it does not count as a Game Day: {why}.")
+
+
+def _unproven(record: Record, criteria: Sequence[Criterion], steps: Sequence[GradedStep]) -> Iterator[Notice]:
+    if record.plan.environment.tier is Tier.LAB:
+        text = "Whether your own systems react like this: this run tried a small system on one machine."
+        yield Notice(kind="unproven", text=text)
+    for criterion in criteria:
+        if criterion.verdict is Verdict.INCONCLUSIVE:
+            yield Notice(kind="unproven", text=f"{criterion.id}: {criterion.reason}")
+    idle = [step.id for step in steps if step.verdict is StepVerdict.NOT_EXERCISED]
+    if idle:
+        text = f"{len(idle)} of {len(steps)} runbook steps, which were not exercised: {', '.join(idle)}."
+        yield Notice(kind="unproven", text=text)
+    attested = [step.id for step in steps if step.verdict is StepVerdict.DONE and step.by not in ("", "engine")]
+    if attested:
+        text = f"Steps of which only a person said that they were done: {', '.join(attested)}."
+        yield Notice(kind="unproven", text=text)
+    for note in record.of(GuardNote):
+        yield Notice(kind="unproven", text=f"{note.data.guards} guards, which were recorded but not judged.")
+
+
+def _flaws(record: Record) -> Iterator[Notice]:
+    for event in record.of(PreflightProvisioned):
+        for flaw in event.data.flaws:
+            text = f"The environment was started with the deliberate flaw '{flaw}'."
+            yield Notice(kind="flaw", text=text)
+
+
+def _warnings(record: Record, contradictions: Sequence[str]) -> Iterator[Notice]:
+    for text in contradictions:
+        yield Notice(kind="warning", text=f"The record contradicts itself, so nothing in it passes: {text}.")
+    if record.torn:
+        yield Notice(
+            kind="warning", text="The timeline's last line was cut off while it was written; it was ignored."
+        )
+    if record.closed is None:
+        yield Notice(kind="warning", text="The timeline has no end: the run stopped without closing it.")
+
+
+def _information(record: Record) -> Iterator[Notice]:
+    plan = record.plan
+    if plan.time_scale != 1:
+        text = f"Time ran {plan.time_scale:g} times as fast; durations are given in plan time."
+        yield Notice(kind="info", text=text)
+    if plan.alerts is not None:
+        text = "Alerts are gameday's own copy of what the receivers get; whether a person was reached is not part of it."
+        yield Notice(kind="info", text=text)
+    if plan.environment.history == "clean" and any(slo.pairs for slo in plan.slos):
+        text = (
+            "The environment declares a clean history: the time before t = 0 is assumed good in long alert windows."
+        )
+        yield Notice(kind="info", text=text)
+    if not record.opened.data.attendance:
+        yield Notice(kind="info", text="Attendance was not recorded.")
+    for note in plan.notes:
+        yield Notice(kind="info", text=note)

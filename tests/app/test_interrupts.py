@@ -1,0 +1,60 @@
+"""Signals reach the one waiting thread, and are kept while an undo rests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+from gameday.app.interrupts import Interrupts
+
+
+def soon(waker: Interrupts, seconds: float = 5) -> int:
+    return waker.monotonic_ns() + int(seconds * 1e9)
+
+
+def test_a_signal_ends_a_wait_and_is_told_once() -> None:
+    with Interrupts() as waker:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert waker.wait(soon(waker)).signals == ("SIGTERM",)
+        assert waker.wait(waker.monotonic_ns()).signals == ()
+
+
+def test_rest_goes_on_to_its_end_and_keeps_the_signal() -> None:
+    with Interrupts() as waker:
+        until = soon(waker, 0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        waker.rest(until)
+        assert waker.monotonic_ns() >= until
+        assert waker.wait(soon(waker)).signals == ("SIGINT",)
+
+
+def test_a_ring_from_another_thread_ends_a_wait() -> None:
+    with Interrupts() as waker:
+        thread = threading.Thread(target=waker.ring)
+        began = time.monotonic()
+        thread.start()
+        assert waker.wait(soon(waker, 30)).signals == ()
+        thread.join()
+        assert time.monotonic() - began < 20
+
+
+def test_handlers_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_it_waits_without_signals() -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def wait() -> None:
+        with Interrupts() as waker:
+            seen.append(waker.wait(waker.monotonic_ns() + 1000).signals)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join()
+    assert seen == [()]

@@ -1,0 +1,100 @@
+"""What still stands, from the state folder alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gameday import processes
+from gameday.app import standing
+from gameday.engine import Entry
+from gameday.errors import UsageError
+from gameday.model.enums import FaultKind, Outcome
+from gameday.model.token import ProcessIdentity, Token
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def entry(name: str, driver: str = "gameday.drivers.toxiproxy:ToxiproxyDriver", *of: ProcessIdentity) -> Entry:
+    data = {"api": "http://127.0.0.1:1", "proxy": "p", "toxic": "t", "attributes": {}, "stream": "downstream"}
+    token = Token.model_validate(
+        {"driver": driver, "kind": FaultKind.BROWNOUT, "id": name, "run": "r", "service": "s", "data": data}
+    )
+    return Entry(id=f"r/{name}", environment="e", stimulus=False, token=token, opened=1, expires=2, processes=of)
+
+
+def dead_process() -> ProcessIdentity:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        identity = processes.identify(child.pid)
+    assert identity is not None
+    return identity
+
+
+def own_process() -> ProcessIdentity:
+    identity = processes.identify(os.getpid())
+    assert identity is not None
+    return identity
+
+
+def test_nothing_stands_on_a_fresh_machine() -> None:
+    assert standing.status() == standing.Status([], [])
+    assert standing.recover() == []
+
+
+def test_an_open_entry_is_told_and_is_nobodys() -> None:
+    standing.ledger_of("e-1").open(entry("a"))
+    (fault,) = standing.status().open_faults
+    assert (fault.entry.token.id, fault.live) == ("a", False)
+    assert fault.expires_in < 0
+
+
+def test_a_substrate_whose_processes_are_all_dead_is_gone() -> None:
+    standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
+    (undone,) = standing.recover()
+    assert undone.outcome is Outcome.GONE
+    assert standing.status().open_faults == []
+
+
+def test_one_living_process_is_enough_not_to_be_gone() -> None:
+    standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process(), own_process()))
+    (undone,) = standing.recover()
+    assert undone.outcome is Outcome.FAILED
+    assert [f.entry.token.id for f in standing.status().open_faults] == ["a"]
+
+
+def test_a_driver_that_no_table_names_is_never_imported() -> None:
+    standing.ledger_of("e-1").open(entry("a", "os:system"))
+    (undone,) = standing.recover()
+    assert undone.outcome is Outcome.FAILED
+    assert "os:system" in undone.error
+
+
+def test_an_unreachable_substrate_is_never_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gameday.engine.undo.DEADLINE", 0.5)
+    standing.ledger_of("e-1").open(entry("a"))
+    (undone,) = standing.recover()
+    assert undone.outcome is Outcome.FAILED
+    assert [f.entry.token.id for f in standing.status().open_faults] == ["a"]
+
+
+def test_only_the_environment_that_was_named() -> None:
+    standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
+    assert standing.recover("another") == []
+    assert len(standing.recover("e")) == 1
+
+
+def test_recover_refuses_while_a_live_run_holds_the_environment() -> None:
+    with standing.ledger_of("e-1") as ledger:
+        ledger.lock({"run": "live"})
+        ledger.open(entry("a", "x:Y", dead_process()))
+        with pytest.raises(UsageError, match="live"):
+            standing.recover()
+        assert standing.status().runs[0]["id"] == "live"

@@ -1,0 +1,187 @@
+"""The command line as a stranger meets it: wrong inputs, pipes, narrow terminals; never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def gameday(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    state = {"GAMEDAY_STATE_DIR": str(folder / "state")}
+    return subprocess.run(
+        [sys.executable, "-m", "gameday", *arguments],
+        cwd=folder,
+        env={**keep, **state, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def own_experiment(folder: Path, *replace: tuple[str, str]) -> Path:
+    text = (ROOT / "experiments" / "api-dependency-brownout.yaml").read_text(encoding="utf-8")
+    for old, new in replace:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "experiments" / "mine.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.replace("name: api-dependency-brownout", "name: mine", 1), encoding="utf-8")
+    return path
+
+
+def test_help_names_the_first_command_and_the_exit_codes(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "--help")
+    assert done.returncode == 0
+    assert "gameday run api-dependency-brownout" in done.stdout
+    assert "6 something still stands" in done.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ("pydantic", "requests", "aiohttp", "locust", "rich")
+    code = f"import sys, gameday.cli.commands; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_validate_names_every_file(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "validate", "api-dependency-brownout")
+    assert done.returncode == 0, done.stderr
+    assert "experiments/api-dependency-brownout.yaml" in done.stdout
+    assert "runbooks/api-dependency-brownout.md" in done.stdout
+
+
+def test_plan_is_canonical_json_and_the_same_twice(tmp_path: Path) -> None:
+    one, two = (gameday(tmp_path, "plan", "api-dependency-brownout") for _ in range(2))
+    assert one.stdout == two.stdout
+    assert json.loads(one.stdout)["schema"] == "gameday/plan/v1"
+
+
+def test_an_unknown_experiment_is_met_with_the_nearest(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "run", "api-dependency-brownuot")
+    assert done.returncode == 2
+    assert "api-dependency-brownout" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    path = own_experiment(tmp_path, ("maxTimeScale", "maxTimeScal"), ("kind: brownout", "kind: brownot"))
+    done = gameday(tmp_path, "run", "mine")
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("experiments/mine.yaml:")]
+    assert len(lines) >= 2
+    numbers = {line.split(":")[1] for line in lines}
+    text = path.read_text(encoding="utf-8").splitlines()
+    wanted = {str(i) for i, line in enumerate(text, 1) if "maxTimeScal:" in line or "kind: brownot" in line}
+    assert wanted <= numbers, done.stderr
+    assert "maxTimeScale" in done.stderr
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "state").exists()
+
+
+def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
+    own_experiment(tmp_path, ("maxTimeScale: 60", "maxTimeScale: sixty"))
+    done = gameday(tmp_path, "run", "mine", "-o", "json")
+    assert done.returncode == 2
+    error = json.loads(done.stderr)["error"]
+    assert set(error) == {"code", "message", "file", "line", "column", "hint"}
+    assert error["file"] == "experiments/mine.yaml"
+    assert done.stdout == ""
+    usage = gameday(tmp_path, "run", "--nonsense", "-o", "json")
+    assert (usage.returncode, json.loads(usage.stderr)["error"]["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "a", "-f", "b.yaml"),
+        ("run", "api-dependency-brownout", "--set", "hold"),
+        ("run", "api-dependency-brownout", "--set", "hould=4m"),
+        ("run", "api-dependency-brownout", "--set", "hold=4"),
+        ("run", "api-dependency-brownout", "--time-scale", "0"),
+        ("run", "api-dependency-brownout", "--time-scale", "61"),
+        ("run", "api-dependency-brownout", "--profile", "ic"),
+        ("run", "api-dependency-brownout", "--env", "labb"),
+        ("run", "api-dependency-brownout", "--env", "./none.yaml"),
+        ("run", "-f", "none.yaml"),
+        ("run", "api-dependency-brownout", "--lab", "lab-none"),
+        ("run", "api-dependency-brownout", "--flaw", "none"),
+        ("grade", "nowhere"),
+        ("grade", "."),
+        ("report", "."),
+        ("lab", "down"),
+        ("lab", "down", "none"),
+        ("lab", "up", "--flaw", "none"),
+        ("nonsense",),
+    ],
+)
+def test_a_wrong_call_is_exit_2_with_one_message_and_starts_nothing(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = gameday(tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr
+    assert "internal error" not in done.stderr
+    assert json.loads(gameday(tmp_path, "status", "-o", "json").stdout)["runs"] == []
+    assert json.loads(gameday(tmp_path, "lab", "status", "-o", "json").stdout) == []
+
+
+def test_an_out_folder_that_is_not_empty_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("x", encoding="utf-8")
+    done = gameday(tmp_path, "run", "api-dependency-brownout", "--out", "out")
+    assert done.returncode == 2
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["precious"]
+
+
+def test_an_environment_that_asks_for_confirmation_is_refused_without(tmp_path: Path) -> None:
+    text = (ROOT / "experiments" / "environments" / "lab.yaml").read_text(encoding="utf-8")
+    folder = tmp_path / "experiments" / "environments"
+    folder.mkdir(parents=True)
+    text = text.replace("name: lab", "name: asking").replace("confirm: false", "confirm: true")
+    (folder / "asking.yaml").write_text(text, encoding="utf-8")
+    done = gameday(tmp_path, "run", "api-dependency-brownout", "--env", "asking")
+    assert done.returncode == 2
+    assert "--confirm asking" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    script = f"'{sys.executable}' -m gameday lab flaws | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""
+
+
+def test_status_and_recover_on_a_fresh_machine(tmp_path: Path) -> None:
+    assert json.loads(gameday(tmp_path, "status", "-o", "json").stdout) == {
+        "runs": [],
+        "open_faults": [],
+        "unresolved": [],
+    }
+    assert gameday(tmp_path, "recover").returncode == 0
+
+
+def test_list_shows_the_promise(tmp_path: Path) -> None:
+    (one,) = json.loads(gameday(tmp_path, "list", "-o", "json").stdout)
+    assert one["name"] == "api-dependency-brownout"
+    assert one["proves"] == "API dependency brownout (20% errors for 30m): expect rollback"
+    assert one["faults"] == ["brownout"]
+
+
+def test_debug_shows_where_and_nothing_else_does(tmp_path: Path) -> None:
+    assert "Traceback" in gameday(tmp_path, "grade", ".", "--debug").stderr
+    assert "Traceback" not in gameday(tmp_path, "grade", ".").stderr
