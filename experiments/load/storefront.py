@@ -26,7 +26,7 @@ class Storefront(FastHttpUser):
 
     host = pace.order.target[0]
     wait_time = constant(0)
-    concurrency = 1000  # connections; more than the pace ever has under way
+    concurrency = pace.most  # connections; with fewer, requests would queue for them
 
     @task
     def day(self) -> None:

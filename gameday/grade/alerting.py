@@ -11,8 +11,8 @@ from gameday.grade.ground import Ground
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Ruling, at_most, inconclusive, length_text
 from gameday.model.enums import Verdict
+from gameday.model.environment import AlertsObserver
 from gameday.model.events import AlertReceived
-from gameday.model.plan import AlertsObserver
 from gameday.model.quantities import duration_text
 
 __all__ = ["WATCHDOG", "Wanted", "name", "ruling"]

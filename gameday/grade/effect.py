@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gameday.grade.record import At, Record
 from gameday.model.enums import Outcome
@@ -17,6 +18,8 @@ from gameday.model.events import (
 from gameday.model.plan import BoundFault
 
 __all__ = ["Effect", "FaultStory", "first_effect", "shows_fault", "story"]
+
+F = TypeVar("F", FaultIntent, FaultInjected, FaultEffective, FaultUndo, FaultCleared)
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,18 @@ class Effect:
 def story(record: Record, fault: BoundFault) -> FaultStory:
     """The events of one fault."""
 
-    def mine(kind: type[FaultIntent | FaultInjected | FaultEffective | FaultUndo | FaultCleared]) -> list[At]:  # type: ignore[type-arg]
-        return [event for event in record.of(kind) if event.data.id == fault.id]
-
     return FaultStory(
         fault=fault,
-        intent=next(iter(mine(FaultIntent)), None),
-        injected=next(iter(mine(FaultInjected)), None),
-        read_back=next(iter(mine(FaultEffective)), None),
-        undo=next(iter(mine(FaultUndo)), None),
-        cleared=tuple(mine(FaultCleared)),
+        intent=next(iter(_mine(record, FaultIntent, fault)), None),
+        injected=next(iter(_mine(record, FaultInjected, fault)), None),
+        read_back=next(iter(_mine(record, FaultEffective, fault)), None),
+        undo=next(iter(_mine(record, FaultUndo, fault)), None),
+        cleared=tuple(_mine(record, FaultCleared, fault)),
     )
+
+
+def _mine(record: Record, kind: type[F], fault: BoundFault) -> list[At[F]]:
+    return [event for event in record.of(kind) if event.data.id == fault.id]
 
 
 def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:

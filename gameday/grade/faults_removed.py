@@ -1,4 +1,4 @@
-"""Whether every fault was gone within 5 s of real time after its end: undone, read back as clear, and not seen since."""
+"""Whether every fault was gone within 5 s of real time after its end: undone, verified clear, not seen since."""
 
 from __future__ import annotations
 

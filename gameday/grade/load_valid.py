@@ -56,9 +56,9 @@ def _ruling(record: Record) -> Ruling:
     if worst is None:
         return inconclusive("No load was recorded.", seqs)
     where = duration_text(max(0.0, record.plan_time(worst.start)))
-    what = f"at least {share_text(worst.share, 1)} of the planned load ran in every 5 s of real time"
     if number(worst.share) >= LIMIT:
-        verdict, reason = Verdict.PASS, f"{what[0].upper()}{what[1:]}."
+        least = "All" if worst.share == 1 else f"At least {share_text(worst.share, 1)}"
+        verdict, reason = Verdict.PASS, f"{least} of the planned load ran in every 5 s of real time."
     else:
         verdict = Verdict.INCONCLUSIVE
         reason = f"Only {share_text(worst.share, 1)} of the planned load ran around {where}; 95% are needed."

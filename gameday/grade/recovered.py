@@ -1,7 +1,7 @@
 """How long an SLO's objective was not met after the fault took effect.
 
-The objective is met at t if the ratio over [t, t + hold] reaches the target. Measured is the first t from the effect
-on at which it is met again; an objective that was never left within the limit counts as 0 s.
+The objective is met at t if the ratio over [t, t + hold] reaches the target. Measured is the first t from the
+effect on at which it is met again; an objective that was never left within the limit counts as 0 s.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _of_probe(record: Record, probe: BoundProbe) -> Series:
 
 
 def _bins(record: Record, seen: list[tuple[int, bool]], size: float, observed: Observed) -> Iterator[Point]:
-    """Regular bins from t = 0 to the end of the run or record; without data, or wholly in a gap, they have no value."""
+    """Regular bins from t = 0 to the end of the run or record; without data, or mostly in a gap, no value."""
     end = min(record.end, record.planned_end)
     count = min(_MOST, max(0, math.ceil(round(record.plan_time(end) / size, 6))))
     good, total = [0] * count, [0] * count
@@ -92,6 +92,17 @@ def _bins(record: Record, seen: list[tuple[int, bool]], size: float, observed: O
         if 0 <= place < count:
             good[place] += ok
             total[place] += 1
+    lost = _lost(record, observed, size, count)
     for place in range(count):
-        value = good[place] / total[place] if total[place] else None
+        value = good[place] / total[place] if total[place] and lost[place] < size / 2 else None
         yield Point(at=place * size, value=value, n=total[place])
+
+
+def _lost(record: Record, observed: Observed, size: float, count: int) -> list[float]:
+    """Plan seconds of each bin that lie in a gap."""
+    lost = [0.0] * count
+    for gap in observed.gaps(record.t0, record.instant(count * size)):
+        start, end = record.plan_time(gap[0]), record.plan_time(gap[1])
+        for place in range(int(start // size), min(count, math.ceil(end / size))):
+            lost[place] += min(end, (place + 1) * size) - max(start, place * size)
+    return lost

@@ -45,5 +45,5 @@ def _ruling(record: Record, expected: SloBudget) -> Ruling:
         spent = f"{share_text(measured[0], 3)} to {spent}"
     counts = f"{seen.bad:.0f} bad of {seen.total:.0f} events"
     counts += f", {seen.missing} never started" if seen.missing else ""
-    reason = f"The day spent {spent} of the budget of {slo.name} ({counts}); {share_text(expected.budget, 3)} were allowed."
-    return Ruling(verdict, reason, measured, seqs=seen.seqs)
+    reason = f"The day spent {spent} of the budget of {slo.name} ({counts})"
+    return Ruling(verdict, f"{reason}; {share_text(expected.budget, 3)} were allowed.", measured, seqs=seen.seqs)

@@ -173,7 +173,7 @@ def _information(record: Record) -> Iterator[Notice]:
         text = f"Time ran {plan.time_scale:g} times as fast; durations are given in plan time."
         yield Notice(kind="info", text=text)
     if plan.alerts is not None:
-        text = "Alerts are gameday's own copy of what the receivers get; whether a person was reached is not part of it."
+        text = "Alerts are gameday's own copy of what receivers get: it does not show that a person was reached."
         yield Notice(kind="info", text=text)
     if plan.environment.history == "clean" and any(slo.pairs for slo in plan.slos):
         text = (

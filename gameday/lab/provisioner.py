@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import requests
@@ -114,20 +115,12 @@ class LabProvisioner:
     def close(self) -> None:
         """End an own lab; an attached one only stops sending alerts. Idempotent."""
         own, self._own = self._own, None
-        attached, self._record = self._record, None
         if own is not None:
             own.end()
-        elif attached is not None:
-            self._record = attached
-            self._disconnect()
-            self._record = None
-
-    def _disconnect(self) -> None:
-        """An attached lab may be gone by now; then nobody sends."""
-        try:
-            self.connect(None)
-        except ProvisionError:
-            return
+        elif self._record is not None:
+            with contextlib.suppress(ProvisionError):  # it may be gone by now; then nobody sends
+                self.connect(None)
+        self._record = None
 
     def _reset(self, record: LabRecord) -> None:
         self._tell("POST", "deployer", "/control/reset")

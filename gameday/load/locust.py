@@ -148,12 +148,13 @@ class LocustLoad:
                 undo.enter_context(self._stream)
                 with theirs:
                     self._process = self._spawn(theirs.fileno())
+                undo.callback(self._end_session)
+                self._pidfd = os.pidfd_open(self._process.pid)
             except OSError as error:
                 raise ProvisionError(f"the load did not start: {error}") from error
             undo.pop_all()
         assert self._process.stdout is not None  # for mypy: it was asked for as a pipe
         self._output = self._process.stdout
-        self._pidfd = os.pidfd_open(self._process.pid)
         self.identity = processes.identify(self._process.pid)
         self._stream.setblocking(False)
         os.set_blocking(self._output.fileno(), False)

@@ -185,9 +185,13 @@ class Pace:
         self._stream = _Stream(self.order.descriptor, leave)
         self._batch = _Batch()
         self._flying = 0
-        self._most_flying = max(10, math.ceil(self.order.rate * self.order.timeout * 2))
         self._stopped = False
         self._t0 = 0
+
+    @property
+    def most(self) -> int:
+        """The most requests ever under way: twice what the timeout allows, and a second's worth of late ones."""
+        return math.ceil(self.order.rate * (2 * self.order.timeout + _LATE))
 
     def url(self, number: int, path: str) -> str:
         """The target's URL for arrival ``number``: its addresses take turns."""
@@ -238,7 +242,7 @@ class Pace:
 
     def _start(self, number: int, request: tuple[str, Send], now: float) -> None:
         """Start one arrival, unless it is too late or too much is outstanding: it is then missing, which shows."""
-        if now - number / self.order.rate >= _LATE or self._flying >= self._most_flying:
+        if now - number / self.order.rate >= _LATE or self._flying >= self.most:
             return
         if self.order.thin is not None and self.order.thin.skips(number, self.order.rate):
             return

@@ -122,7 +122,10 @@ class HttpClient:
             event = connection.state.next_event()
             if event is h11.NEED_DATA:
                 connection.socket.settimeout(_left(deadline))
-                connection.state.receive_data(connection.socket.recv(_READ))
+                data = connection.socket.recv(_READ)
+                if not data and not status:
+                    raise ValueError("the connection was closed without an answer")
+                connection.state.receive_data(data)
             elif isinstance(event, h11.Response):
                 status = event.status_code
             elif isinstance(event, h11.Data):
@@ -132,8 +135,6 @@ class HttpClient:
             elif isinstance(event, h11.EndOfMessage):
                 _left(deadline)
                 return Answer(status, bytes(body))
-            elif not isinstance(event, h11.InformationalResponse):
-                raise ValueError("the connection was closed before the answer")
 
     def _give_back(self, connection: _Connection) -> None:
         with contextlib.suppress(h11.ProtocolError):

@@ -24,7 +24,8 @@ def application(collection: Collection) -> web.Application:
     """The API over those proxies, ready for a runner."""
     api = _Api(collection)
     app = web.Application(middlewares=[_errors, _guard])
-    app.add_routes([web.route(method, path, handler) for method, path, handler in api.routes()])
+    for method, path, handler in api.routes():
+        app.router.add_route(method, path, handler)  # web.get would answer HEAD as well
     return app
 
 

@@ -21,9 +21,9 @@ class Increase:
 def increase(known: Mapping[str, CounterPair], now: Mapping[str, CounterPair]) -> Increase:
     """What all instances counted since their last known values.
 
-    A counter that fell was reset: it counts from 0. An instance that was never seen counts from 0 as well, so that
-    a series that first appears at 1 does not lose its first event. A vanished instance adds nothing. ``known`` holds
-    the last value of every instance seen so far, not only those of the reading before.
+    A counter that fell was reset: it counts from 0. An instance that was never seen counts from 0 as well, so
+    that a series that first appears at 1 does not lose its first event. A vanished instance adds nothing.
+    ``known`` holds the last value of every instance seen so far, not only those of the reading before.
     """
     bad = total = 0.0
     for name, pair in now.items():

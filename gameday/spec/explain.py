@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def validate(
     except ValidationError as error:
         details = error.errors(include_url=False)
     found = _Sorted()
-    for complaint in _without_noise(tree, [_locate(tree, item) for item in details]):
+    for complaint in _without_noise(tree, [_locate(model, tree, item) for item in details]):
         if not _is_broken(tree, complaint.at):
             found.problems.append(_problem(model, tree, complaint, (origins or {}, frozenset(hidden))))
         _sort(found, tree, complaint)
@@ -87,15 +88,24 @@ def _is_broken(tree: Tree, at: Location) -> bool:
     return any(at[:length] in tree.broken for length in range(len(at) + 1))
 
 
-def _locate(tree: Tree, details: ErrorDetails) -> Complaint:
-    """Pydantic's path also names the union's branch that it tried; the tree has no such step."""
+def _locate(model: type[BaseModel], tree: Tree, details: ErrorDetails) -> Complaint:
+    """Pydantic's path also names the branch of a union that it tried; the tree has no such step."""
     at: Location = ()
+    annotations: list[Any] = [model]
+    branch = False
     loc = details["loc"]
     for index, part in enumerate(loc):
-        below = tree.get((*at, part))
-        if below is not None or (index == len(loc) - 1 and details["type"] == "missing"):
-            at = (*at, part)
+        if not branch and any(_is_union(annotation) for annotation in annotations):
+            branch = True
+        elif tree.get((*at, part)) is not None or (index == len(loc) - 1 and details["type"] == "missing"):
+            value = tree.get(at)
+            annotations = [below for item in annotations for below in _below(item, part, value)]
+            at, branch = (*at, part), False
     return Complaint(at, details["type"], details)
+
+
+def _is_union(annotation: Any) -> bool:
+    return sum(branch is not type(None) for branch in _flat(annotation)) > 1
 
 
 _SHAPES = ("model_type", "model_attributes_type", "dict_type")
@@ -120,6 +130,8 @@ def _is_noise(tree: Tree, complaint: Complaint, complaints: list[Complaint]) -> 
     ]
     if complaint.type in _CHOICES and isinstance(tree.get(complaint.at), dict | list):
         return bool(others)
+    if complaint.type == "too_short":
+        return bool(others)  # the entries are there, but not one of them is right
     if complaint.type in _SHAPES and isinstance(tree.get(complaint.at), str):
         return any(other.at == complaint.at and other.type in _CHOICES for other in complaints)
     return False
@@ -172,8 +184,8 @@ def _only_close(name: str, known: Iterable[str]) -> str:
 
 
 def _choice(text: str, details: ErrorDetails) -> tuple[str, str]:
-    expected = str(details.get("ctx", {}).get("expected", ""))
-    known = [item.strip(" '") for item in expected.replace(" or ", ", ").split(",")]
+    # Choices of an enum are told as <Kind.NAME: 'name'>, others as 'name'.
+    known = re.findall(r"'([^']*)'", str(details.get("ctx", {}).get("expected", "")))
     if len(known) == 1:
         return f"must be '{known[0]}', not '{text}'", _only_close(text, known)
     return f"'{text}' is not one of {', '.join(known)}", _only_close(text, known)

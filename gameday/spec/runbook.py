@@ -67,7 +67,8 @@ class _StepHere:
 def parse_runbook(text: str, file: str) -> ParsedRunbook:
     """Read and lint one runbook."""
     parsed = ParsedRunbook(file)
-    lines = text.splitlines()
+    # As Markdown counts lines; str.splitlines also splits at characters that editors do not.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     header, body_from = _header(lines, parsed)
     body = "\n".join([""] * body_from + lines[body_from:]) + "\n"
     reader = _Reader(parsed, lines)
@@ -113,9 +114,9 @@ class _Reader:
 
     def read(self, tokens: list[Token]) -> None:
         """Take all tokens in order."""
-        for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-            if token.type == "heading_open" and token.level == 0 and following is not None:
-                self._heading(int(token.tag[1]), following.content.strip(), _line(token))
+        for index, token in enumerate(tokens):
+            if token.type == "heading_open" and token.level == 0:
+                self._heading(int(token.tag[1]), tokens[index + 1].content.strip(), _line(token))
             elif token.type == "fence":
                 self._fence(token)
 

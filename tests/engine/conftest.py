@@ -154,7 +154,7 @@ class Bench:
 
     def setup(self, record: Timeline) -> Setup:
         """What the engine is given."""
-        items = (*self.plan.stimuli, *self.plan.faults)
+        items: list[BoundStimulus | BoundFault] = [*self.plan.stimuli, *self.plan.faults]
         return Setup(
             run="r1",
             plan=self.plan,

@@ -10,10 +10,8 @@ def test_the_last_step_holds_a_quarter_for_an_hour() -> None:
 
 def test_the_third_failed_interval_in_total_fails_the_release() -> None:
     analysis = Analysis(0, 0)
-    seen = [
-        (analysis.observe(good, total), analysis.failed)
-        for good, total in ((20, 25), (45, 50), (65, 75), (85, 100))
-    ]
+    counters = ((20, 25), (45, 50), (65, 75), (85, 100))
+    seen = [(analysis.observe(good, total), analysis.failed) for good, total in counters]
     assert seen == [
         (Interval.FAILED, False),
         (Interval.OK, False),

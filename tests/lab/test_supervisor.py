@@ -5,7 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,12 @@ from gameday.errors import ProvisionError, UsageError
 from gameday.lab import manage
 from gameday.lab import record as records
 from gameday.lab.client import http
+from gameday.lab.driver import DeployerDriver
+from gameday.lab.provisioner import LabProvisioner
 from gameday.lab.supervisor import Lab
 from gameday.model.plan import Plan
 from gameday.model.token import ProcessIdentity
+from gameday.ports import Target
 from gameday.processes import alive
 
 Until = Callable[[Callable[[], bool], float, str], float]
@@ -47,14 +50,9 @@ def test_a_lab_leaves_no_process_and_no_folder(state: Path) -> None:
                 page = session.get(f"{url}/metrics", timeout=2).text
                 assert 'payments_calls_total{outcome="error"} 0.0' in page
                 assert 'payments_calls_total{outcome="ok"} 0.0' in page
-            assert (
-                session.put(f"{record.control['edge']}/control/errors", json={"every": 1}, timeout=2).status_code
-                == 401
-            )
-            assert (
-                session.post(f"{record.addresses['lab://edge'][0]}/checkout", data=b"{}", timeout=2).status_code
-                == 200
-            )
+            edge = record.addresses["lab://edge"][0]
+            assert session.put(f"{edge}/control/errors", json={"every": 1}, timeout=2).status_code == 401
+            assert session.post(f"{edge}/checkout", data=b"{}", timeout=2).status_code == 200
     finally:
         lab.end()
     assert not any(map(alive, record.processes.values()))
@@ -106,16 +104,40 @@ def test_an_own_lab_ends_with_its_owner_and_the_next_start_clears_its_folder(sta
     assert not records.folder(record.id).exists()
 
 
-def test_a_lab_by_hand_outlives_its_starter_and_can_be_attached(
-    state: Path, until: Until, plan: Plan, attach_checks: Callable[[str, Plan], None]
-) -> None:
+def _attach_twice(lab: str, plan: Plan) -> None:
+    """Attach, release the canary, let go; the next one finds a clean lab."""
+    driver = DeployerDriver()
+    for _ in range(2):
+        provisioner = LabProvisioner()
+        provisioned = provisioner.provision(plan, ["no-rollback"], lab)
+        provisioner.connect("http://127.0.0.1:9/nobody")
+        target = Target("run", plan.stimuli[0], provisioned.addresses["lab://deployer"][0])
+        token = driver.resolve(target)
+        driver.inject(token)
+        assert driver.in_effect(token)
+        assert (provisioned.own, provisioned.flaws, len(provisioned.processes)) == (False, ("no-rollback",), 10)
+        provisioner.close()
+    driver.undo(token)
+    driver.undo(token)
+    assert driver.is_clear(token)
+    with http() as session:
+        last = session.get(f"{target.api}/releases/checkout", timeout=2).json()["history"][-1]
+    assert (last["change"], last["by"]) == ("rolled_back", "gameday")
+
+
+def test_a_lab_by_hand_outlives_its_starter_and_can_be_attached(state: Path, plan: Plan) -> None:
     program = "from gameday.lab import manage; print(manage.up(flaws=['no-rollback']).id)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     (record,) = manage.status()
     try:
         assert record.id == done.stdout.strip()
         assert all(record.alive.values())
-        attach_checks(record.id, plan)
+        with pytest.raises(UsageError, match="runs at scale 60, this run asks for 30"):
+            LabProvisioner().provision(plan.model_copy(update={"time_scale": 30.0}), ["no-rollback"], record.id)
+        with pytest.raises(UsageError, match="was started with flaw no-rollback, this run asks for no flaw"):
+            LabProvisioner().provision(plan, [], record.id)
+        _attach_twice(record.id, plan)
+        assert all(record.alive.values())
     finally:
         manage.down(record.id)
     assert manage.status() == ()
@@ -143,6 +165,3 @@ def test_the_environment_of_the_lab_holds_no_credentials(monkeypatch: pytest.Mon
     environment = sys.modules[Lab.__module__]._environment()
     assert "SINK_TOKEN" not in environment
     assert isinstance(environment, dict)
-
-
-_: Sequence[str] = ()

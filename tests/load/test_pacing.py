@@ -113,11 +113,11 @@ def test_what_never_ends_is_bounded_and_not_waited_for(ours: tuple[socket.socket
         return True
 
     begin = time.monotonic()
-    make(descriptor, 100, 1.0).run({"buy": hang}, ready=lambda _: True)
+    make(descriptor, 100, 2.0).run({"buy": hang}, ready=lambda _: True)
     assert time.monotonic() - begin < 5
     gevent.killall(hung)
     stream = lines(mine)
-    assert column(stream, "start_id") == list(range(60)), "rate x timeout x 2"
+    assert column(stream, "start_id") == list(range(160)), "rate x (2 x timeout + 1)"
     assert column(stream, "end_id") == []
     assert stream[-1] == {"end": "done"}
 

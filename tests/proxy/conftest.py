@@ -89,6 +89,7 @@ class Upstream:
             except OSError:
                 return
             connection.settimeout(DEADLINE)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
             self._open.append(connection)
             thread = threading.Thread(target=self._serve, args=(connection,))

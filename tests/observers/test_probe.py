@@ -1,0 +1,227 @@
+"""Probes, against small servers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gameday.model.events import Event, Payload, ProbeSample
+from gameday.model.plan import BoundProbe
+from gameday.observers import probe as module
+from gameday.observers.probe import ProbeObserver
+
+
+def bound(rate: float = 50, connection: str = "fresh", **http: Any) -> BoundProbe:
+    check = {"service": "payments", "path": "/answers", "timeout": 0.5} | http
+    return BoundProbe.model_validate(
+        {"name": "payments-answers", "http": check, "connection": connection, "rate": rate}
+    )
+
+
+async def fine(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=200 if request.path == "/base/answers" else 404)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_checks_are_evenly_spaced_on_fresh_connections(records: Any, running: Any, serve: Any) -> None:
+    server = serve(fine)
+    with running(ProbeObserver(bound(50), [server.url + "/base/"])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 50)
+    assert {source for source, _ in records.events} == {"probe/payments-answers"}
+    samples = records.all(ProbeSample)[:50]
+    assert all(sample.ok and sample.status == 200 and sample.error == "" for sample in samples)
+    assert all(0 < sample.end - sample.start < 500_000_000 for sample in samples)
+    starts = sorted(sample.start for sample in samples)
+    assert abs((starts[-1] - starts[0]) / 1e9 - 49 / 50) < 0.1
+    assert len(set(server.peers)) == len(server.peers)
+
+
+def test_kept_connections_are_used_again(records: Any, running: Any, serve: Any) -> None:
+    server = serve(fine)
+    with running(ProbeObserver(bound(50, "kept"), [server.url + "/base"])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 20)
+    assert all(sample.ok for sample in records.all(ProbeSample))
+    assert len(set(server.peers)) <= 3
+
+
+def test_a_kept_connection_that_was_closed_is_replaced(records: Any, running: Any, serve: Any) -> None:
+    async def last(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        asyncio.get_running_loop().call_later(0.005, request.transport.close)
+        return web.Response()
+
+    server = serve(last)
+    with running(ProbeObserver(bound(20, "kept"), [server.url])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 10)
+    assert all(sample.ok for sample in records.all(ProbeSample))
+
+
+def test_a_slow_answer_does_not_delay_the_next_check(records: Any, running: Any, serve: Any) -> None:
+    turns = itertools.count()
+
+    async def sometimes(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4 if next(turns) % 5 == 0 else 0)
+        return web.Response()
+
+    with running(ProbeObserver(bound(50), [serve(sometimes).url])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 60)
+    starts = sorted(sample.start for sample in records.all(ProbeSample))[:50]
+    assert max(b - a for a, b in itertools.pairwise(starts)) < 200_000_000
+    assert abs((starts[-1] - starts[0]) / 1e9 - 49 / 50) < 0.1
+    assert records.gaps == []
+
+
+def test_the_addresses_take_turns_and_a_dead_one_is_told(records: Any, running: Any, serve: Any) -> None:
+    server = serve(fine)
+    gone = serve(fine)
+    gone.stop()
+    with running(ProbeObserver(bound(50), [server.url + "/base", gone.url])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 20)
+    samples = sorted(records.all(ProbeSample), key=lambda sample: sample.start)[:20]
+    bad = [sample for sample in samples if not sample.ok]
+    assert len(bad) == 10
+    assert {(sample.status, sample.error) for sample in bad} == {(None, "connection refused")}
+
+
+def test_other_answers_are_bad_and_redirects_not_followed(records: Any, running: Any, serve: Any) -> None:
+    turns = itertools.cycle([web.Response(status=302, headers={"Location": "/base/answers"}), None])
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        found = next(turns)
+        return web.Response(status=503) if found is None else web.Response(status=302, headers={"Location": "/"})
+
+    with running(ProbeObserver(bound(50), [serve(handle).url])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 4)
+    assert {(sample.ok, sample.status) for sample in records.all(ProbeSample)} == {(False, 302), (False, 503)}
+
+
+def test_methods_and_expected_status(records: Any, running: Any, serve: Any) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(status={"POST": 201, "HEAD": 204}.get(request.method, 400))
+
+    server = serve(handle)
+    for method, status in (("POST", 201), ("HEAD", 204)):
+        with running(ProbeObserver(bound(50, method=method, status=status), [server.url])):
+            records.wait(lambda: records.all(ProbeSample))
+        assert records.all(ProbeSample)[-1].ok
+        records.events.clear()
+
+
+def test_the_timeout_is_for_the_whole_answer(records: Any, running: Any, serve: Any, silent: str) -> None:
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            await response.write(b"x")
+        return response
+
+    for url in (serve(trickle).url, silent):
+        with running(ProbeObserver(bound(10, timeout=0.3), [url])):
+            records.wait(lambda: len(records.all(ProbeSample)) >= 2)
+        for sample in records.all(ProbeSample):
+            assert (sample.ok, sample.status, sample.error) == (False, None, "timed out")
+            assert 290_000_000 < sample.end - sample.start < 600_000_000
+        records.events.clear()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", "closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "no valid HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "no valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "no valid HTTP"),
+    ],
+)
+def test_broken_answers(records: Any, running: Any, answer: bytes, error: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve_one() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve_one)
+        thread.start()
+        with running(ProbeObserver(bound(0.5), [f"http://127.0.0.1:{server.getsockname()[1]}"])):
+            records.wait(lambda: records.all(ProbeSample))
+        thread.join(5)
+    sample = records.all(ProbeSample)[0]
+    assert not sample.ok
+    assert sample.status is None
+    assert error in sample.error
+
+
+def test_too_many_at_once_is_a_gap(
+    records: Any, running: Any, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_AT_ONCE", 3)
+    with running(ProbeObserver(bound(50, timeout=1.4), [silent])):
+        records.wait(lambda: len(records.gaps) >= 2)
+    assert "3 checks were under way" in records.gaps[0].reason
+    assert records.gaps[0].since == records.gaps[1].since, "no sample between them"
+    assert len(records.gaps) <= 4, "not one for each check"
+
+
+def test_checks_that_come_too_late_are_left_out(
+    records: Any, running: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LATE", 0.2)
+    with running(ProbeObserver(bound(50), [serve(fine).url])) as observer:
+        original, stalled = observer._free.acquire, threading.Event()
+
+        def acquire(blocking: bool) -> bool:
+            if not stalled.is_set():
+                stalled.set()
+                time.sleep(0.6)  # the scheduler was not given the processor
+            return bool(original(blocking=blocking))
+
+        monkeypatch.setattr(observer._free, "acquire", acquire)
+        records.wait(lambda: records.gaps)
+        before = len(records.all(ProbeSample))
+        records.wait(lambda: len(records.all(ProbeSample)) > before + 5)
+    assert "late and left out" in records.gaps[0].reason
+
+
+def test_a_full_disk_ends_it_quietly(serve: Any) -> None:
+    tried = threading.Event()
+
+    def full(source: str, payload: Payload) -> Event:
+        tried.set()
+        raise OSError(28, "No space left on device")
+
+    observer = ProbeObserver(bound(50), [serve(fine).url])
+    observer.start(full)
+    assert tried.wait(5)
+    observer.stop()
+
+
+def test_a_proxy_in_the_environment_does_not_matter(
+    records: Any, running: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with running(ProbeObserver(bound(50), [serve(fine).url + "/base"])):
+        records.wait(lambda: records.all(ProbeSample))
+    assert records.all(ProbeSample)[0].ok
+
+
+def test_it_needs_an_http_address() -> None:
+    for urls in ([], ["ftp://x"], ["lab://payments"], ["127.0.0.1:80"]):
+        with pytest.raises(ValueError):
+            ProbeObserver(bound(), urls)

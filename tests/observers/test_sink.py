@@ -1,0 +1,206 @@
+"""The sink, posted to as Alertmanager does."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from gameday.errors import PreflightError
+from gameday.model.environment import AlertsObserver
+from gameday.model.events import AlertReceived, Event, Payload
+from gameday.observers import sink as module
+from gameday.observers.sink import AlertSink, parse_instant
+
+BINDING = {"source": "sink", "watchdog": {"every": "500ms"}}
+
+
+def delivery(**changes: Any) -> dict[str, Any]:
+    """As Alertmanager 0.27 sends it."""
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "PaymentsBurnRate", "slo": "payments-availability", "window": "1h"},
+        "annotations": {"summary": "it burns"},
+        "startsAt": "2026-11-01T10:00:00.123456789Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+        "fingerprint": "c2a8f29fbb7e3b0f",
+    }
+    return {
+        "receiver": "oncall",
+        "status": "firing",
+        "alerts": [alert | changes.pop("alert", {})],
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://localhost:9093",
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": 0,
+    } | changes
+
+
+@pytest.fixture
+def sink(running: Any) -> Iterator[AlertSink]:
+    with running(AlertSink(AlertsObserver.model_validate(BINDING))) as observer:
+        yield observer
+
+
+def post(url: str, body: Any) -> int:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return requests.post(url, data=data, timeout=5, headers={"Content-Type": "application/json"}).status_code
+
+
+def test_an_alert_is_recorded_before_it_is_answered(sink: AlertSink, records: Any) -> None:
+    assert post(sink.url, delivery()) == 200
+    ((source, alert),) = records.events
+    assert source == "alerts"
+    assert alert == AlertReceived(
+        receiver="oncall",
+        status="firing",
+        labels={"alertname": "PaymentsBurnRate", "slo": "payments-availability", "window": "1h"},
+        starts_at=1793527200123456789,
+    )
+
+
+def test_one_event_for_each_alert_and_any_path_below(sink: AlertSink, records: Any) -> None:
+    two = delivery(
+        receiver=r"team\.x\|y\\z", alerts=[delivery()["alerts"][0] | {"status": s} for s in ("firing", "resolved")]
+    )
+    assert post(f"{sink.url}/whatever", two) == 200
+    assert [(alert.receiver, alert.status) for alert in records.all(AlertReceived)] == [
+        (r"team.x|y\z", "firing"),
+        (r"team.x|y\z", "resolved"),
+    ]
+
+
+def test_the_token_is_needed_and_told_nowhere(sink: AlertSink, records: Any) -> None:
+    token = sink.url.rpartition("/")[2]
+    assert len(token) >= 24
+    assert token not in sink.address
+    assert AlertSink(AlertsObserver.model_validate(BINDING))._token != token
+    for path in ("/hook", "/hook/", f"/hook/{token[:-1]}", f"/hook/{token}x", "/", "/hook/ünix"):
+        assert post(sink.address + path, delivery()) == 404
+    assert records.events == []
+    assert post(sink.url, delivery()) == 200
+    assert token not in str(records.events)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        [],
+        {"version": "4"},
+        delivery(version="3"),
+        delivery(receiver=""),
+        delivery(alert={"status": "on fire"}),
+        delivery(alert={"startsAt": "yesterday"}),
+        delivery(alert={"startsAt": 5.5}),
+        delivery(alert={"labels": {"a": {}}}),
+        delivery(alerts=[delivery()["alerts"][0], {}]),
+    ],
+)
+def test_what_is_no_delivery_is_refused_as_a_whole(sink: AlertSink, records: Any, body: Any) -> None:
+    assert post(sink.url, body) == 400
+    assert records.all(AlertReceived) == []
+    assert "did not parse" in records.gaps[0].reason
+
+
+def test_a_huge_delivery_is_refused(sink: AlertSink, records: Any) -> None:
+    assert post(sink.url, delivery(externalURL="x" * (1 << 20))) == 413
+    assert "1048576 bytes" in records.gaps[0].reason
+    assert records.all(AlertReceived) == []
+
+
+def test_a_cut_delivery_is_a_gap(sink: AlertSink, records: Any) -> None:
+    assert post(sink.url, delivery(truncatedAlerts=3)) == 200
+    assert len(records.all(AlertReceived)) == 1
+    assert "3 alerts were cut" in records.gaps[0].reason
+
+
+def test_a_flood_is_to_be_sent_again(sink: AlertSink, records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_PER_SECOND", 20)
+    with requests.Session() as session:
+        codes = [session.post(sink.url, json=delivery(), timeout=5).status_code for _ in range(200)]
+    assert set(codes) == {200, 503}
+    assert codes.count(200) == len(records.all(AlertReceived))
+    assert codes[:20] == [200] * 20
+    assert codes.count(200) < 100
+    assert 1 <= len(records.gaps) <= 3, "not one for each"
+    assert "a second" in records.gaps[0].reason
+
+
+def test_what_could_not_be_recorded_is_to_be_sent_again() -> None:
+    def full(source: str, payload: Payload) -> Event:
+        raise OSError(28, "No space left on device")
+
+    observer = AlertSink(AlertsObserver.model_validate(BINDING))
+    observer.start(full)
+    try:
+        assert post(observer.url, delivery()) == 503
+    finally:
+        observer.stop()
+
+
+def test_an_address_in_use(records: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(PreflightError, match=listen):
+            AlertSink(AlertsObserver.model_validate(BINDING | {"listen": listen})).start(records)
+
+
+def test_others_need_a_token_from_the_environment(
+    running: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, records: Any
+) -> None:
+    with pytest.raises(PreflightError, match="give it a token"):
+        AlertSink(AlertsObserver.model_validate(BINDING | {"listen": "0.0.0.0:0"}))
+    for missing in ("env:GAMEDAY_NO_SUCH_TOKEN", f"file:{tmp_path}/none"):
+        with pytest.raises(PreflightError, match="not to be had"):
+            AlertSink(AlertsObserver.model_validate(BINDING | {"token": missing}))
+    monkeypatch.setenv("GAMEDAY_SINK_TOKEN", "s3cret-of-ours")
+    advertised = BINDING | {"token": "env:GAMEDAY_SINK_TOKEN", "advertise": "https://gd.example/hook/"}
+    with running(AlertSink(AlertsObserver.model_validate(advertised))) as observer:
+        assert observer.url == "https://gd.example/hook/s3cret-of-ours"
+        assert post(f"{observer.address}/any/s3cret-of-ours", delivery()) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-11-01T10:00:00.123456789Z", 1793527200123456789),
+        ("2026-11-01T10:00:00.1Z", 1793527200100000000),
+        ("2026-11-01T12:30:00.000000001+02:30", 1793527200000000001),
+        ("2026-11-01T05:00:00.999999999-05:00", 1793527200999999999),
+        ("2026-11-01t10:00:00.1234567891z", 1793527200123456789),
+        ("1969-12-31T23:59:59.5Z", -500000000),
+    ],
+)
+def test_instants_are_exact(text: str, nanoseconds: int) -> None:
+    assert parse_instant(text) == nanoseconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-11-01",
+        "2026-11-01T10:00:00",
+        "2026-13-01T10:00:00Z",
+        "2026-11-01T25:00:00Z",
+        "2026-11-01T10:00:00+0200",
+        "٢026-11-01T10:00:00Z",
+    ],
+)
+def test_what_is_no_instant(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_instant(text)

@@ -1,0 +1,146 @@
+"""Finding and loading files: names, roots, parameters, digests, marks."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gameday.errors import SpecError, UsageError
+from gameday.spec import (
+    Catalog,
+    Kind,
+    builtin_root,
+    gather,
+    load_environment,
+    load_experiment,
+    load_probe,
+    load_runbook,
+    load_slo,
+)
+
+NAME = "api-dependency-brownout"
+
+
+def test_shipped_files_load(project: Any) -> None:
+    assert project.problems() == ()
+
+
+def test_names_by_kind() -> None:
+    catalog = Catalog([builtin_root()])
+    assert "api-dependency-brownout" in catalog.names(Kind.EXPERIMENT)
+    assert "lab" in catalog.names(Kind.ENVIRONMENT)
+    assert {"checkout-availability", "payments-availability"} <= set(catalog.names(Kind.SLO))
+    assert {"payments-answers", "storefront-answers", "parked-orders"} <= set(catalog.names(Kind.PROBE))
+    assert not set(catalog.names(Kind.SLO)) & set(catalog.names(Kind.PROBE))
+    assert "api-dependency-brownout" in catalog.names(Kind.RUNBOOK)
+
+
+def test_a_projects_own_file_wins(tmp_path: Path) -> None:
+    (tmp_path / "probes").mkdir()
+    text = (builtin_root() / "probes/payments-answers.yaml").read_text().replace("path: /answers", "path: /mine")
+    (tmp_path / "probes/payments-answers.yaml").write_text(text)
+    catalog = Catalog.default(tmp_path)
+    assert load_probe(catalog, "payments-answers").value.spec.http.path == "/mine"
+    assert load_probe(catalog, "parked-orders").path == "probes/parked-orders.yaml"
+
+
+def test_document_has_digest_and_relative_path(project: Any) -> None:
+    document = load_experiment(project.catalog, NAME)
+    assert document.path == "experiments/api-dependency-brownout.yaml"
+    assert document.sha256 == hashlib.sha256(project.path("experiment").read_bytes()).hexdigest()
+    line = project.path("experiment").read_text().splitlines()[document.mark(("spec", "faults", 0, "at")).line - 1]
+    assert "at: ${before}" in line
+
+
+def test_explicit_files(project: Any, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(project.path("experiment").read_text())
+    assert load_experiment(project.catalog, mine).path == "mine.yaml"
+    outside = Catalog([builtin_root()])
+    assert load_environment(outside, project.path("environment")).path == "lab.yaml"
+    with pytest.raises(SpecError, match=r"^absent\.yaml:1:1: no such file$"):
+        load_experiment(outside, tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "message", "hint"),
+    [
+        (load_experiment, "api-dependency-brownuot", "no experiment", "did you mean 'api-dependency-brownout'?"),
+        (load_environment, "labb", "no environment", "did you mean 'lab'?"),
+        (load_slo, "checkout-availabilty", "no SLO", "did you mean 'checkout-availability'?"),
+        (load_probe, "payment-answers", "no probe", "did you mean 'payments-answers'?"),
+        (load_runbook, "api-dependency", "no runbook", "did you mean 'api-dependency-brownout'?"),
+        (load_experiment, "../secrets", "no experiment", "-f ../secrets"),
+    ],
+)
+def test_unknown_names(load: Any, name: str, message: str, hint: str, project: Any) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        load(project.catalog, name)
+    assert hint in caught.value.hint
+
+
+def test_a_file_of_another_kind(project: Any) -> None:
+    with pytest.raises(SpecError, match=r"payments-answers\.yaml:3:7: must be 'SLO', not 'Probe'"):
+        load_slo(project.catalog, "payments-answers")
+
+
+def test_parameters_default_then_profile_then_setting(project: Any) -> None:
+    plain = load_experiment(project.catalog, NAME).value.spec
+    assert (plain.faults[0].at, plain.faults[0].for_, plain.after) == (360, 1800, 720)
+    profile = load_experiment(project.catalog, NAME, "ci").value.spec
+    assert (profile.faults[0].at, profile.faults[0].for_) == (120, 480)
+    both = load_experiment(project.catalog, NAME, "ci", {"hold": "7m"}).value.spec
+    assert (both.faults[0].at, both.faults[0].for_) == (120, 420)
+    assert both.parameters["hold"] == "7m"
+    assert both.parameters["before"] == "2m"
+
+
+def test_changed_names_only_what_differs(project: Any) -> None:
+    sources = gather(project.catalog, NAME, "lab", settings={"hold": "30m", "after": "13m"})
+    assert sources.changed == ("after",)
+
+
+@pytest.mark.parametrize(
+    ("profile", "settings", "message", "hint"),
+    [
+        ("cii", {}, "no profile 'cii'", "did you mean 'ci'?"),
+        (None, {"holdd": "4m"}, "no parameter 'holdd'", "holdd: did you mean 'hold'?"),
+        (None, {"hold": " "}, "'hold' is empty", ""),
+        (None, {"hold": "\udc80"}, "'hold' is empty or not UTF-8", ""),
+    ],
+)
+def test_unknown_profile_and_settings(
+    profile: str | None, settings: dict[str, str], message: str, hint: str, project: Any
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        load_experiment(project.catalog, NAME, profile, settings)
+    assert hint in caught.value.hint
+
+
+def test_scalars_keep_their_text(project: Any) -> None:
+    project.replace("experiment", 'labels: {rotation: monthly, scenario: "1"}',
+                    "labels: {a: NO, b: off, c: 12:30:45, d: 010, e: 2026-08-01, f: 1_000, g: 'x', h: 0x1F}")  # fmt: skip
+    labels = load_experiment(project.catalog, NAME).value.metadata.labels
+    assert labels == {
+        "a": "NO", "b": "off", "c": "12:30:45", "d": "010", "e": "2026-08-01", "f": "1_000", "g": "x", "h": "0x1F",
+    }  # fmt: skip
+
+
+def test_an_anchor_may_be_used_twice(project: Any) -> None:
+    project.replace("experiment", "before: 6m,", "before: &six 6m,")
+    project.replace("experiment", "after: 12m,", "after: *six,")
+    assert load_experiment(project.catalog, NAME).value.spec.after == 360
+
+
+def test_only_what_the_experiment_needs_is_read(project: Any) -> None:
+    project.replace("environment", "slos: {", "slos: {other: nowhere, ")
+    assert project.problems() == ()
+
+
+def test_external_load_needs_no_pack(project: Any) -> None:
+    project.replace("experiment", "load: {rate: 200/s}", "load: {external: true, atLeast: 50/s, slo: customer}")
+    (project.root / "experiments/load/storefront.py").unlink()
+    assert project.problems() == ()
