@@ -17,10 +17,11 @@ _HEAD = """# The timeline
 {"seq":1,"mono":"…","wall":"…","source":"engine","kind":"run.opened","data":{…},"prev":"000…","hash":"…"}
 ```
 
-- `seq` counts from 1. `mono` is `CLOCK_MONOTONIC`, `wall` the time since the Unix epoch, both in nanoseconds, as text (RFC 8785
-  refuses integers above 2**53).
-- `hash` is the SHA-256 of the line's bytes before `,"hash"`; `prev` is the hash of the line before (64 zeros first). So a
-  timeline is verified without re-serialising it. Only a final line without a newline is torn: it is ignored, and said so.
+- `seq` counts from 1. `mono` is `CLOCK_MONOTONIC`, `wall` the time since the Unix epoch, both in nanoseconds, as
+  text (RFC 8785 refuses integers above 2**53).
+- `hash` is the SHA-256 of the line's bytes before `,"hash"`; `prev` is the hash of the line before (64
+  zeros first). So a timeline is verified without re-serialising it. Only a final line without a newline is torn:
+  it is ignored, and said so.
 - Intent is written before effect. A source that gives no data writes `source.gap`: silence is never good data.
 - Sources: `engine`, `preflight`, `load`, `alerts`, `releases`, `steps`, `probe/NAME`, `slo/NAME`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -23,13 +24,20 @@ _STYLES = {
     Verdict.INCONCLUSIVE: "bold yellow",
     Verdict.NOT_APPLICABLE: "dim",
 }
+_PIPED = 200
 _NARROW = 60
 """Below this width a table would break words apart: a line per criterion instead."""
 
 
 def console(stderr: bool = False) -> Console:
-    """For stdout or stderr; rich honours NO_COLOR, and leaves colours out where there is no terminal."""
-    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    """For stdout or stderr; rich honours NO_COLOR, and leaves colours out where there is no terminal.
+
+    What is piped is not wrapped: it has no width of its own.
+    """
+    made = Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PIPED
+    return made
 
 
 def print_json(value: JSON) -> None:

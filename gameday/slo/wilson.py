@@ -26,5 +26,6 @@ def wilson(hits: int, n: int, z: float = Z_99_999) -> tuple[float, float]:
 
 def shows_share(interval: tuple[float, float], declared: float) -> bool:
     """Whether a share's interval overlaps 0.8 to 1.25 times the declared share, and excludes half of it."""
-    lo, hi = interval
-    return lo <= 1.25 * declared and hi >= 0.8 * declared and not lo <= declared / 2 <= hi
+    lo, hi = (round(end, 9) for end in interval)
+    least, most, half = (round(factor * declared, 9) for factor in (0.8, 1.25, 0.5))
+    return lo <= most and hi >= least and not lo <= half <= hi

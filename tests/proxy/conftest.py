@@ -97,7 +97,7 @@ class Upstream:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        with connection, suppress(OSError, h11.RemoteProtocolError):
             self._talk(connection)
 
     def close(self) -> None:

@@ -120,6 +120,20 @@ def test_pipelined_requests_are_answered_in_order(server: Any, webapp: Any, dial
     assert [body for _, body in app.seen] == [b"0", b"2", b"5"]
 
 
+def test_bytes_that_come_one_by_one_make_the_same_requests(server: Any, webapp: Any, dial: Dial) -> None:
+    app, upstream = webapp
+    connection = dial(server.proxy(upstream.port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server.lab.draw = draws(0.9, 0.1, 0.9)
+    server.break_it(50)
+    chunked = b"POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    for byte in chunked + chunked + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") % b"":
+        connection.send(bytes([byte]))
+    answers = read_all(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"503", b"200"]
+    assert [body for _, body in app.seen] == [b"ab", b""]
+
+
 def test_a_flood_of_pipelined_requests_is_held_back_and_then_answered(server: Any, webapp: Any, dial: Dial) -> None:
     app, upstream = webapp
     connection = dial(server.proxy(upstream.port))

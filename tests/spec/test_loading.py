@@ -121,12 +121,22 @@ def test_unknown_profile_and_settings(
 
 
 def test_scalars_keep_their_text(project: Any) -> None:
-    project.replace("experiment", 'labels: {rotation: monthly, scenario: "1"}',
-                    "labels: {a: NO, b: off, c: 12:30:45, d: 010, e: 2026-08-01, f: 1_000, g: 'x', h: 0x1F}")  # fmt: skip
+    project.replace(
+        "experiment",
+        'labels: {rotation: monthly, scenario: "1"}',
+        "labels: {a: NO, b: off, c: 12:30:45, d: 010, e: 2026-08-01, f: 1_000, g: 'x', h: 0x1F}",
+    )
     labels = load_experiment(project.catalog, NAME).value.metadata.labels
     assert labels == {
-        "a": "NO", "b": "off", "c": "12:30:45", "d": "010", "e": "2026-08-01", "f": "1_000", "g": "x", "h": "0x1F",
-    }  # fmt: skip
+        "a": "NO",
+        "b": "off",
+        "c": "12:30:45",
+        "d": "010",
+        "e": "2026-08-01",
+        "f": "1_000",
+        "g": "x",
+        "h": "0x1F",
+    }
 
 
 def test_an_anchor_may_be_used_twice(project: Any) -> None:

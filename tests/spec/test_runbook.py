@@ -37,38 +37,104 @@ def fence(body: str, heading: str = "### Do it", opening: str = "```yaml step") 
 RUN = "run: {http: {service: s}}"
 VERIFY = "verify: {probe: p, above: 99%, for: 1m, within: 5m}"
 BAD: dict[str, tuple[str, str, str]] = {
-    "no timeout": (fence("§{id: a, kind: manual, owner: o, after: alert, expected: 1m, verify: attest}"), "step 'a' has no timeout", "late"),
-    "duplicate id": (fence(MANUAL) + fence("{§".replace("§", "") + MANUAL[1:].replace("id: a", "id: §a"), "### Again"), "duplicate step id 'a'", "it stands in line 16"),
-    "unknown key": (fence("id: a\nkind: manual\n§onwer: o\nafter: alert"), "unknown key 'onwer'", "did you mean 'owner'?"),
+    "no timeout": (
+        fence("§{id: a, kind: manual, owner: o, after: alert, expected: 1m, verify: attest}"),
+        "step 'a' has no timeout",
+        "late",
+    ),
+    "duplicate id": (
+        fence(MANUAL) + fence(MANUAL.replace("id: a", "id: §a"), "### Again"),
+        "duplicate step id 'a'",
+        "it stands in line 16",
+    ),
+    "unknown key": (
+        fence("id: a\nkind: manual\n§onwer: o\nafter: alert"),
+        "unknown key 'onwer'",
+        "did you mean 'owner'?",
+    ),
     "the heading's own": (fence(f"{{§title: x, {MANUAL[1:]}"), "unknown key 'title'", "the heading above says it"),
-    "not verified": (fence(f"§{{{STEP}, kind: manual}}"), "step 'a' is required, but nothing verifies it", "verify: attest"),
-    "unknown trigger": (fence(MANUAL.replace("alert", "§allert")), "unknown trigger 'allert'", "did you mean 'alert'?"),
+    "not verified": (
+        fence(f"§{{{STEP}, kind: manual}}"),
+        "step 'a' is required, but nothing verifies it",
+        "verify: attest",
+    ),
+    "unknown trigger": (
+        fence(MANUAL.replace("alert", "§allert")),
+        "unknown trigger 'allert'",
+        "did you mean 'alert'?",
+    ),
     "after itself": (fence(MANUAL.replace("alert", "§a")), "step 'a' waits for itself", "circle"),
     "circle": (
-        fence(MANUAL.replace("alert", "§b")) + fence(MANUAL.replace("id: a", "id: b").replace("alert", "a"), "### B"),
-        "step 'a' waits for itself", "circle",
+        fence(MANUAL.replace("alert", "§b"))
+        + fence(MANUAL.replace("id: a", "id: b").replace("alert", "a"), "### B"),
+        "step 'a' waits for itself",
+        "circle",
     ),
     "no heading": (fence(MANUAL, "", "§```yaml step"), "a step without a heading of its own", "###"),
-    "second step": (fence(MANUAL) + "\n§```yaml step\n" + MANUAL + "\n```\n", "a second step under 'Do it'", "heading of its own"),
+    "second step": (
+        fence(MANUAL) + "\n§```yaml step\n" + MANUAL + "\n```\n",
+        "a second step under 'Do it'",
+        "heading of its own",
+    ),
     "no step": ("§### Do it\n\nJust do it.\n", "'Do it' has no step", "####"),
-    "automated without run": (fence(f"§{{{STEP}, kind: automated, {VERIFY}}}"), "automated step 'a' has no 'run'", ""),
-    "automated without verify": (fence(f"§{{{STEP}, kind: automated, {RUN}, required: false}}"), "has no 'verify'", ""),
-    "automated and attested": (fence(f"{{{STEP}, kind: automated, {RUN}, verify: §attest}}"), "can not be attested", "probe"),
-    "manual with run": (fence(f"{{{STEP}, kind: manual, verify: attest, run: §{RUN[5:]}}}"), "a manual step has no 'run'", ""),
-    "ttl outside": (fence(f"{{{STEP}, ttl: §3m, kind: manual, verify: attest}}"), "only a step under 'Break glass' has a ttl", ""),
+    "automated without run": (
+        fence(f"§{{{STEP}, kind: automated, {VERIFY}}}"),
+        "automated step 'a' has no 'run'",
+        "",
+    ),
+    "automated without verify": (
+        fence(f"§{{{STEP}, kind: automated, {RUN}, required: false}}"),
+        "has no 'verify'",
+        "",
+    ),
+    "automated and attested": (
+        fence(f"{{{STEP}, kind: automated, {RUN}, verify: §attest}}"),
+        "can not be attested",
+        "probe",
+    ),
+    "manual with run": (
+        fence(f"{{{STEP}, kind: manual, verify: attest, run: §{RUN[5:]}}}"),
+        "a manual step has no 'run'",
+        "",
+    ),
+    "ttl outside": (
+        fence(f"{{{STEP}, ttl: §3m, kind: manual, verify: attest}}"),
+        "only a step under 'Break glass' has a ttl",
+        "",
+    ),
     "approvers outside": (fence(f"{{{STEP}, approvers: §[x], kind: manual, verify: attest}}"), "has approvers", ""),
     "longer than its timeout": (fence(MANUAL.replace("1m", "§3m")), "'expected' is longer than 'timeout'", ""),
     "named as a trigger": (fence(MANUAL.replace("id: a", "id: §alert")), "'alert' is the name of a trigger", ""),
-    "kind": (fence(MANUAL.replace("manual", "§manul")), "'manul' is not one of automated, manual", "did you mean 'manual'?"),
-    "verify of another word": (fence(MANUAL.replace("attest", "§atest")), "must be 'attest'", "did you mean 'attest'?"),
-    "verify without bound": (fence(f"{{{STEP}, kind: manual, verify: §{{probe: p, for: 1m, within: 2m}}}}"), "exactly one of 'below' and 'above'", ""),
-    "verify's own key": (fence(f"{{{STEP}, kind: manual, verify: {{probe: p, above: 9%, for: 1m, within: 2m, §fro: 1m}}}}"), "unknown key 'fro'", "did you mean 'for'?"),
+    "kind": (
+        fence(MANUAL.replace("manual", "§manul")),
+        "'manul' is not one of automated, manual",
+        "did you mean 'manual'?",
+    ),
+    "verify of another word": (
+        fence(MANUAL.replace("attest", "§atest")),
+        "must be 'attest'",
+        "did you mean 'attest'?",
+    ),
+    "verify without bound": (
+        fence(f"{{{STEP}, kind: manual, verify: §{{probe: p, for: 1m, within: 2m}}}}"),
+        "exactly one of 'below' and 'above'",
+        "",
+    ),
+    "verify's own key": (
+        fence(f"{{{STEP}, kind: manual, verify: {{probe: p, above: 9%, for: 1m, within: 2m, §fro: 1m}}}}"),
+        "unknown key 'fro'",
+        "did you mean 'for'?",
+    ),
     "another language": (fence(MANUAL, opening="§```yml step"), "'yml step' is no step", "write ```yaml step"),
     "no end": ("### Do it\n\n§```yaml step\n" + MANUAL + "\n", "the fence of this step has no end", "close it"),
     "in a list": ("### Do it\n\n- §```yaml step\n  " + MANUAL + "\n  ```\n", "inside a list", ""),
     "no YAML": (fence("{id: §["), "not valid YAML", ""),
-    "indented fence": ("### Do it\n\n  ```yaml step\n  id: a\n  §onwer: o\n  ```\n", "unknown key 'onwer'", "owner"),
-}  # fmt: skip
+    "indented fence": (
+        "### Do it\n\n  ```yaml step\n  id: a\n  §onwer: o\n  ```\n",
+        "unknown key 'onwer'",
+        "owner",
+    ),
+}
 
 
 def located(text: str) -> tuple[str, tuple[int, int] | None]:

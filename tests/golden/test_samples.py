@@ -1,0 +1,60 @@
+"""A stored timeline gives the stored grade and the stored reports, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.samples import ROOT, SAMPLES, render
+
+FOLDER = ROOT / "reports" / "samples"
+VERDICTS = {"passed": "pass", "failed": "fail", "inconclusive": "inconclusive"}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_stored_timeline_gives_the_stored_files(name: str) -> None:
+    for file, data in render(FOLDER / name / "timeline.jsonl").items():
+        stored = (FOLDER / name / file).read_bytes()
+        assert stored == data, f"{name}/{file} is not what its timeline says; if that is meant: make samples"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_sample_is_what_its_name_says(name: str) -> None:
+    assert json.loads((FOLDER / name / "grade.json").read_bytes())["verdict"] == VERDICTS[name]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"TZ": "Asia/Kolkata", "LC_ALL": "C"}, {"TZ": "America/New_York", "PYTHONHASHSEED": "7"}]
+)
+def test_another_place_and_another_process_give_the_same_bytes(settings: dict[str, str]) -> None:
+    code = (
+        "import sys, pathlib, hashlib; from tests.samples import render;"
+        "f = render(pathlib.Path(sys.argv[1]));"
+        "print(hashlib.sha256(b''.join(f[k] for k in sorted(f))).hexdigest())"
+    )
+    timeline = str(FOLDER / "failed" / "timeline.jsonl")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+
+    def digest(extra: dict[str, str]) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code, timeline],
+            env={**environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    assert digest(settings) == digest({"TZ": "UTC", "PYTHONHASHSEED": "1"})
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_sample_tells_where_it_was_made(name: str) -> None:
+    for path in sorted((FOLDER / name).iterdir()):
+        text = path.read_text(encoding="utf-8")
+        assert str(ROOT) not in text

@@ -1,0 +1,476 @@
+"""What binding refuses, and where it says so. § marks the expected place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+Case = tuple[str, str, str, str, str]
+BAD: dict[str, Case] = {
+    # Roles
+    "unbound role": (
+        "experiment",
+        "slos: [customer, dependency]",
+        "slos: [customer, dependency, §depndency]",
+        "environment 'lab' binds no SLO to the role 'depndency'",
+        "did you mean 'dependency'?",
+    ),
+    "role twice": (
+        "experiment",
+        "slos: [customer, dependency]",
+        "slos: [customer, dependency, §customer]",
+        "the role 'customer' is declared twice",
+        "",
+    ),
+    "role not declared": (
+        "experiment",
+        "      service: dependency",
+        "      service: §dependancy",
+        "the role 'dependancy' is not declared in roles.services",
+        "did you mean 'dependency'?",
+    ),
+    "probe role not declared": (
+        "experiment",
+        "proof: {probe: dependency-answers}",
+        "proof: {probe: §dependency-answer}",
+        "the role 'dependency-answer' is not declared in roles.probes",
+        "did you mean 'dependency-answers'?",
+    ),
+    "SLO role not declared": (
+        "experiment",
+        "- {slo: customer, burn",
+        "- {slo: §custmer, burn",
+        "the role 'custmer' is not declared in roles.slos",
+        "did you mean 'customer'?",
+    ),
+    "SLO role of a guard": (
+        "experiment",
+        "{kind: error_ratio, slo: customer",
+        "{kind: error_ratio, slo: §clients",
+        "the role 'clients' is not declared",
+        "declared: customer, dependency",
+    ),
+    "source of a guard": (
+        "experiment",
+        "source: load",
+        "source: §lod",
+        "unknown source 'lod'",
+        "did you mean 'load'?",
+    ),
+    # Drivers
+    "fault without a driver": (
+        "environment",
+        '      faults:\n        brownout: {driver: toxiproxy, api: "lab://proxy", proxy: payments}\n',
+        "",
+        "environment 'lab' has no driver for a brownout of 'dependency' (payments)",
+        "services.dependency.faults",
+    ),
+    "unknown driver": (
+        "environment",
+        "driver: toxiproxy",
+        "driver: §toxyproxy",
+        "unknown driver 'toxyproxy'",
+        "did you mean 'toxiproxy'?",
+    ),
+    "driver of another kind": (
+        "environment",
+        "driver: toxiproxy",
+        "driver: §deployer",
+        "the driver 'deployer' does no brownout",
+        "drivers that do: toxiproxy",
+    ),
+    "driver without its option": (
+        "environment",
+        ", proxy: payments",
+        "",
+        "the driver 'toxiproxy' needs 'proxy'",
+        "",
+    ),
+    "unknown option": (
+        "environment",
+        ", proxy: payments",
+        ", proxy: payments, prxy: §x",
+        "unknown key 'prxy'",
+        "did you mean 'proxy'?",
+    ),
+    "mode": (
+        "experiment",
+        "as: status, status: 503",
+        "as: §reset",
+        "the driver 'toxiproxy' can not break 'as: reset'",
+        "it knows: status",
+    ),
+    "stock Toxiproxy": (
+        "environment",
+        '"lab://proxy"',
+        '"http://toxiproxy.example:8474"',
+        "the toxiproxy of environment 'lab' can not break 'as: status': it has no 'http_error'",
+        "a stock Toxiproxy does not",
+    ),
+    "release without a driver": (
+        "environment",
+        '      release: {driver: deployer, api: "lab://deployer"}\n',
+        "",
+        "environment 'lab' has no driver for releases of 'service' (checkout)",
+        "services.service.release",
+    ),
+    "release source": (
+        "environment",
+        "releases: {source: deployer",
+        "releases: {source: §deployr",
+        "unknown source of releases 'deployr'",
+        "did you mean 'deployer'?",
+    ),
+    # Addresses
+    "scheme": (
+        "environment",
+        '"lab://edge"',
+        '§"labs://edge"',
+        "is no address that gameday can reach",
+        "did you mean 'lab'?",
+    ),
+    "no scheme": ("environment", '"lab://edge"', '§"storefront:80"', "is no address", "schemes: http, https, lab"),
+    "credentials": (
+        "environment",
+        '"lab://edge"',
+        '§"https://user:pw@shop.example"',
+        "an address holds no credentials",
+        "",
+    ),
+    "no host": ("environment", '"lab://edge"', '§"http://"', "names no host", ""),
+    "bad address": ("environment", '"lab://edge"', '§"http://[::1"', "is not an address", ""),
+    "same name, other address": (
+        "environment",
+        "name: payments",
+        "name: §storefront",
+        "'storefront' is bound to another address above",
+        "",
+    ),
+    "listen": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        "listen: §here",
+        "'here' is not HOST:PORT",
+        "such as 127.0.0.1:0",
+    ),
+    "sink off loopback": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        'listen: §"0.0.0.0:9099"',
+        "a sink off loopback needs a 'token'",
+        "env:SINK_TOKEN",
+    ),
+    "no confirmation": (
+        "environment",
+        "tier: lab",
+        "tier: staging",
+        "a staging environment can not do without confirmation",
+        "",
+    ),
+    # Blast radius
+    "kind not allowed": (
+        "environment",
+        "blastRadius: {faults: [brownout]",
+        "blastRadius: {faults: []",
+        "allows no brownout",
+        "allowed: none",
+    ),
+    "share": (
+        "environment",
+        "share: 30%",
+        "share: 10%",
+        "a share of 20% is above the 10% that environment 'lab' allows",
+        "",
+    ),
+    "load": ("experiment", "rate: 200/s", "rate: §500/s", "a load of 500/s is above the 400/s", "'maxRate'"),
+    "no load": ("experiment", "rate: 200/s", "rate: §0/s", "a load of 0/s is no load", ""),
+    "load without a pack": (
+        "environment",
+        "  load: {pack: storefront, maxRate: 400/s}\n",
+        "",
+        "has no load pack",
+        "spec.load.pack",
+    ),
+    # What is observed
+    "service of an SLO": (
+        "slo",
+        "service: checkout, counter: payments_calls_total}",
+        "service: §chekout, counter: x}",
+        "environment 'lab' has no service 'chekout'",
+        "did you mean 'checkout'?",
+    ),
+    "service of a probe": (
+        "probe",
+        "service: payments",
+        "service: §payment",
+        "has no service 'payment'",
+        "did you mean 'payments'?",
+    ),
+    "own load for an SLO": (
+        "experiment",
+        "  load: {rate: 200/s}\n",
+        "",
+        "it reads the run's own load, but the experiment sends none",
+        "",
+    ),
+    "no alerts": (
+        "environment",
+        "    alerts:\n      source: sink\n"
+        '      listen: "127.0.0.1:0"\n'
+        "      receivers: {oncall: oncall, tickets: tickets}\n      watchdog: {every: 500ms}\n",
+        "",
+        "has nothing that receives alerts",
+        "observers.alerts",
+    ),
+    "trigger that can not be seen": (
+        "environment",
+        '    releases: {source: deployer, api: "lab://deployer"}\n',
+        "",
+        "can not see 'rollback', so the step would never begin",
+        "",
+    ),
+    "no releases": (
+        "environment",
+        '    releases: {source: deployer, api: "lab://deployer"}\n',
+        "",
+        "has no history of releases",
+        "",
+    ),
+    "nothing released": (
+        "experiment",
+        "  stimuli:\n    - {id: canary, at: 1m, release: {service: service, revision: canary}}\n",
+        "",
+        "nothing releases 'service'",
+        "stimulus",
+    ),
+    "receiver": (
+        "experiment",
+        "receiver: oncall",
+        "receiver: §onclal",
+        "has no receiver 'onclal'",
+        "did you mean 'oncall'?",
+    ),
+    "window": (
+        "experiment",
+        "window: 1h",
+        "window: §2h",
+        "the SLO 'payments-availability' has no burn alert over '2h'",
+        "windows: 1d, 1h, 3d, 6h",
+    ),
+    "service of a step": (
+        "runbook",
+        "service: payments, method",
+        "service: §payment, method",
+        "has no service 'payment'",
+        "did you mean 'payments'?",
+    ),
+    "no steady state": (
+        "experiment",
+        "  steadyState:\n    - {slo: customer, burn: {below: 1}, minEvents: 500}\n"
+        "    - {slo: dependency, burn: {below: 1}, minEvents: 500}\n",
+        "  steadyState: §[]\n",
+        "no steady state",
+        "",
+    ),
+    # Ids
+    "reserved id": (
+        "experiment",
+        "id: rolled-back",
+        "id: §steady_after",
+        "'steady_after' is a criterion that every run has",
+        "",
+    ),
+    "same id": (
+        "experiment",
+        "{kind: alert_fired",
+        "{id: §recovered, kind: alert_fired",
+        "duplicate id 'recovered'",
+        "",
+    ),
+    "same kind without ids": (
+        "experiment",
+        "    - {kind: slo, slo: customer",
+        "    - {kind: slo, slo: dependency, budget: 9%}\n    - §{kind: slo, slo: customer",
+        "duplicate id 'slo'",
+        "give it an id of its own",
+    ),
+    "fault named as a stimulus": ("experiment", "- id: brownout", "- id: §canary", "duplicate id 'canary'", ""),
+    # Time
+    "fault at once": (
+        "experiment",
+        "at: ${before}\n",
+        "at: §1m\n      x: ${before}\n",
+        "the fault begins after 1 s of real time",
+        "at a time scale of 12 or less",
+    ),
+    "stimulus after the fault": (
+        "experiment",
+        "at: 1m, release",
+        "at: §7m, release",
+        "the release under test comes after the fault",
+        "",
+    ),
+    "stimulus after the run": (
+        "experiment",
+        "at: 1m, release",
+        "at: §1h, release",
+        "the run ends after 48m, before this stimulus",
+        "",
+    ),
+    "events that can not come": (
+        "experiment",
+        "minEvents: 500",
+        "minEvents: §5000",
+        "'before' is 6 s of real time: 1200 requests, not 5000",
+        "",
+    ),
+    "limit too short": (
+        "experiment",
+        "within: 5m}",
+        "within: §4m}",
+        "a limit of 4m is 4 s of real time",
+        "at a time scale of 48 or less",
+    ),
+    "limit of a step": (
+        "runbook",
+        "for: 1m, within: 5m",
+        "for: 1m, within: §4m",
+        "a limit of 4m is 4 s of real time",
+        "",
+    ),
+    "window of a step": (
+        "runbook",
+        "below: 100%, for: 1m",
+        "below: 100%, for: §5s",
+        "'for: 5s' holds 2.8 checks of the probe, 5 are needed",
+        "",
+    ),
+    "limit past the end": (
+        "experiment",
+        "within: 10m}\n    - {kind: slo",
+        "within: §50m}\n    - {kind: slo",
+        "the run ends 42m after the fault begins, but this needs 50m",
+        "",
+    ),
+    "limit past the fault": (
+        "experiment",
+        "within: 5m}",
+        "within: §30m}",
+        "a recovery limit of 30m that outlasts the fault (30m) can not fail",
+        "",
+    ),
+    "alert that comes too late": (
+        "experiment",
+        "window: 1h, within: 10m",
+        "window: 6h, within: §10m",
+        "the 6h burn alert (6 x) needs 10m 48s of 20% errors, longer than the limit of 10m",
+        "",
+    ),
+    "alert that can not fire": (
+        "slo",
+        "target: 0.999",
+        "target: 0.93",
+        "a burn rate of 14.4 can never be seen at an objective of 93%",
+        "",
+    ),
+    "share too small for the alert": (
+        "experiment",
+        "parameters: {share: 20%",
+        "parameters: {share: 1%",
+        "the 1h burn alert (14.4 x) needs",
+        "use a shorter window",
+    ),
+    "slow watchdog": (
+        "environment",
+        "every: 500ms",
+        "every: §4s",
+        "a Watchdog every 4 s is more than a third of the alert limit (10 s of real time",
+        "",
+    ),
+    "probe rate": (
+        "environment",
+        "probeRate: 50/s",
+        "probeRate: §20/s",
+        "the proof of 20% errors over 30 s of real time needs 34 checks/s, above the probeRate of 20/s",
+        "allow 34/s",
+    ),
+    "scale not allowed": (
+        "environment",
+        "timeScale: allowed",
+        "timeScale: §refused",
+        "does not allow a time scale",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
+def test_refused_at_its_place(case: Case, project: Any) -> None:
+    which, old, new, message, hint = case
+    place = project.replace(which, old, new)
+    problems = project.problems(time_scale=60)
+    found = [problem for problem in problems if message in problem.message and hint in problem.hint]
+    assert found, "\n".join(map(str, problems)) or "no problem at all"
+    assert not place or str(found[0]).startswith(f"{place}: "), str(found[0])
+
+
+def test_detection_longer_than_a_shortened_fault(project: Any) -> None:
+    told = [problem.message for problem in project.problems(settings={"hold": "4m"}, time_scale=1)]
+    assert [message for message in told if "burn alert" in message] == [
+        "the 1h burn alert (14.4 x) needs 4m 19s of 20% errors, but the fault ends after 4m: this can not pass"
+    ] * 2
+    assert "a recovery limit of 10m that outlasts the fault (4m) can not fail" in told
+    assert "a recovery limit of 5m that outlasts the fault (4m) can not fail" in told
+
+
+def test_scale_above_what_the_experiment_allows(project: Any) -> None:
+    problems = project.problems(time_scale=61)
+    line = (project.root / problems[0].file).read_text().splitlines()[problems[0].line - 1]
+    assert "maxTimeScale: 60" in line
+    assert problems[0].message == "a time scale of 61 is above the experiment's maxTimeScale of 60"
+    assert any("a limit of 5m is 4.92 s of real time" in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize("scale", [1, 12, 60])
+def test_smaller_scales_are_fine(scale: float, project: Any) -> None:
+    assert project.problems(time_scale=scale) == ()
+
+
+def test_faults_at_once(project: Any) -> None:
+    second = """
+    - id: second
+      kind: brownout
+      service: dependency
+      at: 10m
+      for: 5m
+      with: {share: 10%, as: status}
+      proof: {probe: dependency-answers}
+  after: ${after}"""
+    project.replace("experiment", "\n  after: ${after}", second)
+    problems = project.problems(time_scale=1)
+    assert [problem.message for problem in problems] == [
+        "blast radius: 2 faults at once, environment 'lab' allows 1",
+    ]
+    project.replace("environment", "atOnce: {faults: 1", "atOnce: {faults: 2")
+    assert project.problems(time_scale=1) == ()
+
+
+def test_faults_one_after_the_other(project: Any) -> None:
+    second = """
+    - id: second
+      kind: brownout
+      service: dependency
+      at: 36m
+      for: 15m
+      with: {share: 20%, as: status}
+      proof: {probe: dependency-answers}
+  after: ${after}"""
+    project.replace("experiment", "\n  after: ${after}", second)
+    assert project.problems(time_scale=1) == ()
+
+
+def test_token_is_kept_as_a_reference(project: Any) -> None:
+    project.replace("environment", 'listen: "127.0.0.1:0"', 'listen: "0.0.0.0:9099"\n      token: "env:SINK_TOKEN"')
+    plan = project.bind()
+    assert plan.alerts.token == "env:SINK_TOKEN"

@@ -1,0 +1,39 @@
+"""The README's example runs, and its tables are what the code says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from gameday.lab.flaws import FLAWS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_library_example_prints_what_the_readme_says() -> None:
+    code, printed = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)[0]
+    assert len([line for line in code.splitlines() if line]) <= 10
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == printed
+
+
+def test_every_flaw_is_listed() -> None:
+    for flaw in FLAWS.values():
+        assert f"| `{flaw.name}` | {', '.join(flaw.breaks)} | {flaw.verdict.value}, {flaw.exit_code} |" in README
+
+
+def test_everything_that_it_points_to_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
