@@ -84,6 +84,11 @@ class Timeline:
         with self._lock:
             return tuple(self._events)
 
+    @property
+    def broken(self) -> OSError | None:
+        """Why nothing can be written any more; None while it can. Whoever owns the run has to look at it."""
+        return self._broken
+
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Have every later event handed to ``listener``, in the thread that recorded it; it must return quickly."""
         self._listeners.append(listener)

@@ -184,7 +184,7 @@ class Readiness:
                 f"no answer within {_SOURCES:g} s from: {missing}", hint="see the gaps in the timeline"
             )
         self._until(self._quiet, _WATCHDOG)
-        record("preflight", PreflightReady(sink="listening" if sink else None))
+        record("preflight", PreflightReady(sink=sink.address if sink else None))
 
     def _until(self, waiting: set[str], seconds: float) -> bool:
         deadline = self._waker.monotonic_ns() + int(seconds * 1e9)

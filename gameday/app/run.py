@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gameday import grade as grading
+from gameday import timeline
 from gameday.app import preflight, standing
 from gameday.app.actions import HttpActions
 from gameday.app.artefacts import grade_folder, write_bytes
@@ -40,6 +41,8 @@ class RunResult:
     grade: Grade
     standing: Sequence[str]
     """What could not be undone, one sentence each; normally empty."""
+    unwritten: str = ""
+    """Why the grade and the reports are not in the folder; normally empty."""
 
     @property
     def exit_code(self) -> int:
@@ -71,9 +74,15 @@ def run(
         day = _Day(planned, request, run_id, folder, record, waker)
         with _closing(record):
             ending = day.run()
-        record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
+        # Without it the record reads as cut off, and is graded as aborted: the truth where it can not be written.
+        with suppress(OSError):
+            record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
     left = tuple(f"{u.entry.token.id} on {u.entry.token.service}: {u.error}" for u in ending.standing)
-    return RunResult(folder, grade_folder(folder, planned.catalog), left)
+    try:
+        return RunResult(folder, grade_folder(folder, planned.catalog), left)
+    except OSError as error:
+        graded = grading.grade(timeline.read(folder / "timeline.jsonl"))
+        return RunResult(folder, graded, left, unwritten=str(error))
 
 
 @contextmanager
@@ -82,7 +91,8 @@ def _closing(record: Timeline) -> Iterator[None]:
     try:
         yield
     except GamedayError as error:
-        record("engine", RunClosed(outcome="aborted", reason=error.message))
+        with suppress(OSError):
+            record("engine", RunClosed(outcome="aborted", reason=error.message))
         raise
 
 

@@ -19,7 +19,6 @@ _ABORTED = 5
 
 def guarded(command: click.Command, arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code whatever happens."""
-    debug = "--debug" in arguments
     as_json = _wants_json(arguments)
     try:
         code = command.main(args=list(arguments), prog_name="gameday", standalone_mode=False)
@@ -34,17 +33,22 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         return _ABORTED
     except BrokenPipeError:
         return 0
-    except GamedayError as error:
-        if debug:
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback ever reaches a user
+        if "--debug" in arguments:
             traceback.print_exc()
+        return _explain(as_json, error)
+
+
+def _explain(as_json: bool, error: Exception) -> int:
+    if isinstance(error, GamedayError):
         _tell(as_json, error)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last resort: no traceback ever reaches a user
-        if debug:
-            traceback.print_exc()
+    if isinstance(error, OSError):
+        _say(as_json, "io", str(error), "what stands, if anything, is told by `gameday status`")
+    else:
         hint = "this is a bug of gameday; run it again with --debug to see where"
         _say(as_json, "internal", f"internal error: {type(error).__name__}: {error}", hint)
-        return _INTERNAL
+    return _INTERNAL
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

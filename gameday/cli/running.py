@@ -62,7 +62,10 @@ def _conclude(result: RunResult, output: str, narration: Console) -> None:
         console().print_json(json.dumps({**body, "grade": grade}))
         return
     verdict_table(result.grade, console())
-    console().print(f"Report: {result.folder / 'report.html'}", soft_wrap=True)
+    if result.unwritten:
+        narration.print(f"Grade and reports could not be written: {result.unwritten}", style="bold red")
+    else:
+        console().print(f"Report: {result.folder / 'report.html'}", soft_wrap=True)
     for line in result.standing:
         narration.print(f"STILL STANDS: {line}", style="bold red")
     next_ = (

@@ -41,6 +41,8 @@ from gameday.timeline import Timeline
 __all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
 
 
+_LOOK = 1_000_000_000
+"""Nanoseconds after which the engine looks around though nothing woke it."""
 _TRIGGERS = frozenset({"alert.received", "release.changed", "step.done"})
 
 
@@ -161,11 +163,14 @@ class _Run:
             self._check()
             if self._waker.monotonic_ns() >= until:
                 return
-            self._look(self._waker.wait(until).signals)
+            look_again = self._waker.monotonic_ns() + _LOOK
+            self._look(self._waker.wait(min(until, look_again)).signals)
 
     def _check(self) -> None:
         """Deal with everything that came in; raises _Stop if the run has to stop."""
         self._look(self._waker.wait(0).signals)
+        # Observers fall silent when they can not write: it may be long until the engine has something to write.
+        self._broken = self._broken or self._setup.record.broken
         if self._broken is not None:
             raise _Stop(f"the timeline could not be written: {self._broken}")
         while not self._events.empty():
