@@ -11,7 +11,7 @@ from gameday.app import tables
 from gameday.model.plan import Plan
 from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
-from gameday.spec import Catalog, load_all
+from gameday.spec import Catalog, gather
 
 __all__ = ["Planned", "RunRequest", "capabilities", "make_plan"]
 
@@ -60,7 +60,7 @@ def make_plan(request: RunRequest) -> Planned:
     """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
     catalog = Catalog.default(request.project)
     experiment, environment = _file_or_name(request.experiment), _file_or_name(request.environment)
-    sources = load_all(catalog, experiment, environment, profile=request.profile, settings=request.settings)
+    sources = gather(catalog, experiment, environment, profile=request.profile, settings=request.settings)
     options = BindOptions(time_scale=request.time_scale, attended=False, reproduce=_command(request))
     return Planned(bind(sources, capabilities(), options), sources, catalog)
 

@@ -62,6 +62,8 @@ def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
     if not counting:
         return _missing(record, wanted, observer, effect, seqs)
     first = counting[0]
+    if _clock_was_set(record, effect, first):
+        return inconclusive("The wall clock was set during the run, so the alert's beginning says nothing.", seqs)
     lo, hi = effect.since(first.mono, first.mono)
     measured = (record.span(lo), record.span(hi))
     verdict = at_most(measured, wanted.within)
@@ -79,6 +81,11 @@ def _counts(event: At[AlertReceived], effect: Effect) -> bool:
     return (
         event.data.status == "firing" and event.mono >= effect.lo and effect.wall <= began <= event.wall + _CLOCKS
     )
+
+
+def _clock_was_set(record: Record, effect: Effect, alert: At[AlertReceived]) -> bool:
+    offsets = (record.opened.wall - record.opened.mono, effect.wall - effect.lo, alert.wall - alert.mono)
+    return max(offsets) - min(offsets) > _CLOCKS
 
 
 def _was_firing(seen: Sequence[At[AlertReceived]], effect: Effect) -> bool:

@@ -121,7 +121,7 @@ class _Fault:
         before = max(self._record.t0, intent - ns(1))
         if not any(before <= sample.data.start < intent for sample in self._samples):
             return f"{self._probe.name} was not looking before the injection."
-        if observed.covers(self._from, self._to) and observed.covers(before, self._from):
+        if observed.covers(before, self._to) and observed.covers(self._from, self._to):
             return ""
         covered = share_text(observed.coverage(self._from, self._to), 1)
         return f"{self._probe.name} has gaps: it covers {covered} of the time that {self._name} stood."

@@ -33,9 +33,11 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
+from gameday.model.experiment import Rollback
 from gameday.model.plan import BoundProbe, BoundSlo, Plan
+from gameday.model.runbook import StepVerify
 from gameday.slo.counters import Increase, increase
-from gameday.timeline import GENESIS, TimelineRead
+from gameday.timeline import TimelineRead
 
 __all__ = ["SAMPLING", "At", "Counted", "Record", "index", "ns"]
 
@@ -258,7 +260,27 @@ def index(read: TimelineRead | Sequence[Event], live: bool = False) -> Record:
     for number, event in enumerate(events, 1):
         _check_place(event, number, typed)
         typed.append(At(event.seq, event.mono, event.wall, event.source, _payload(event)))
-    return Record(tuple(typed), events[-1].hash if events else GENESIS, torn, live)
+    record = Record(tuple(typed), events[-1].hash, torn, live)
+    _check_plan(record.plan)
+    return record
+
+
+def _check_plan(plan: Plan) -> None:
+    """What the plan refers to is in it; binding made sure, a plan from elsewhere may not."""
+    steps = (bound.step.verify for bound in plan.runbook.steps) if plan.runbook else ()
+    probes = {fault.proof for fault in plan.faults} | {v.probe for v in steps if isinstance(v, StepVerify)}
+    slos = {condition.slo for condition in plan.steady_state}
+    slos |= {expected.slo for expected in plan.expect if not isinstance(expected, Rollback)}
+    if plan.load is not None and plan.load.external_slo is not None:
+        slos.add(plan.load.external_slo)
+    lost = probes - {probe.name for probe in plan.probes} | slos - {slo.name for slo in plan.slos}
+    if lost:
+        raise TimelineError(f"seq 1: the plan does not hold what it refers to: {', '.join(sorted(lost))}")
+    rates = [probe.rate for probe in plan.probes]
+    if plan.load is not None and plan.load.rate is not None:
+        rates.append(plan.load.rate)
+    if not plan.phases or min(rates, default=1) <= 0:
+        raise TimelineError("seq 1: the plan has no phases, or a rate of 0")
 
 
 def _check_place(event: Event, number: int, before: Sequence[At[Payload]]) -> None:

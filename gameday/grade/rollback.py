@@ -23,8 +23,8 @@ from gameday.model.quantities import duration_text
 
 __all__ = ["judge"]
 
-_STEADY = 2
-"""Readings before the fault that must show the release at one share."""
+_STEADY = 5.0
+"""Real seconds before the fault in which the release must be seen at one share, at least twice."""
 
 
 def judge(record: Record, expected: Rollback, on: Ground) -> Criterion:
@@ -73,12 +73,13 @@ def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], eff
     if not asked or not landed or landed[0].data.outcome is not Outcome.OK:
         return "was not released before the fault"
     before = [one for one in readings if asked[0].mono <= one.mono < effect.lo]
-    last = before[-_STEADY:]
-    if len(last) < _STEADY or effect.lo - last[-1].mono > 3 * ns(SAMPLING):
+    if len(before) < 2 or effect.lo - before[-1].mono > 3 * ns(SAMPLING):
         return "was not watched before the fault"
-    if last[-1].weight <= 0 or last[-1].weight != last[0].weight:
+    weight = before[-1].weight
+    if weight <= 0 or before[-2].weight != weight:
         return "was not at a steady share of traffic before the fault"
-    return "" if last[-1].requests > last[0].requests else "took no traffic before the fault"
+    steady = [one for one in before if one.weight == weight and effect.lo - one.mono <= ns(_STEADY)]
+    return "" if steady[-1].requests > steady[0].requests else "took no traffic before the fault"
 
 
 class _Release:

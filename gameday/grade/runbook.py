@@ -184,7 +184,7 @@ class _Step:
                 StepVerdict.SKIPPED, f"{done.data.by} skipped it: {done.data.reason or 'no reason given'}."
             )
         if done.data.outcome == "failed":
-            return _Found(StepVerdict.FAILED, _sentence(done.data.reason or "it was given up"))
+            return self._given_up(trigger, done)
         problem = self._not_carried_out(done)
         if problem:
             return problem
@@ -193,6 +193,24 @@ class _Step:
         if seen.verdict is not StepVerdict.DONE:
             return seen
         return self._timed(cause, trigger, done, seen)
+
+    def _given_up(self, trigger: At[StepTriggered], done: At[StepDone]) -> _Found:
+        """Failed, unless nobody could have seen it done, or the run was stopped before its time was over."""
+        why = _sentence(done.data.reason or "it was given up")
+        if self._actions and self._actions[0].data.outcome is not Outcome.OK:
+            return _Found(StepVerdict.FAILED, why)
+        took, timeout, verify = (
+            (done.mono - trigger.mono) / 1e9 * self._scale(),
+            self._step.timeout,
+            self._step.verify,
+        )
+        if not self._record.complete and (timeout is None or took <= timeout):
+            return _Found(StepVerdict.UNKNOWN, "It was under way when the run was stopped.")
+        if isinstance(verify, StepVerify):
+            observed = self._record.probe_observed(self._record.plan.probe(verify.probe))
+            if not observed.covers(trigger.mono, done.mono):
+                return _Found(StepVerdict.UNKNOWN, f"{verify.probe} has gaps where it should verify this.")
+        return _Found(StepVerdict.FAILED, why)
 
     def _not_carried_out(self, done: At[StepDone]) -> _Found | None:
         step = self._step

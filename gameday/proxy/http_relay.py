@@ -71,12 +71,9 @@ class HttpRelay(Relay):
             super().gone(end, clean)
 
     def _upstream_gone(self, clean: bool) -> None:
-        if clean:
+        if clean:  # after a reset, an answer without a length must not look as if it had ended
             self._up.receive_data(b"")
             self._advance()
-        elif self._up.their_state is h11.SEND_BODY:
-            # An answer that was cut off must not look like one that ended.
-            self.abort()
         if self._down.our_state in _OVER and not self._finished:
             # The client may still be sending; a plain close would reset it before it has read the answer.
             self._finish()
@@ -161,7 +158,6 @@ class HttpRelay(Relay):
         self._down.start_next_cycle()
         if reusable:
             self._up.start_next_cycle()
-        self._struck = None
         return True
 
     # Answers of our own, and the end.

@@ -164,8 +164,6 @@ class Relay:
 
     def abort(self) -> None:
         """Close both ends at once."""
-        if self._dialling is not None:
-            self._dialling.cancel()
         self.client.abort()
         self.upstream.abort()
 

@@ -373,6 +373,16 @@ def test_any_other_answer_is_an_error_and_never_clear(
             call()
 
 
+def test_a_redirect_is_not_followed(proxy: Proxy, driver: ToxiproxyDriver, fake: Callable[[bytes], str]) -> None:
+    token = driver.resolve(target(proxy.api))
+    where = f"\r\nLocation: {proxy.api}/proxies/payments\r\n".encode()
+    moved = token.model_copy(
+        update={"data": {**token.data, "api": fake(answer("302 Found", {}).replace(b"\r\n", where, 1))}}
+    )
+    with pytest.raises(DriverError, match="answered 302"):
+        driver.is_clear(moved)
+
+
 def test_an_unreachable_proxy_is_an_error_and_never_clear(proxy: Proxy, driver: ToxiproxyDriver) -> None:
     token = driver.resolve(target(proxy.api))
     for call in every_call(driver, token, closed_port()):

@@ -18,10 +18,43 @@ ENVIRONMENT = Path("experiments/environments/lab.yaml")
 RUNBOOK = Path("runbooks/api-dependency-brownout.md")
 WORD = re.compile(r"[\w%./:$-]+")
 VALUES = (
-    "0s", "1ms", "5m", "100000d", "0%", "0.001%", "100%", "0/s", "1/s", "1e9", "1", "0", "-1", "true", "x", "customer",
-    "service", "entry", "slo", "rollback", "brownout", "9999999999999999999999999999d", "1h", "lab://x", "http://a@b",
-    "alert", "30%", "nan", "[]", "{}", "~", "${hold}", "payments", "see-errors", "manual", "reset",
-)  # fmt: skip
+    "0s",
+    "1ms",
+    "5m",
+    "100000d",
+    "0%",
+    "0.001%",
+    "100%",
+    "0/s",
+    "1/s",
+    "1e9",
+    "1",
+    "0",
+    "-1",
+    "true",
+    "x",
+    "customer",
+    "service",
+    "entry",
+    "slo",
+    "rollback",
+    "brownout",
+    "9999999999999999999999999999d",
+    "1h",
+    "lab://x",
+    "http://a@b",
+    "alert",
+    "30%",
+    "nan",
+    "[]",
+    "{}",
+    "~",
+    "${hold}",
+    "payments",
+    "see-errors",
+    "manual",
+    "reset",
+)
 
 
 @st.composite
@@ -35,7 +68,7 @@ def exchanged(draw: st.DrawFn, text: str) -> str:
 
 
 @settings(
-    max_examples=80, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), scale=st.sampled_from([None, 1, 7, 60, 1e300]), attended=st.booleans())
 def test_nothing_but_spec_error(project: Any, data: st.DataObject, scale: float | None, attended: bool) -> None:

@@ -52,6 +52,13 @@ class Server:
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
 
+    def call(self, function: Callable[[], None]) -> None:
+        """Call it in the proxy's own thread, and wait until it was."""
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(function)
+        self._loop.call_soon_threadsafe(done.set)
+        assert done.wait(DEADLINE)
+
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False

@@ -93,7 +93,7 @@ def test_nothing_but_spec_error(which: str, file: Path) -> None:
     (file.parent / "probes").mkdir(exist_ok=True)
     catalog = Catalog([file.parent])
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=40, deadline=None, database=None)
     @given(mutated(text))
     def check(changed: str) -> None:
         with contextlib.suppress(SpecError):
@@ -107,7 +107,7 @@ def test_nothing_but_spec_error(which: str, file: Path) -> None:
     check()
 
 
-@settings(max_examples=80, deadline=None, database=None)
+@settings(max_examples=50, deadline=None, database=None)
 @given(mutated(RUNBOOK))
 def test_runbooks_never_raise(changed: str) -> None:
     parsed = parse_runbook(changed, "r.md")

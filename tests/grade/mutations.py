@@ -1,0 +1,936 @@
+"""Ways in which a day could have gone wrong, or its record been bent: each breaks what was promised.
+
+A mutation changes a draft and says what it did, with the magnitude that breaks the promise.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+from typing import cast
+
+from gameday.model.base import JSON
+from gameday.model.events import AbortRequested, SourceGap
+from gameday.model.runbook import Step, StepVerify
+from tests.grade.builder import MS, Draft, Line, S
+from tests.grade.scene import Request, Scene
+
+__all__ = ["BENIGN", "BREAKING", "Mutation"]
+
+Mutation = Callable[[Scene, Draft, Random], str]
+BREAKING: dict[str, Mutation] = {}
+BENIGN: dict[str, Mutation] = {}
+
+
+def breaking(mutation: Mutation) -> Mutation:
+    BREAKING[mutation.__name__] = mutation
+    return mutation
+
+
+def benign(mutation: Mutation) -> Mutation:
+    BENIGN[mutation.__name__] = mutation
+    return mutation
+
+
+def seconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / S:.2f} s real"
+
+
+# The release under test ----------------------------------------------------------------------------------------
+
+
+@breaking
+def rollback_delayed(scene: Scene, draft: Draft, chance: Random) -> str:
+    late = scene.real(scene.rollback.within) + chance.randint(200 * MS, 3 * S)
+    scene.rolled_back_at(draft, scene.hi + late)
+    return f"rolled back {seconds(late)} after the effect"
+
+
+@breaking
+def rollback_dropped(scene: Scene, draft: Draft, _: Random) -> str:
+    scene.rolled_back_at(draft, scene.end + 60 * S)
+    draft.drop(draft.of("release.changed", change="rolled_back"))
+    return "never rolled back"
+
+
+@breaking
+def rollback_not_in_history(scene: Scene, draft: Draft, _: Random) -> str:
+    draft.drop(draft.of("release.changed", change="rolled_back"))
+    return "no rollback in the history"
+
+
+@breaking
+def rollback_in_history_only(scene: Scene, draft: Draft, _: Random) -> str:
+    told = [copy.copy(line) for line in draft.of("release.changed", change="rolled_back")]
+    scene.rolled_back_at(draft, scene.end + 60 * S)
+    draft.drop(draft.of("release.changed", change="rolled_back"))
+    draft.lines += told
+    return "the history tells of a rollback, the traffic does not"
+
+
+@breaking
+def rollback_asked_for_by_gameday(scene: Scene, draft: Draft, _: Random) -> str:
+    for line in draft.of("release.changed", change="rolled_back"):
+        line.data["by"] = "gameday"
+    return "gameday itself asked for the rollback"
+
+
+@breaking
+def rollback_before_the_fault(scene: Scene, draft: Draft, chance: Random) -> str:
+    early = chance.randint(100 * MS, 2 * S)
+    scene.rolled_back_at(draft, scene.lo - early)
+    return f"rolled back {seconds(early)} before the fault"
+
+
+@breaking
+def rollback_of_another(scene: Scene, draft: Draft, chance: Random) -> str:
+    key, name = chance.choice([("revision", "other"), ("service", "other"), ("change", "promoted")])
+    for line in draft.of("release.changed", change="rolled_back"):
+        line.data[key] = name
+    return f"the history tells of another {key}"
+
+
+@breaking
+def rollback_undone(scene: Scene, draft: Draft, chance: Random) -> str:
+    back = scene.lo + scene.real(scene.rollback.within) + chance.randint(1, 4) * S
+    weight = scene._before[0]
+
+    def change(now: int, had: float, requests: int) -> tuple[float, int]:
+        return (had, requests) if now < back else (weight, requests + (now - back) // (50 * MS))
+
+    scene.set_release(draft, change)
+    return f"the release came back {seconds(back - scene.lo)} after the fault"
+
+
+@breaking
+def traffic_trickles_on(scene: Scene, draft: Draft, chance: Random) -> str:
+    until = scene.lo + scene.real(scene.rollback.within) + chance.randint(1, 4) * S
+
+    def change(now: int, weight: float, requests: int) -> tuple[float, int]:
+        since = scene.gone
+        return weight, requests if now < since else requests + 1 + (min(now, until) - since) // (200 * MS)
+
+    scene.set_release(draft, change)
+    return f"requests until {seconds(until - scene.lo)} after the fault, at weight 0"
+
+
+@breaking
+def release_without_traffic(scene: Scene, draft: Draft, _: Random) -> str:
+    scene.set_release(draft, lambda now, weight, requests: (weight, 0))
+    return "the release never served a request"
+
+
+@breaking
+def release_without_weight(scene: Scene, draft: Draft, _: Random) -> str:
+    scene.set_release(draft, lambda now, weight, requests: (0.0, requests))
+    return "the release never had a share of traffic"
+
+
+@breaking
+def release_never_asked_for(scene: Scene, draft: Draft, chance: Random) -> str:
+    kind = chance.choice(["stimulus.injected", "stimulus.intent"])
+    draft.drop(draft.of(kind, id=scene.plan.stimuli[0].id))
+    return f"no {kind}"
+
+
+@breaking
+def release_failed(scene: Scene, draft: Draft, chance: Random) -> str:
+    draft.one("stimulus.injected").data["outcome"] = outcome = chance.choice(["failed", "unknown"])
+    return f"the release under test came out {outcome}"
+
+
+@breaking
+def releases_not_watched(scene: Scene, draft: Draft, chance: Random) -> str:
+    length = scene.end - scene.lo
+    gap = max(round(length * chance.uniform(0.08, 0.5)), 2 * S)
+    start = scene.lo + chance.randint(0, length - gap)
+    draft.drop([line for line in draft.of("sample", "releases") if start <= line.mono < start + gap])
+    return f"a gap of {seconds(gap)} in the releases"
+
+
+@breaking
+def releases_not_watched_before(scene: Scene, draft: Draft, _: Random) -> str:
+    draft.drop([line for line in draft.of("sample", "releases") if line.mono < scene.lo])
+    return "the releases were not watched before the fault"
+
+
+# The load ------------------------------------------------------------------------------------------------------
+
+
+def block(scene: Scene, chance: Random) -> tuple[int, int]:
+    """One of the blocks of 5 s."""
+    count = (scene.end - scene.record.t0) // (5 * S)
+    place = chance.randrange(count)
+    start = scene.record.t0 + place * 5 * S
+    return start, scene.end if place == count - 1 else start + 5 * S
+
+
+def some(of: Sequence[Request], share: float, chance: Random) -> list[Request]:
+    return chance.sample(list(of), min(len(of), max(1, -int(-len(of) * share // 1))))
+
+
+@breaking
+def load_thinned(scene: Scene, draft: Draft, chance: Random) -> str:
+    share = chance.uniform(0.055, 1.0)
+    requests = scene.requests(draft)
+    gone = {r.number for r in some(scene.between(requests, *block(scene, chance)), share, chance)}
+    scene.set_requests(draft, [r for r in requests if r.number not in gone])
+    return f"{share:.1%} of a block's load is missing"
+
+
+@breaking
+def load_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    share, late = chance.uniform(0.055, 1.0), chance.randint(1_050_000, 3_000_000)
+    requests = scene.requests(draft)
+    for request in some(scene.between(requests, *block(scene, chance)), share, chance):
+        request.start += late
+        request.end = None if request.end is None else request.end + late
+    scene.set_requests(draft, requests)
+    return f"{share:.1%} of a block's load started {late / 1e6:.2f} s late"
+
+
+@breaking
+def load_stopped(scene: Scene, draft: Draft, chance: Random) -> str:
+    start, end = scene.record.t0, scene.end
+    at = start + round((end - start) * chance.uniform(0.1, 0.94))
+    requests = [r for r in scene.requests(draft) if r.start < scene.micros(at)]
+    scene.set_requests(draft, requests)
+    return f"no load from {seconds(at - start)} on"
+
+
+@breaking
+def load_not_recorded(scene: Scene, draft: Draft, _: Random) -> str:
+    draft.drop(draft.of("load.batch"))
+    return "no load at all"
+
+
+@breaking
+def load_of_another_rate(scene: Scene, draft: Draft, chance: Random) -> str:
+    factor = chance.choice([0.5, 0.9, 1.1, 2.0])
+    line = draft.one("load.started")
+    line.data["rate"] = cast(float, line.data["rate"]) * factor
+    return f"the generator says that it ran at {factor} times the planned rate"
+
+
+@breaking
+def load_begun_elsewhen(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = chance.choice([-1, 1]) * chance.randint(2500 * MS, 20 * S)
+    line = draft.one("load.started")
+    line.data["t0"] = str(int(cast(str, line.data["t0"])) + by)
+    return f"t = 0 moved by {seconds(by)}"
+
+
+@breaking
+def requests_told_twice(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = chance.choice([one for one in draft.of("load.batch") if one.data["startId"]])
+    draft.lines.append(Line(line.mono + MS, line.source, line.kind, dict(line.data)))
+    return "a batch is there twice"
+
+
+@breaking
+def ends_before_starts(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    for request in some([r for r in requests if r.start > 200_000], chance.uniform(0.001, 1.0), chance):
+        request.end = request.start - chance.randint(60_000, 100_000)
+    scene.set_requests(draft, requests)
+    return "requests end before they start"
+
+
+@breaking
+def starts_before_intent(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    for request in some([r for r in requests if r.start > 500_000], chance.uniform(0.001, 1.0), chance):
+        request.start -= chance.randint(100_000, 400_000)
+    scene.set_requests(draft, requests)
+    return "requests start before they are due"
+
+
+# What customers and services see -------------------------------------------------------------------------------
+
+
+def too_many(scene: Scene, total: int, chance: Random, slo: str) -> int:
+    """More bad events than the steady state of an SLO allows among that many."""
+    return int(total * (1 - scene.plan.slo(slo).target)) + 1 + chance.randint(0, 40)
+
+
+def steady_window(scene: Scene, after: bool) -> tuple[int, int]:
+    if not after:
+        return scene.record.t0, scene.lo - 200 * MS
+    phase = scene.plan.phases[-1]
+    return scene.end - scene.real(min(300.0, (phase.end - phase.start) / 2)), scene.end
+
+
+@breaking
+def errors_before(scene: Scene, draft: Draft, chance: Random) -> str:
+    return _errors(scene, draft, chance, steady_window(scene, after=False))
+
+
+@breaking
+def errors_after(scene: Scene, draft: Draft, chance: Random) -> str:
+    return _errors(scene, draft, chance, steady_window(scene, after=True))
+
+
+def _errors(scene: Scene, draft: Draft, chance: Random, window: tuple[int, int]) -> str:
+    requests = scene.requests(draft)
+    inside = [r for r in requests if window[0] <= r.start * 1000 + scene.record.t0 < window[1]]
+    count = too_many(scene, len(inside), chance, scene.budget.slo)
+    how = chance.choice(["bad", "slow", "without an end"])
+    for request in chance.sample(inside, count):
+        if how == "bad":
+            request.ok = False
+        elif how == "slow":
+            request.end = request.start + 2_000_000 + chance.randint(1, 10**6)
+        else:
+            request.end = request.ok = None
+    scene.set_requests(draft, requests)
+    return f"{count} requests {how} in a steady phase"
+
+
+@breaking
+def budget_burned(scene: Scene, draft: Draft, chance: Random) -> str:
+    slo, requests = scene.plan.slo(scene.budget.slo), scene.requests(draft)
+    length = (scene.end - scene.record.t0) / S
+    allowed = scene.budget.budget * (1 - slo.target) * len(requests) / length * slo.period / scene.plan.time_scale
+    bad = sum(not r.ok for r in requests)
+    middle = [r for r in requests if r.ok and scene.hi + 6 * S < r.start * 1000 + scene.record.t0 < scene.undo]
+    need = int(allowed) + 1 - bad + chance.randint(0, 20)
+    if need > len(middle):
+        middle = [r for r in requests if r.ok]
+    how = chance.choice(["bad", "slow", "without an end", "missing"])
+    picked = {r.number for r in chance.sample(middle, need)}
+    for request in requests:
+        if request.number in picked and how == "bad":
+            request.ok = False
+        elif request.number in picked and how == "slow":
+            request.end = request.start + 2_100_000
+        elif request.number in picked and how == "without an end":
+            request.end = request.ok = None
+    kept = [r for r in requests if how != "missing" or r.number not in picked]
+    scene.set_requests(draft, kept)
+    return f"{need} more requests {how}, {allowed:.0f} allowed"
+
+
+@breaking
+def recovery_delayed(scene: Scene, draft: Draft, chance: Random) -> str:
+    """Errors at twice the objective or more in every window that begins before the limit, or later."""
+    wanted, slo = scene.recovered, scene.plan.slo(scene.recovered.slo)
+    until = scene.hi + scene.real(wanted.within + wanted.hold) + chance.randint(0, 2 * S)
+    hold = max(1, round(scene.real(wanted.hold) / S * (scene.plan.load.rate or 1.0 if scene.plan.load else 1.0)))
+    # So many that every window holds one more than the objective allows.
+    most = hold // (int(hold * (1 - slo.target) + 1e-9) + 1)
+    every = chance.randint(max(1, most // 4), most)
+    requests = scene.requests(draft)
+    for request in requests:
+        at = request.start * 1000 + scene.record.t0
+        if scene.lo - scene.real(wanted.hold) < at <= until and at > scene.lo and request.number % every == 0:
+            request.ok = False
+    scene.set_requests(draft, requests)
+    return f"one error in {every} until {seconds(until - scene.hi)} after the effect"
+
+
+@breaking
+def dependency_errors(scene: Scene, draft: Draft, chance: Random) -> str:
+    slo = scene.fired.slo
+    start, end = steady_window(scene, chance.random() < 0.5)
+    readings = draft.of("sample", f"slo/{slo}")
+    inside = [line for line in readings if start + S < line.mono < end]
+    first = chance.choice(inside)
+    total = 0.0
+    for line in (inside[0], inside[-1]):
+        instances = cast("dict[str, dict[str, float]]", line.data["instances"])
+        total = sum(pair["total"] for pair in instances.values()) - total
+    lost = int(total * (1 - scene.plan.slo(slo).target) * 2) + 2
+    for line in readings:
+        if line.mono < first.mono:
+            continue
+        counted: dict[str, JSON] = dict(cast("dict[str, JSON]", line.data["instances"]))
+        good = {name: cast("dict[str, float]", pair)["good"] for name, pair in counted.items()}
+        busiest = max(good, key=lambda name: good[name])
+        pair = cast("dict[str, JSON]", counted[busiest])
+        line.data["instances"] = {**counted, busiest: {**pair, "good": max(0.0, good[busiest] - lost)}}
+    return f"{lost} bad calls in a steady phase"
+
+
+@breaking
+def counters_not_read(scene: Scene, draft: Draft, chance: Random) -> str:
+    start, end = steady_window(scene, chance.random() < 0.5)
+    gap = round(max(1.7 * S, (end - start) * chance.uniform(0.2, 1.0)))
+    first = chance.randint(start, max(start, end - gap))
+    source = f"slo/{scene.fired.slo}"
+    draft.drop([line for line in draft.of("sample", source) if first <= line.mono < first + gap + 500 * MS])
+    return f"a gap of {seconds(gap)} in {source}"
+
+
+@breaking
+def counters_impossible(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = chance.choice(draft.of("sample", f"slo/{scene.fired.slo}"))
+    instances = cast("dict[str, dict[str, JSON]]", line.data["instances"])
+    name = chance.choice(sorted(instances))
+    pair = instances[name]
+    line.data["instances"] = {
+        **instances,
+        name: {**pair, "good": cast(float, pair["total"]) + chance.randint(1, 9)},
+    }
+    return "more good calls than calls"
+
+
+# The fault -----------------------------------------------------------------------------------------------------
+
+
+@breaking
+def probe_gap(scene: Scene, draft: Draft, chance: Random) -> str:
+    length = scene.undo - scene.injected
+    gap = round(length * chance.uniform(0.06, 0.6))
+    start = scene.injected + chance.randint(0, length - gap)
+    draft.drop(scene.checks(draft, start, start + gap))
+    return f"a gap of {seconds(gap)} in the proof"
+
+
+@breaking
+def probe_gap_declared(scene: Scene, draft: Draft, chance: Random) -> str:
+    length = scene.undo - scene.injected
+    gap = round(length * chance.uniform(0.06, 0.6))
+    start = scene.injected + chance.randint(0, length - gap)
+    draft.add(start + gap, scene.source, SourceGap(since=start, reason="no answer"))
+    return f"a gap of {seconds(gap)} that the probe itself declared"
+
+
+@breaking
+def probe_not_before(scene: Scene, draft: Draft, chance: Random) -> str:
+    start = scene.lo - chance.randint(S, scene.lo - scene.record.opened.mono)
+    draft.drop(scene.checks(draft, start, scene.lo + 1))
+    return f"the proof did not look in the {seconds(scene.lo - start)} before the injection"
+
+
+@breaking
+def probe_thinned(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.injected, scene.undo)
+    share = chance.uniform(0.15, 0.9)
+    draft.drop(chance.sample(lines, int(len(lines) * share)))
+    return f"{share:.0%} of the proof's checks are missing"
+
+
+@breaking
+def fault_shortened(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = round((scene.undo - scene.injected) * chance.uniform(0.06, 0.9))
+    draft.move([*draft.of("fault.undo"), *draft.of("fault.cleared")], -by)
+    scene.heal(scene.checks(draft, scene.undo - by, scene.end + S))
+    return f"the fault ended {seconds(by)} early"
+
+
+@breaking
+def fault_shortened_unseen(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = round((scene.undo - scene.injected) * chance.uniform(0.21, 0.9))
+    scene.heal(scene.checks(draft, scene.undo - by, scene.end + S))
+    return f"the fault stopped acting {seconds(by)} early"
+
+
+@breaking
+def fault_begun_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = round((scene.undo - scene.injected) * chance.uniform(0.21, 0.9))
+    scene.heal(scene.checks(draft, scene.record.t0, scene.injected + by))
+    return f"the fault began to act {seconds(by)} late"
+
+
+@breaking
+def fault_injected_early(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = round((scene.lo - scene.record.t0) * chance.uniform(0.06, 0.9))
+    draft.move([*draft.of("fault.intent"), *draft.of("fault.injected"), *draft.of("fault.effective")], -by)
+    return f"injected {seconds(by)} early, so that *before* was cut short"
+
+
+@breaking
+def fault_interrupted(scene: Scene, draft: Draft, chance: Random) -> str:
+    length = scene.undo - scene.injected
+    pause = round(length * chance.uniform(0.2, 0.8))
+    start = scene.injected + chance.randint(0, length - pause)
+    scene.heal(scene.checks(draft, start, start + pause))
+    return f"the fault paused for {seconds(pause)}"
+
+
+@breaking
+def fault_weakened(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.injected, scene.undo)
+    bad = [line for line in lines if not line.data["ok"]]
+    share = scene.fault.with_.share * chance.uniform(0.0, 0.5)
+    keep = int(len(lines) * share)
+    scene.heal(chance.sample(bad, max(0, len(bad) - keep)))
+    return f"the fault broke {share:.1%} only"
+
+
+@breaking
+def fault_strengthened(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.injected, scene.undo)
+    share = min(1.0, scene.fault.with_.share * chance.uniform(1.8, 3.0))
+    good = [line for line in lines if line.data["ok"]]
+    bad = len(lines) - len(good)
+    scene.spoil(chance.sample(good, max(0, int(len(lines) * share) - bad)))
+    return f"the fault broke {share:.1%}"
+
+
+@breaking
+def fault_of_another_kind(scene: Scene, draft: Draft, chance: Random) -> str:
+    status = chance.choice([None, 500, 502, 404])
+    for line in scene.checks(draft, scene.record.t0, scene.end):
+        if not line.data["ok"]:
+            line.data["status"] = status
+    return f"the proof fails with {status}, which is not the fault's doing"
+
+
+@breaking
+def fault_there_before(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, 0, scene.lo)
+    share = scene.fault.with_.share * chance.uniform(0.55, 1.2)
+    scene.spoil(chance.sample(lines, min(len(lines), int(len(lines) * share) + 1)))
+    return f"{share:.1%} failed in the same way before the fault"
+
+
+@breaking
+def fault_not_injected(scene: Scene, draft: Draft, chance: Random) -> str:
+    kind = chance.choice(["fault.injected", "fault.effective"])
+    draft.one(kind).data["outcome"] = outcome = chance.choice(["failed", "unknown"])
+    return f"{kind} came out {outcome}"
+
+
+@breaking
+def fault_not_on_record(scene: Scene, draft: Draft, chance: Random) -> str:
+    kind = chance.choice(["fault.intent", "fault.injected", "fault.effective", "fault.undo", "fault.cleared"])
+    draft.drop(draft.of(kind))
+    return f"no {kind}"
+
+
+@breaking
+def checks_multiplied(scene: Scene, draft: Draft, chance: Random) -> str:
+    """A weak proof, made to look like many checks by telling the same ones again."""
+    lines = scene.checks(draft, scene.injected, scene.undo)
+    draft.drop(chance.sample(lines, int(len(lines) * 0.6)))
+    for line in scene.checks(draft, scene.injected, scene.undo):
+        draft.lines.append(Line(line.mono + MS, line.source, line.kind, dict(line.data)))
+    return "60% of the checks are missing, the others are there twice"
+
+
+@breaking
+def checks_called_good(scene: Scene, draft: Draft, chance: Random) -> str:
+    bad = [line for line in scene.checks(draft, scene.lo, scene.end) if not line.data["ok"]]
+    for line in chance.sample(bad, chance.randint(1, len(bad))):
+        line.data["ok"] = True
+    return "failed checks are called good"
+
+
+@breaking
+def checks_end_before_start(scene: Scene, draft: Draft, chance: Random) -> str:
+    for line in chance.sample(scene.checks(draft, scene.record.t0, scene.end), 5):
+        line.data["end"] = str(int(cast(str, line.data["start"])) - chance.randint(1, S))
+    return "checks end before they start"
+
+
+@breaking
+def checks_from_the_future(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = chance.randint(100 * MS, 10 * S)
+    for line in chance.sample(scene.checks(draft, scene.record.t0, scene.end), 5):
+        line.data["start"] = str(int(cast(str, line.data["start"])) + by)
+        line.data["end"] = str(int(cast(str, line.data["end"])) + by)
+    return "checks were recorded before they were made"
+
+
+# Removal -------------------------------------------------------------------------------------------------------
+
+
+@breaking
+def removal_failed(scene: Scene, draft: Draft, chance: Random) -> str:
+    draft.one("fault.cleared").data["outcome"] = outcome = chance.choice(["failed", "unknown"])
+    return f"the removal came out {outcome}"
+
+
+@breaking
+def removal_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = 5 * S + chance.randint(10 * MS, 5 * S)
+    line = draft.one("fault.cleared")
+    draft.move([line], scene.undo + by - line.mono)
+    line.data["outcome"] = chance.choice(["ok", "gone", "superseded"])
+    return f"removed {seconds(by)} after its end"
+
+
+@breaking
+def removal_begun_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = 5 * S + chance.randint(100 * MS, 3 * S)
+    draft.move([*draft.of("fault.undo"), *draft.of("fault.cleared")], by)
+    return f"the undo began {seconds(by)} after the fault's planned end"
+
+
+@breaking
+def removal_before_undo(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = scene.cleared - scene.undo + chance.randint(MS, 10 * S)
+    draft.move(draft.of("fault.cleared"), -by)
+    return "cleared before it was undone"
+
+
+@breaking
+def fault_still_seen(scene: Scene, draft: Draft, _: Random) -> str:
+    lines = scene.checks(draft, scene.cleared, scene.end + S)
+    every = round(1 / scene.fault.with_.share)
+    scene.spoil(lines[::every])
+    return "reported as removed, and the proof still shows it"
+
+
+@breaking
+def injected_again(scene: Scene, draft: Draft, chance: Random) -> str:
+    at = scene.cleared + chance.randint(100 * MS, 2 * S)
+    for number, kind in enumerate(("fault.intent", "fault.injected")):
+        line = draft.one(kind)
+        draft.lines.append(replace(line, mono=at + number * MS, wall=line.wall + at - line.mono))
+    return "injected once more after it was removed"
+
+
+# Alerts --------------------------------------------------------------------------------------------------------
+
+
+@breaking
+def alert_delayed(scene: Scene, draft: Draft, chance: Random) -> str:
+    firing = [line for line in scene.alerts(draft) if line.data["status"] == "firing"]
+    late = scene.hi + scene.real(scene.fired.within) + chance.randint(MS, 5 * S)
+    by = late - min(line.mono for line in firing)
+    for line in firing:
+        line.data["startsAt"] = str(int(cast(str, line.data["startsAt"])) + by)
+    draft.move(firing, by)
+    return f"the alert came {seconds(late - scene.hi)} after the effect"
+
+
+@breaking
+def alert_dropped(scene: Scene, draft: Draft, _: Random) -> str:
+    draft.drop(scene.alerts(draft))
+    return "no alert"
+
+
+@breaking
+def alert_and_watchdog_dropped(scene: Scene, draft: Draft, chance: Random) -> str:
+    at = scene.lo + chance.randint(0, scene.real(scene.fired.within))
+    draft.drop([line for line in draft.of("alert.received") if line.mono >= min(at, scene.hi)])
+    return "alerting fell silent"
+
+
+@breaking
+def alert_misrouted(scene: Scene, draft: Draft, chance: Random) -> str:
+    receiver = chance.choice(["tickets", "nobody", "oncall2", ""])
+    for line in scene.alerts(draft):
+        line.data["receiver"] = receiver
+    return f"the alert reached '{receiver}'"
+
+
+@breaking
+def alert_of_another(scene: Scene, draft: Draft, chance: Random) -> str:
+    label = chance.choice(["slo", "window"])
+    for line in scene.of_window(draft) if label == "window" else scene.alerts(draft):
+        scene.label(line, **{label: chance.choice(["other", "3d", ""])})
+    return f"the alert has another {label}"
+
+
+@breaking
+def alert_older_than_the_fault(scene: Scene, draft: Draft, chance: Random) -> str:
+    wall = draft.one("fault.intent").wall
+    by = chance.randint(1, 3600 * S)
+    for line in scene.alerts(draft):
+        line.data["startsAt"] = str(wall - by)
+    return f"the alert had begun {seconds(by)} before the fault"
+
+
+@breaking
+def alert_from_the_future(scene: Scene, draft: Draft, chance: Random) -> str:
+    for line in scene.alerts(draft):
+        line.data["startsAt"] = str(line.wall + chance.randint(2 * S, 3600 * S))
+    return "the alert says that it begins later than it arrived"
+
+
+@breaking
+def alert_resolved_only(scene: Scene, draft: Draft, _: Random) -> str:
+    for line in scene.alerts(draft):
+        line.data["status"] = "resolved"
+    return "the alert never fired"
+
+
+@breaking
+def alert_firing_before(scene: Scene, draft: Draft, chance: Random) -> str:
+    first = min(scene.of_window(draft), key=lambda line: line.mono)
+    by = first.mono - scene.lo + chance.randint(MS, S)
+    early = replace(first, data=dict(first.data), mono=first.mono - by, wall=first.wall - by)
+    early.data["startsAt"] = str(int(cast(str, first.data["startsAt"])) - by)
+    draft.lines.append(early)
+    return "the alert was firing before the fault"
+
+
+# The runbook ---------------------------------------------------------------------------------------------------
+
+
+def step_of(scene: Scene, chance: Random) -> Step:
+    return chance.choice(scene.steps)
+
+
+@breaking
+def step_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    late = scene.real(step.timeout or 0) + chance.randint(MS, 2 * S)
+    done, trigger = draft.one("step.done", id=step.id), draft.one("step.triggered", id=step.id)
+    draft.move([done], trigger.mono + late - done.mono)
+    return f"{step.id} was done {seconds(late)} after its trigger"
+
+
+@breaking
+def step_verified_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    assert isinstance(step.verify, StepVerify)
+    late = scene.real(step.verify.within) + chance.randint(MS, 2 * S)
+    done, action = draft.one("step.done", id=step.id), draft.one("step.action", id=step.id)
+    draft.move([done], action.mono + late - done.mono)
+    return f"{step.id} was verified {seconds(late)} after its action"
+
+
+@breaking
+def step_never_done(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    kind = chance.choice(["step.done", "step.action", "step.triggered"])
+    draft.drop(draft.of(kind, id=step.id))
+    return f"no {kind} of {step.id}"
+
+
+@breaking
+def step_given_up(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    draft.one("step.done", id=step.id).data["outcome"] = outcome = chance.choice(["failed", "skipped", "attested"])
+    return f"{step.id} was {outcome}"
+
+
+@breaking
+def step_action_failed(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    draft.one("step.action", id=step.id).data["outcome"] = outcome = chance.choice(["failed", "unknown"])
+    return f"the action of {step.id} came out {outcome}"
+
+
+@breaking
+def step_claimed_not_done(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    verify = step.verify
+    assert isinstance(verify, StepVerify)
+    done = draft.one("step.done", id=step.id)
+    lines = scene.checks(draft, done.mono - scene.real(verify.for_) - S, done.mono, f"probe/{verify.probe}")
+    if verify.below is not None:
+        scene.heal(lines)
+    else:
+        for line in lines[:: chance.randint(1, 4)]:
+            line.data["ok"], line.data["status"] = False, 503
+    return f"the verification of {step.id} says no"
+
+
+@breaking
+def step_not_verifiable(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    verify = step.verify
+    assert isinstance(verify, StepVerify)
+    done = draft.one("step.done", id=step.id)
+    window = scene.real(verify.for_)
+    lines = scene.checks(draft, done.mono - window - S, done.mono, f"probe/{verify.probe}")
+    gap = max(round(window * chance.uniform(0.1, 1.0)), round(4 * S / scene.plan.probe(verify.probe).rate))
+    draft.drop([line for line in lines if line.mono >= done.mono - gap])
+    return f"the probe of {step.id} has a gap of {seconds(gap)}"
+
+
+@breaking
+def step_before_its_trigger(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    mine = [*draft.of("step.triggered", id=step.id), *draft.of("step.action", id=step.id)]
+    mine += draft.of("step.done", id=step.id)
+    first = min(line.mono for line in mine)
+    draft.move(mine, scene.lo - first - chance.randint(MS, S))
+    return f"{step.id} was done before anything called for it"
+
+
+@breaking
+def step_clock_held_back(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    late = scene.real(step.timeout or 0) + chance.randint(100 * MS, 2 * S)
+    trigger, done = draft.one("step.triggered", id=step.id), draft.one("step.done", id=step.id)
+    action = draft.one("step.action", id=step.id)
+    draft.move([trigger, action, done], late)
+    return f"{step.id} was begun {seconds(late)} after it was due, and so was its clock"
+
+
+# The run -------------------------------------------------------------------------------------------------------
+
+
+@breaking
+def run_not_closed(scene: Scene, draft: Draft, chance: Random) -> str:
+    draft.drop(draft.of("run.closed"))
+    return "no run.closed"
+
+
+@breaking
+def run_cut_off(scene: Scene, draft: Draft, chance: Random) -> str:
+    ordered = sorted(draft.lines, key=lambda line: line.mono)
+    keep = chance.randint(1, len(ordered) - 1)
+    draft.drop([*ordered[keep:], *draft.of("run.closed")])
+    return f"only {keep} of {len(ordered)} events"
+
+
+@breaking
+def run_aborted(scene: Scene, draft: Draft, chance: Random) -> str:
+    if chance.random() < 0.5:
+        draft.one("run.closed").data["outcome"] = "aborted"
+        return "closed as aborted"
+    at = chance.randint(scene.record.t0, scene.end)
+    draft.add(at, "engine", AbortRequested(by="signal", reason="SIGINT received"))
+    return "an abort was asked for"
+
+
+@breaking
+def run_ended_early(scene: Scene, draft: Draft, chance: Random) -> str:
+    early = scene.end - round((scene.end - scene.cleared) * chance.uniform(0.1, 0.95))
+    late = [line for line in draft.lines if line.mono > early and line.kind != "run.closed"]
+    draft.drop(late)
+    return f"everything ended {seconds(scene.end - early)} early, and was called complete"
+
+
+@breaking
+def phases_swapped(scene: Scene, draft: Draft, chance: Random) -> str:
+    a, b = chance.sample(draft.of("phase.entered"), 2)
+    a.data, b.data = b.data, a.data
+    return "two phases are swapped"
+
+
+# Control: what a sound day may look like -----------------------------------------------------------------------
+
+
+@benign
+def unchanged(scene: Scene, draft: Draft, _: Random) -> str:
+    return "nothing"
+
+
+@benign
+def rollback_still_in_time(scene: Scene, draft: Draft, chance: Random) -> str:
+    at = scene.hi + round(scene.real(scene.rollback.within) * chance.uniform(0.5, 0.85))
+    draft.drop(draft.of("step.triggered", id="none"))
+    scene.rolled_back_at(draft, max(at, scene.gone))
+    trigger = [line for step in scene.steps if step.after == "rollback" for line in _lines_of(draft, step)]
+    draft.move(trigger, max(at, scene.gone) + 40 * MS - scene.gone)
+    return f"rolled back {seconds(at - scene.hi)} after the effect"
+
+
+def _lines_of(draft: Draft, step: Step) -> list[Line]:
+    return [line for kind in ("triggered", "action", "done") for line in draft.of(f"step.{kind}", id=step.id)]
+
+
+@benign
+def alert_still_in_time(scene: Scene, draft: Draft, chance: Random) -> str:
+    firing = [line for line in scene.of_window(draft) if line.data["status"] == "firing"]
+    first = min(line.mono for line in firing)
+    target = scene.lo + round(scene.real(scene.fired.within) * chance.uniform(0.8, 0.95))
+    by = max(0, target - first)
+    for line in firing:
+        line.data["startsAt"] = str(int(cast(str, line.data["startsAt"])) + by)
+    steps = [line for step in scene.steps if step.after == "alert" for line in _lines_of(draft, step)]
+    draft.move([*firing, *steps], by)
+    return f"the alert came {seconds(first + by - scene.hi)} after the effect"
+
+
+@benign
+def few_checks_lost(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.record.t0, scene.end)
+    draft.drop(chance.sample(lines[::4], max(1, len(lines) // 100)))
+    return "one check in a hundred is missing"
+
+
+@benign
+def few_requests_bad(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    middle = [r for r in requests if scene.hi + 8 * S < r.start * 1000 + scene.record.t0 < scene.undo]
+    for request in chance.sample(middle, 2):
+        request.ok = False
+    scene.set_requests(draft, requests)
+    return "two more requests are bad"
+
+
+@benign
+def few_requests_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    for request in chance.sample(requests[: len(requests) * 3 // 4], 2):
+        request.start += 300_000
+        request.end = None if request.end is None else request.end + 300_000
+    scene.set_requests(draft, requests)
+    return "two requests start 0.3 s late"
+
+
+@benign
+def alert_copied_to_others(scene: Scene, draft: Draft, chance: Random) -> str:
+    for line in scene.alerts(draft):
+        more = replace(line, data={**line.data, "receiver": "tickets"}, mono=line.mono + chance.randint(0, S))
+        draft.lines.append(more)
+    return "the alert reached tickets as well"
+
+
+@benign
+def a_reading_lost(scene: Scene, draft: Draft, chance: Random) -> str:
+    source = chance.choice(["releases", f"slo/{scene.fired.slo}"])
+    lines = [line for line in draft.of("sample", source) if scene.hi + 8 * S < line.mono < scene.undo]
+    draft.drop([chance.choice(lines)])
+    return f"one reading of {source} is missing"
+
+
+@benign
+def watchdog_missed_once(scene: Scene, draft: Draft, chance: Random) -> str:
+    beats = [
+        line
+        for line in draft.of("alert.received")
+        if cast("dict[str, str]", line.data["labels"]).get("alertname") == "Watchdog"
+    ]
+    draft.drop([chance.choice(beats)])
+    return "one Watchdog is missing"
+
+
+@benign
+def removal_slow(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = draft.one("fault.cleared")
+    phase = scene.plan.phases[-1]
+    room = scene.real(phase.end - phase.start - min(300.0, (phase.end - phase.start) / 2))
+    by = round(min(4.9 * S, room) * chance.uniform(0.1, 0.9))
+    draft.move([line], scene.undo + by - line.mono)
+    return f"removed {seconds(by)} after its end"
+
+
+@benign
+def clock_set_elsewhen(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = chance.randint(-(10**8), 10**8) * S
+    for line in draft.lines:
+        line.wall += by
+        if line.kind == "alert.received":
+            line.data["startsAt"] = str(int(cast(str, line.data["startsAt"])) + by)
+    return "another date"
+
+
+@benign
+def machine_up_for_longer(scene: Scene, draft: Draft, chance: Random) -> str:
+    by = chance.randint(0, 10**7) * S
+    for line in draft.lines:
+        line.mono += by
+        for key in ("t0", "since", "start", "end"):
+            if isinstance(line.data.get(key), str):
+                line.data[key] = str(int(cast(str, line.data[key])) + by)
+    return "another monotonic origin"
+
+
+@benign
+def stranger_alerts(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = chance.choice(scene.alerts(draft))
+    for _ in range(3):
+        at = chance.randint(scene.record.t0, scene.end)
+        draft.lines.append(replace(line, mono=at, wall=line.wall + at - line.mono, data=dict(line.data)))
+        scene.label(draft.lines[-1], slo="another", alertname="Another", window="3d")
+    return "alerts of another SLO"
+
+
+@benign
+def order_of_keys(scene: Scene, draft: Draft, chance: Random) -> str:
+    for line in draft.lines:
+        keys = sorted(line.data, key=lambda _: chance.random())
+        line.data = {key: line.data[key] for key in keys}
+    return "other order of keys"

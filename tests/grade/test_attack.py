@@ -1,0 +1,132 @@
+"""The grader under attack: whatever is done to a passing timeline that breaks its promise, it does not pass.
+
+``GAMEDAY_MUTATIONS`` says how many (``make attack``: 10,000). The seed is fixed; a failure names the base, the
+mutation and its own seed, from which the same timeline is made again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from gameday.errors import TimelineError
+from gameday.grade import KINDS, grade
+from gameday.model.enums import RunVerdict, Verdict
+from gameday.model.grade import Grade
+from gameday.timeline import TimelineRead, read
+from tests.grade.builder import FULL, LEAN, Burst, Reality, make
+from tests.grade.mutations import BENIGN, BREAKING, Mutation
+from tests.grade.scene import Scene
+
+COUNT = int(os.environ.get("GAMEDAY_MUTATIONS", "300"))
+SEED = 20261101
+SAMPLES = Path(__file__).parents[2] / "reports" / "samples"
+LEAN_BASES = {
+    "lean": Reality(figures=LEAN),
+    "lean, quick": Reality(figures=LEAN, rollback=100.0, alert=200.0),
+    "lean, some errors": Reality(figures=LEAN, bursts=(Burst(700.0, 900.0, 0.02),)),
+}
+
+
+def refused_or_graded(timeline: TimelineRead) -> Grade | None:
+    """None: such a record is refused altogether."""
+    try:
+        return grade(timeline)
+    except TimelineError:
+        return None
+
+
+def bases() -> Iterator[tuple[str, TimelineRead]]:
+    for name, reality in LEAN_BASES.items():
+        yield name, make(reality)
+    yield "full", make(Reality(figures=FULL))
+    for path in sorted(SAMPLES.glob("*/timeline.jsonl")):
+        yield path.parent.name, read(path)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[str, Scene]:
+    found = {name: timeline for name, timeline in bases() if grade(timeline).verdict is RunVerdict.PASS}
+    assert set(found) >= {*LEAN_BASES, "full"}
+    return {name: Scene(timeline) for name, timeline in found.items()}
+
+
+def pick(scenes: dict[str, Scene], chance: Random) -> tuple[str, Scene]:
+    """Mostly a small one: the large ones cost ten times as much."""
+    lean = [name for name in scenes if name in LEAN_BASES]
+    large = [name for name in scenes if name not in LEAN_BASES]
+    name = chance.choice(large) if chance.random() < 0.04 else chance.choice(lean)
+    return name, scenes[name]
+
+
+def attempt(scene: Scene, mutation: Mutation, seed: str) -> tuple[str, Grade | None]:
+    draft = scene.base.copy()
+    said = mutation(scene, draft, Random(seed))
+    return said, refused_or_graded(draft.sealed())
+
+
+def plan_of_attack(names: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
+    """Every family in turn, each time with a seed of its own."""
+    for number in range(count):
+        name = names[number % len(names)]
+        yield name, f"{SEED}/{name}/{number}"
+
+
+def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene]) -> None:
+    survived, outcomes = [], Counter[str]()
+    for name, seed in plan_of_attack(sorted(BREAKING), COUNT):
+        base, scene = pick(scenes, Random(seed))
+        said, graded = attempt(scene, BREAKING[name], seed)
+        outcomes[graded.verdict if graded else "refused"] += 1
+        if graded is not None and graded.verdict is RunVerdict.PASS:
+            survived.append(f"{base}: {name} ({said}), seed {seed}")
+    assert not survived
+    # An attack that is mostly refused for its form would show little about the judgement.
+    assert outcomes["refused"] < COUNT / 20
+    assert outcomes[RunVerdict.FAIL] > COUNT / 5
+
+
+def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
+    """The control group: a grader that never passes would survive the attack as well."""
+    fallen = []
+    for name, seed in plan_of_attack(sorted(BENIGN), max(len(BENIGN) * 4, COUNT // 10)):
+        base, scene = pick(scenes, Random(seed))
+        said, graded = attempt(scene, BENIGN[name], seed)
+        if graded is None or graded.verdict is not RunVerdict.PASS:
+            why = graded.reason if graded else "refused"
+            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
+    assert not fallen
+
+
+ALONE = {
+    "alert_fired": "alert_of_another",
+    "alert_routed": "alert_misrouted",
+    "faults_removed": "removal_failed",
+    "recovered": "recovery_delayed",
+    "rollback": "rollback_delayed",
+    "runbook": "step_given_up",
+    "slo": "budget_burned",
+    "steady_after": "errors_after",
+    "steady_before": "errors_before",
+}
+"""A mutation for each kind by which it alone can break. A fault or a load that was not there takes others with it."""
+
+
+@pytest.mark.parametrize("kind", sorted(ALONE))
+def test_every_kind_of_criterion_is_needed(scenes: dict[str, Scene], kind: str) -> None:
+    """Without this criterion the attack would have succeeded."""
+    alone = []
+    for number in range(12):
+        _, graded = attempt(scenes["lean"], BREAKING[ALONE[kind]], f"{SEED}/alone/{number}")
+        assert graded is not None
+        alone.append([one.kind for one in graded.criteria if one.verdict is not Verdict.PASS])
+    assert [kind] in alone
+
+
+def test_no_kind_is_forgotten() -> None:
+    assert set(ALONE) | {"fault_effective", "load_valid"} == set(KINDS)
