@@ -5,6 +5,7 @@ What people do is only recorded here; the grade judges it, from the same samples
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from typing import Protocol
@@ -27,6 +28,8 @@ __all__ = ["StepActions", "Steps", "TrailingRatio"]
 
 _POLL = 0.1
 """Real seconds between two looks at a step's verification: the pace of the probes, never scaled."""
+_GAP = 0.5
+"""Real seconds between two answers of a probe that are no gap yet, however often it asks: a busy machine stalls."""
 _JOIN = 5.0
 """Real seconds that a step's thread may take to end; its action has timeouts of its own."""
 
@@ -54,12 +57,14 @@ class TrailingRatio:
             while samples and samples[0][0] < at - self._keep:
                 samples.popleft()
 
-    def over(self, probe: str, window: float, now: int) -> float | None:
-        """From 0 to 1 over the last ``window`` real seconds; None while there are no answers in it."""
-        since = now - int(window * 1e9)
+    def over(self, probe: str, since: int, now: int, longest: int) -> float | None:
+        """From 0 to 1 between two monotonic times; None where a gap is longer than ``longest`` nanoseconds."""
         with self._lock:
-            inside = [good for at, good in self._samples.get(probe, ()) if since <= at <= now]
-        return sum(inside) / len(inside) if inside else None
+            inside = [(at, good) for at, good in self._samples.get(probe, ()) if since <= at <= now]
+        looks = [since, *(at for at, _ in inside), now]
+        if not inside or any(later - earlier > longest for earlier, later in itertools.pairwise(looks)):
+            return None
+        return sum(good for _, good in inside) / len(inside)
 
 
 def _holds(verify: StepVerify, ratio: float | None) -> bool:
@@ -140,22 +145,31 @@ class Steps:
             return  # the timeline can not be written: the engine's own next write says so and aborts
 
     def _act(self, step: Step) -> StepDone:
+        acted = self._clock.monotonic_ns()
         if step.run is not None:
             error = self._actions.carry_out(step)
             outcome = Outcome.FAILED if error else Outcome.OK
             self._record("steps", StepAction(id=step.id, outcome=outcome, error=error))
             if error:
                 return StepDone(id=step.id, outcome="failed", reason=error)
+            acted = self._clock.monotonic_ns()
         if not isinstance(step.verify, StepVerify):
             return StepDone(id=step.id, outcome="failed", reason="nothing verifies this step")
-        return self._verify(step, step.verify)
+        return self._verify(step, step.verify, acted)
 
-    def _verify(self, step: Step, verify: StepVerify) -> StepDone:
-        """Look on past ``within`` and ``timeout``, until the run ends: only so can late be told from never."""
-        window = verify.for_ / self._plan.time_scale
+    def _verify(self, step: Step, verify: StepVerify, acted: int) -> StepDone:
+        """Look on past ``within`` and ``timeout``, until the run ends: only so can late be told from never.
+
+        The whole trailing window lies after the action: answers from before it say nothing of what it did.
+        """
+        window = int(verify.for_ / self._plan.time_scale * 1e9)
+        longest = int(max(3 / self._plan.probe(verify.probe).rate, _GAP) * 1e9)
         ratio = None
         while not self._stop.wait(_POLL):
-            ratio = self._ratios.over(verify.probe, window, self._clock.monotonic_ns())
+            now = self._clock.monotonic_ns()
+            if now - window < acted:
+                continue
+            ratio = self._ratios.over(verify.probe, now - window, now, longest)
             if _holds(verify, ratio):
                 return StepDone(id=step.id, outcome="verified", ratio=ratio)
         reason = "the run ended before its verification held"

@@ -20,7 +20,8 @@ from gameday.ports import Recorder
 
 __all__ = ["MetricsObserver", "NoData", "total_of"]
 
-_TIMEOUT = 1.0
+_TIMEOUT = 0.8
+"""Real seconds for one scrape: one that is lost must not make a gap, which is more than three intervals of 0.5 s."""
 _MOST_BYTES = 8 << 20
 _MOST_AT_ONCE = 16
 
