@@ -146,6 +146,9 @@ class Provisioner(Protocol):
     def provision(self, plan: Plan, flaws: Sequence[str], existing: str | None) -> Provisioned:
         """Start an environment for this plan, or attach to the one of that id; ProvisionError, UsageError."""
 
+    def check(self, plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
+        """UsageError as `provision` would raise it; starts and changes nothing."""
+
     def connect(self, sink: str | None) -> None:
         """Tell the environment where alerts are to be sent. Called once, after the sink listens."""
 

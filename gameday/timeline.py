@@ -6,6 +6,7 @@ first). Verifying therefore needs no re-serialising: what was written is what is
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -111,6 +112,8 @@ class Timeline:
         """After a write that failed nothing more is written: a torn line may only be the last one."""
         if self._broken is not None:
             raise OSError(self._broken.errno, self._broken.strerror)
+        if self._file.closed:
+            raise OSError(errno.EBADF, "the timeline is closed")
         try:
             while line:
                 line = line[self._file.write(line) :]

@@ -45,13 +45,15 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             self._wakeup = signal.set_wakeup_fd(self._signals[1].fileno(), warn_on_full_buffer=False)
             for number in _WATCHED:
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # `nohup` and shells' background jobs mean it
                 self._previous[number] = signal.signal(number, _nothing)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._previous:
+        if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._wakeup)
             for number, handler in self._previous.items():
                 signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave is what it takes

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gameday.app import tables
+from gameday.model.environment import Environment
 from gameday.model.plan import Plan
 from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
 from gameday.spec import Catalog, gather
 
-__all__ = ["Planned", "RunRequest", "capabilities", "make_plan"]
+__all__ = ["Planned", "RunRequest", "capabilities", "control_addresses", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ def make_plan(request: RunRequest) -> Planned:
     sources = gather(catalog, experiment, environment, profile=request.profile, settings=request.settings)
     options = BindOptions(time_scale=request.time_scale, attended=False, reproduce=_command(request))
     return Planned(bind(sources, capabilities(), options), sources, catalog)
+
+
+def control_addresses(environment: Environment) -> Sequence[str]:
+    """Every address through which gameday may change something there, whatever the experiment, sorted."""
+    bindings = [
+        binding
+        for service in environment.spec.services.values()
+        for binding in (*service.faults.values(), *([service.release] if service.release else []))
+    ]
+    return sorted({binding.api for binding in bindings})
 
 
 def _file_or_name(text: str) -> Path | str:

@@ -27,7 +27,18 @@ from gameday.observers.sink import AlertSink
 from gameday.ports import Addresses, Observer, Provisioned, Provisioner, Target
 from gameday.timeline import Timeline
 
-__all__ = ["Readiness", "Stand", "injections", "make_load", "make_observers", "prepare", "provision", "resolve"]
+__all__ = [
+    "Readiness",
+    "Stand",
+    "check",
+    "injections",
+    "make_load",
+    "make_observers",
+    "prepare",
+    "provision",
+    "resolve",
+    "scheme",
+]
 
 _SOURCES = 10.0
 """Real seconds within which every probe, counter and release history must have answered once."""
@@ -53,28 +64,38 @@ class Stand:
             self.provisioner.close()
 
 
-def provision(plan: Plan, flaws: Sequence[str], existing: str | None, record: Timeline) -> Stand:
-    """Start or attach to the environment if its addresses say that gameday does so; ProvisionError, UsageError."""
+def scheme(plan: Plan) -> str:
+    """The address scheme of an environment that gameday starts itself; empty for any other. UsageError for two."""
     schemes = {tables.scheme_of(address) for address in _addresses(plan)} & set(tables.PROVISIONERS)
-    if not schemes:
-        if flaws or existing:
-            raise UsageError(
-                f"environment '{plan.environment.name}' is not started by gameday: it has no flaws and no lab",
-                hint="leave out --flaw and --lab, or use --env lab",
-            )
-        return Stand(None, None)
     if len(schemes) > 1:
         raise UsageError(f"one environment can not mix the addresses {', '.join(sorted(schemes))}")
-    scheme = schemes.pop()
-    provisioner = tables.provisioner(scheme)
+    return next(iter(schemes), "")
+
+
+def check(plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
+    """UsageError for flaws or an instance that the environment does not have; starts and changes nothing."""
+    own = scheme(plan)
+    if own:
+        tables.provisioner(own).check(plan, flaws, existing)
+    elif flaws or existing:
+        raise UsageError(
+            f"environment '{plan.environment.name}' is not started by gameday: it has no flaws and no lab",
+            hint="leave out --flaw and --lab, or use --env lab",
+        )
+
+
+def provision(plan: Plan, flaws: Sequence[str], existing: str | None, record: Timeline) -> Stand:
+    """Start or attach to the environment if its addresses say that gameday does so; ProvisionError, UsageError."""
+    own = scheme(plan)
+    if not own:
+        return Stand(None, None)
+    provisioner = tables.provisioner(own)
     try:
         provisioned = provisioner.provision(plan, flaws, existing)
     except BaseException:
         provisioner.close()
         raise
-    told = PreflightProvisioned(
-        scheme=scheme, id=provisioned.id, own=provisioned.own, flaws=tuple(provisioned.flaws)
-    )
+    told = PreflightProvisioned(scheme=own, id=provisioned.id, own=provisioned.own, flaws=tuple(provisioned.flaws))
     record("preflight", told)
     return Stand(provisioned, provisioner)
 

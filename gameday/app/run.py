@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from gameday.app import preflight, standing
 from gameday.app.actions import HttpActions
 from gameday.app.artefacts import grade_folder, write_bytes
 from gameday.app.interrupts import Interrupts
-from gameday.app.planning import Planned, RunRequest, make_plan
+from gameday.app.narrator import Narrator
+from gameday.app.planning import Planned, RunRequest, control_addresses, make_plan
 from gameday.engine import Ending, Ledger, LedgerLocked, Setup
 from gameday.engine import run as run_engine
 from gameday.errors import EnvironmentBusy, GamedayError, UsageError
@@ -62,25 +63,34 @@ def run(
     """
     planned = make_plan(request)
     _confirm(planned, request)
+    preflight.check(planned.plan, request.flaws, request.existing)
     run_id = _run_id(planned.plan.experiment.name)
     folder = _folder(request, run_id)
     write_bytes(folder / "plan.json", plan_json(planned.plan))
     if begin is not None:
         begin(planned, folder)
-    with Interrupts() as waker, Timeline(folder / "timeline.jsonl", waker) as record:
-        if listen is not None:
-            record.listen(listen)
-        record("engine", RunOpened(run=run_id, plan=planned.plan))
-        day = _Day(planned, request, run_id, folder, record, waker)
-        with _closing(record):
-            ending = day.run()
-        # Without it the record reads as cut off, and is graded as aborted: the truth where it can not be written.
-        with suppress(OSError):
-            record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
+    # A signal while grade and reports are written comes too late to change anything: it must not hide the verdict.
+    with Interrupts() as waker:
+        with ExitStack() as stack:
+            record = stack.enter_context(Timeline(folder / "timeline.jsonl", waker))
+            if listen is not None:
+                record.listen(stack.enter_context(Narrator(listen)).hear)
+            record("engine", RunOpened(run=run_id, plan=planned.plan))
+            day = _Day(planned, request, run_id, folder, record, waker)
+            with _closing(record):
+                ending = day.run()
+            # Without it the record reads as cut off, and is graded as aborted: that is the truth then.
+            with suppress(OSError):
+                record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
+        return _result(planned, folder, ending)
+
+
+def _result(planned: Planned, folder: Path, ending: Ending) -> RunResult:
+    """What stands and the verdict are told though the reports can not be written."""
     left = tuple(f"{u.entry.token.id} on {u.entry.token.service}: {u.error}" for u in ending.standing)
     try:
         return RunResult(folder, grade_folder(folder, planned.catalog), left)
-    except OSError as error:
+    except (OSError, UsageError) as error:
         graded = grading.grade(timeline.read(folder / "timeline.jsonl"))
         return RunResult(folder, graded, left, unwritten=str(error))
 
@@ -131,29 +141,31 @@ class _Day:
     waker: Interrupts
 
     def run(self) -> Ending:
-        plan = self.planned.plan
-        stand = preflight.provision(plan, self.request.flaws, self.request.existing, self.record)
-        ended = False
-        try:
-            with standing.ledger_of(self._key(stand)) as ledger:
+        """Nothing of an environment is touched, not even to reset it, before it is this run's alone."""
+        # An instance that gameday started is one environment, whatever the name of the file that binds it.
+        name = preflight.scheme(self.planned.plan) or self.planned.plan.environment.name
+        with ExitStack() as stack:
+            known = self._identity()
+            if known:
+                ledger = stack.enter_context(standing.ledger_of(standing.environment_key(name, known)))
                 self._take(ledger)
-                ending = run_engine(self._setup(stand, ledger))
-                stand.close()
-                ended = True
-                ending = self._without_gone(ledger, ending)
-                if stand.provisioned is not None and stand.provisioned.own:
-                    ledger.discard()
-                return ending
-        finally:
-            if not ended:
-                stand.close()
+            stand = preflight.provision(self.planned.plan, self.request.flaws, self.request.existing, self.record)
+            stack.callback(stand.close)
+            if not known and stand.provisioned is not None:
+                # An environment of our own: nobody else can know it, and its folder goes with it.
+                ledger = standing.ledger_of(standing.environment_key(name, [stand.provisioned.id]))
+                stack.callback(ledger.discard)
+                self._take(ledger)
+            ending = run_engine(self._setup(stand, ledger))
+            stand.close()
+            return self._without_gone(ledger, ending)
 
-    def _key(self, stand: preflight.Stand) -> str:
-        plan = self.planned.plan
-        if stand.provisioned is not None:
-            return standing.environment_key(plan.environment.name, [stand.provisioned.id])
-        controls = [item.binding.api for item in preflight.injections(plan)]
-        return standing.environment_key(plan.environment.name, controls)
+    def _identity(self) -> Sequence[str]:
+        """What tells this environment from others of its name; empty for one that is started for this run."""
+        if self.request.existing is not None:
+            return [self.request.existing]
+        controls = control_addresses(self.planned.sources.environment.value)
+        return [] if preflight.scheme(self.planned.plan) else controls
 
     def _take(self, ledger: Ledger) -> None:
         name = self.planned.plan.environment.name
@@ -196,6 +208,7 @@ class _Day:
             if undone.entry.id in gone:
                 cleared = StimulusCleared if undone.entry.stimulus else FaultCleared
                 reason = "every process of the environment has ended"
-                self.record("engine", cleared(id=undone.entry.token.id, outcome=Outcome.GONE, error=reason))
+                with suppress(OSError):
+                    self.record("engine", cleared(id=undone.entry.token.id, outcome=Outcome.GONE, error=reason))
         left = tuple(undone for undone in ending.standing if undone.entry.id not in gone)
         return Ending(ending.outcome, ending.reason, left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,18 @@ from gameday.model.enums import Outcome
 from gameday.model.events import Payload
 from gameday.state import state_dir
 
-__all__ = ["OpenFault", "Status", "close_gone", "environment_key", "ledger_of", "ledgers", "recover", "status"]
+__all__ = [
+    "OpenFault",
+    "Recovery",
+    "Status",
+    "close_gone",
+    "environment_key",
+    "holder_of",
+    "ledger_of",
+    "ledgers",
+    "recover",
+    "status",
+]
 
 
 @dataclass(frozen=True)
@@ -57,9 +69,22 @@ def ledger_of(key: str) -> Ledger:
 
 def ledgers() -> Iterator[Ledger]:
     """Every ledger on this machine (of this state folder)."""
-    root: Path = state_dir() / "environments"
+    state = state_dir()
+    if state.exists() and not state.is_dir():
+        raise UsageError(f"{state} is not a folder", hint="set GAMEDAY_STATE_DIR to the folder that runs here use")
+    root: Path = state / "environments"
     if root.is_dir():
         yield from (Ledger(folder) for folder in sorted(root.iterdir()) if folder.is_dir())
+
+
+def holder_of(identity: Sequence[str]) -> str:
+    """The run that is under way on the environment of that identity, whatever its name; empty if there is none."""
+    suffix = environment_key("", identity)
+    for ledger in ledgers():
+        holder = ledger.holder() if ledger.folder.name.endswith(suffix) else None
+        if holder is not None:
+            return str(holder.get("run", "?"))
+    return ""
 
 
 def status() -> Status:
@@ -78,30 +103,52 @@ def close_gone(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
     """Close every entry whose substrate is gone for good (all its recorded processes are dead); returns them."""
     gone = [entry for entry in entries if entry.processes and not any(map(processes.alive, entry.processes))]
     for entry in gone:
-        ledger.mark_closed(entry, Outcome.GONE)
+        with contextlib.suppress(OSError):  # it stays in the ledger, and the next recover finds it gone as well
+            ledger.mark_closed(entry, Outcome.GONE)
     return gone
 
 
-def recover(environment: str | None = None) -> list[Undone]:
-    """Undo what the ledgers still hold, newest first; UsageError while a live run holds one of them."""
+@dataclass(frozen=True)
+class Recovery:
+    """What recover did."""
+
+    undone: Sequence[Undone]
+    refused: Sequence[str]
+    """Runs that are still under way and hold what is open, one sentence each."""
+
+
+def recover(environment: str | None = None) -> Recovery:
+    """Undo what the ledgers still hold, newest first.
+
+    What a live run holds is left to it: `Recovery.refused` says so. UsageError for an environment that has nothing
+    open while others have.
+    """
     undone: list[Undone] = []
+    refused: list[str] = []
+    others: set[str] = set()
     with Interrupts() as waker:
         for ledger in ledgers():
-            entries = [e for e in ledger.entries() if environment in (None, e.environment)]
+            found = ledger.entries()
+            others |= {entry.environment for entry in found}
+            entries = [entry for entry in found if environment in (None, entry.environment)]
             if entries:
                 with ledger:
-                    _take(ledger)
-                    undone += _recover(ledger, entries, waker)
-    return undone
+                    refusal = _take(ledger)
+                    refused += [refusal] if refusal else []
+                    undone += [] if refusal else _recover(ledger, entries, waker)
+    if environment is not None and others and environment not in others:
+        raise UsageError(f"nothing stands on '{environment}'", hint=f"there is something on: {', '.join(others)}")
+    return Recovery(undone, refused)
 
 
-def _take(ledger: Ledger) -> None:
+def _take(ledger: Ledger) -> str:
+    """Take the lock; says who has it if that is refused."""
     try:
         ledger.lock({"run": "recover"})
-    except LedgerLocked as error:
+    except LedgerLocked:
         holder = ledger.holder() or {}
-        hint = "it undoes its own faults; stop it with Ctrl-C or SIGTERM if you can not wait"
-        raise UsageError(f"run {holder.get('run', '?')} is still under way there", hint) from error
+        return f"run {holder.get('run', '?')} is under way there, and undoes its own faults"
+    return ""
 
 
 def _recover(ledger: Ledger, entries: Sequence[Entry], waker: Interrupts) -> list[Undone]:

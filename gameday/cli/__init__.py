@@ -13,6 +13,9 @@ def main() -> None:
     from gameday.cli.commands import gameday
     from gameday.cli.failures import guarded
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: nobody wants to read it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
     code = guarded(gameday, sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from gameday.app import standing
 from gameday.cli.output import print_json, table
 from gameday.errors import UsageError
 from gameday.lab import manage
@@ -53,6 +54,9 @@ def down(id: str | None) -> None:
                 hint=f"name one of: {', '.join(known)}" if known else "start one with `gameday lab up`",
             )
         id = known[0]
+    run = standing.holder_of([id])
+    if run:
+        raise UsageError(f"run {run} is under way on {id}", hint="let it end, or stop it with Ctrl-C or SIGTERM")
     print(f"Lab {manage.down(id).id} has ended.")
 
 

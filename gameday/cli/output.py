@@ -29,12 +29,20 @@ _NARROW = 60
 """Below this width a table would break words apart: a line per criterion instead."""
 
 
+class _Console(Console):
+    """A reader that has gone is the caller's business: rich's own way is to end the process with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+
+
 def console(stderr: bool = False) -> Console:
     """For stdout or stderr; rich honours NO_COLOR, and leaves colours out where there is no terminal.
 
     What is piped is not wrapped: it has no width of its own.
     """
-    made = Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    made = _Console(stderr=stderr, highlight=False, emoji=False, markup=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPED
     return made

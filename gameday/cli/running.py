@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -38,7 +40,8 @@ def carry_out(request: RunRequest, output: str) -> int:
                 progress.hear(event)
 
         result = run_day(request, listen=listen, begin=begin)
-    _conclude(result, output, narration)
+    with _whatever_the_terminal_does():
+        _conclude(result, output, narration)
     return result.exit_code
 
 
@@ -79,9 +82,20 @@ def _conclude(result: RunResult, output: str, narration: Console) -> None:
 def grade_again(folder: Path, output: str, project: Path) -> int:
     """Grade the folder, show it, and return the exit code."""
     graded: Grade = grade_folder(folder, Catalog.default(project))
-    if output == "json":
-        console().print_json(graded.model_dump_json(by_alias=True))
-    else:
-        verdict_table(graded, console())
-        console().print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    with _whatever_the_terminal_does():
+        if output == "json":
+            console().print_json(graded.model_dump_json(by_alias=True))
+        else:
+            verdict_table(graded, console())
+            console().print(f"Report: {folder / 'report.html'}", soft_wrap=True)
     return EXIT_CODES[graded.verdict]
+
+
+@contextmanager
+def _whatever_the_terminal_does() -> Iterator[None]:
+    """A verdict that can not be printed (a full disk, a closed pipe, an encoding) is still the exit code."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            print(f"gameday: the result could not be shown: {error!a}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from gameday.app import standing
 from gameday.app.standing import OpenFault
 from gameday.cli.output import print_json, table
@@ -11,12 +13,12 @@ from gameday.model.enums import Outcome
 __all__ = ["recover_all", "show_status"]
 
 _STANDS = 6
+_USAGE = 2
+"""A live run holds it: stop that one, or wait."""
 
 
 def show_status(output: str) -> int:
     """Exit 6 if a fault stands that no live run will remove."""
-    import click
-
     found = standing.status()
     orphaned = [fault for fault in found.open_faults if not fault.live]
     if output == "json":
@@ -46,7 +48,8 @@ def show_status(output: str) -> int:
 
 def recover_all(environment: str | None, output: str) -> int:
     """Say exactly what was found, done, and could not be done."""
-    undone = standing.recover(environment)
+    recovery = standing.recover(environment)
+    undone = recovery.undone
     if output == "json":
         rows: list[JSON] = [
             {
@@ -58,10 +61,10 @@ def recover_all(environment: str | None, output: str) -> int:
             }
             for u in undone
         ]
-        print_json({"entries": rows})
-    elif not undone:
+        print_json({"entries": rows, "refused": list(recovery.refused)})
+    elif not undone and not recovery.refused:
         print("Nothing stands: the ledgers hold no open entry.")
-    else:
+    elif undone:
         table(
             ("environment", "run", "id", "outcome", "error"),
             [
@@ -69,7 +72,11 @@ def recover_all(environment: str | None, output: str) -> int:
                 for u in undone
             ],
         )
-    return _STANDS if any(u.outcome is Outcome.FAILED for u in undone) else 0
+    for refusal in recovery.refused:
+        click.echo(f"gameday: left alone: {refusal}", err=True)
+    if any(u.outcome is Outcome.FAILED for u in undone):
+        return _STANDS
+    return _USAGE if recovery.refused else 0
 
 
 def _as_json(fault: OpenFault) -> JSON:

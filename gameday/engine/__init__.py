@@ -7,7 +7,7 @@ a file format or a network: drivers, observers, load and time are passed in (``g
 
 from __future__ import annotations
 
-from gameday.engine.ledger import Entry, Ledger, LedgerLocked
+from gameday.engine.ledger import Entry, Ledger, LedgerLocked, LedgerUnreadable
 from gameday.engine.loop import Ending, Load, Prepared, Setup, StepActions, run
 from gameday.engine.undo import Undone, undo_entry
 from gameday.engine.wait import Waker, Wakes
@@ -17,6 +17,7 @@ __all__ = [
     "Entry",
     "Ledger",
     "LedgerLocked",
+    "LedgerUnreadable",
     "Load",
     "Prepared",
     "Setup",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,15 +19,23 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from gameday.errors import EnvironmentBusy
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
 from gameday.model.token import ProcessIdentity, Token
 
-__all__ = ["Entry", "Ledger", "LedgerLocked"]
+__all__ = ["Entry", "Ledger", "LedgerLocked", "LedgerUnreadable"]
+
+_ASKED = 0.3
+"""Real seconds for which the lock may be held by somebody who only asks."""
 
 
 class LedgerLocked(Exception):
     """Another process holds the environment."""
+
+
+class LedgerUnreadable(EnvironmentBusy):
+    """An entry that this version can not read: something may stand, and it can not say what."""
 
 
 class Entry(Model):
@@ -64,11 +73,9 @@ class Ledger:
         """Take the environment for this process; LedgerLocked if another one has it. ``holder`` is for people."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locked(descriptor):
             os.close(descriptor)
-            raise LedgerLocked(str(self.folder)) from error
+            raise LedgerLocked(str(self.folder))
         self._lock = descriptor
         self.hold(holder)
 
@@ -103,15 +110,24 @@ class Ledger:
         self._append({"op": "close", "id": entry.id, "outcome": outcome.value})
 
     def entries(self) -> Sequence[Entry]:
-        """What is still open, oldest first."""
+        """What is still open, oldest first; LedgerUnreadable if an entry is whole and of an unknown form."""
         found: dict[str, Entry] = {}
         for line in self._lines():
-            entry = _entry(line)
-            if entry is not None:
+            if line.get("op") == "open":
+                entry = self._entry(line)
                 found[entry.id] = entry
             elif line.get("op") == "close":
                 found.pop(str(line.get("id")), None)
         return tuple(found.values())
+
+    def _entry(self, line: Mapping[str, JSON]) -> Entry:
+        try:
+            return Entry.model_validate(line.get("entry"))
+        except ValidationError as error:
+            raise LedgerUnreadable(
+                f"{self._path}: an open entry that this version can not read",
+                hint="use the version that wrote it; what it injected may still stand",
+            ) from error
 
     def discard(self) -> None:
         """Remove the folder of an environment that is gone for good, if nothing is open in it; gives the lock back.
@@ -128,11 +144,15 @@ class Ledger:
     def close(self) -> None:
         """Give the lock back; a ledger without open entries is emptied first. Idempotent."""
         if self._lock is not None:
-            if not self.entries():
-                self._path.unlink(missing_ok=True)
-            os.ftruncate(self._lock, 0)
-            os.close(self._lock)
-            self._lock = None
+            lock, self._lock = self._lock, None
+            try:
+                if not self.entries():
+                    self._path.unlink(missing_ok=True)
+                os.ftruncate(lock, 0)
+            except (OSError, LedgerUnreadable):
+                return  # kept as it is: what can not be read or emptied is not thrown away
+            finally:
+                os.close(lock)
 
     @property
     def _path(self) -> Path:
@@ -160,13 +180,18 @@ class Ledger:
         return [line for line in parsed if line is not None]
 
 
-def _entry(line: Mapping[str, JSON]) -> Entry | None:
-    if line.get("op") != "open":
-        return None
-    try:
-        return Entry.model_validate(line.get("entry"))
-    except ValidationError:
-        return None
+def _locked(descriptor: int) -> bool:
+    """Take the lock; somebody who only asks who holds it (`status`) is waited for."""
+    deadline = time.monotonic() + _ASKED
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _holder(raw: bytes) -> dict[str, JSON] | None:

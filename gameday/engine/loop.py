@@ -114,7 +114,7 @@ class _Run:
         self._standing: list[Undone] = []
         self._landed = 0
         self._t0 = 0
-        self._broken: OSError | None = None
+        self._broken: Exception | None = None
         self._write = quietly(setup.record, self._unwritable)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._steps = Steps(setup.plan, setup.record, setup.steps, setup.waker)
@@ -271,14 +271,17 @@ class _Run:
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
         by = Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed)
         for entry, driver in reversed(pairs):
-            undone = undo_entry(entry, driver, by)
+            try:
+                undone = undo_entry(entry, driver, by)
+            except Exception as error:  # noqa: BLE001 - a bug in here must not keep the other faults in place
+                undone = Undone(entry, Outcome.FAILED, f"{type(error).__name__}: {error}")
             self._open.remove((entry, driver))
             if undone.outcome is Outcome.FAILED:
                 self._standing.append(undone)
 
     def _leave(self, reason: Reason) -> None:
         """Every step is taken though another raised; the first error is raised at the end."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         faults = [pair for pair in self._open if not pair[0].stimulus]
         stimuli = [pair for pair in self._open if pair[0].stimulus]
         tasks: list[Callable[[], None]] = [
@@ -294,7 +297,7 @@ class _Run:
                 task()
             except OSError as error:
                 self._unwritable(error)  # what ends had something to record, and could not
-            except Exception as error:  # noqa: BLE001 - leaving goes on; raised below
+            except BaseException as error:  # noqa: BLE001 - also SystemExit: leaving goes on; raised below
                 errors.append(error)
         if errors:
             raise errors[0]
@@ -314,7 +317,7 @@ class _Run:
         waiting = {f"probe/{fault.proof}" for fault in self._plan.faults if fault.id not in self._effective}
         return event.source in waiting
 
-    def _unwritable(self, error: OSError) -> None:
+    def _unwritable(self, error: Exception) -> None:
         self._broken = self._broken or error
         self._waker.ring()
 

@@ -131,7 +131,7 @@ class Steps:
             del self._waiting[step.id]
             self._record("steps", StepTriggered(id=step.id, kind=step.kind, because=because))
             if step.kind is StepKind.AUTOMATED:
-                thread = threading.Thread(target=self._carry_out, args=(step,), name=f"step {step.id}")
+                thread = threading.Thread(target=self._carry_out, args=(step,), name=f"step {step.id}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 

@@ -38,13 +38,13 @@ class Undone:
     error: str = ""
 
 
-def quietly(record: Recorder, problem: Callable[[OSError], None]) -> Callable[[Payload], None]:
-    """A recorder of engine events that hands a failed write to ``problem`` instead of raising it."""
+def quietly(record: Recorder, problem: Callable[[Exception], None]) -> Callable[[Payload], None]:
+    """A recorder of engine events that hands whatever a write raises to ``problem``: undo waits for none."""
 
     def write(payload: Payload) -> None:
         try:
             record("engine", payload)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - a full disk, or a bug of whoever listens
             problem(error)
 
     return write

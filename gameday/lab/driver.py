@@ -15,7 +15,8 @@ from gameday.ports import Target
 
 __all__ = ["DeployerDriver"]
 
-_TIMEOUT = 3.0
+_TIMEOUT = 1.0
+"""Real seconds: not longer than the engine's settle time."""
 
 
 class DeployerDriver:

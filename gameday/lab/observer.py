@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -45,8 +46,10 @@ class DeployerObserver:
             self._thread.join()
 
     def _run(self, record: Recorder) -> None:
-        due = time.monotonic()
-        with http() as session:
+        # requests' errors are OSErrors too, but those are met in `_poll`: what is left is a timeline that can not
+        # be written, which the engine notices by itself.
+        with contextlib.suppress(OSError), http() as session:
+            due = time.monotonic()
             while not self._stop.is_set():
                 self._poll(session, record)
                 due = max(due + self._interval, time.monotonic())

@@ -102,6 +102,12 @@ class LabProvisioner:
             load_environment=starvation(plan, record.flaws),
         )
 
+    def check(self, plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
+        """UsageError as `provision` would raise it; starts and changes nothing."""
+        names = [flaw.name for flaw in look_up_all(flaws)]
+        if existing is not None:
+            _attach(existing, plan.time_scale, names)
+
     def connect(self, sink: str | None) -> None:
         """Have alerting send to ``sink``/RECEIVER, or to nobody."""
         urls = {} if sink is None else {name: receiver_url(sink, name) for name in _RECEIVERS}
@@ -118,7 +124,7 @@ class LabProvisioner:
         if own is not None:
             own.end()
         elif self._record is not None:
-            with contextlib.suppress(ProvisionError):  # it may be gone by now; then nobody sends
+            with contextlib.suppress(ProvisionError, OSError):  # it may be gone by now; then nobody sends
                 self.connect(None)
         self._record = None
 

@@ -21,7 +21,7 @@ from gameday.ports import Recorder
 __all__ = ["MetricsObserver", "NoData", "total_of"]
 
 _TIMEOUT = 0.8
-"""Real seconds for one scrape: one that is lost must not make a gap, which is more than three intervals of 0.5 s."""
+"""Real seconds for one scrape: a lost one must not make a gap, which is more than three intervals of 0.5 s."""
 _MOST_BYTES = 8 << 20
 _MOST_AT_ONCE = 16
 

@@ -19,6 +19,7 @@ SHORTEST_LIMIT = 5.0
 """Real seconds; below this, a limit measures the machine, not the system."""
 BLOCK = 5.0
 """Real seconds of the blocks in which load is judged: *before* holds at least one."""
+_UNJUDGED = "leave it out, and see to it yourself until a version judges it"
 _EPSILON = 1e-9
 
 
@@ -51,6 +52,15 @@ def _blast_radius(context: Context) -> None:
             message = f"blast radius: a share of {asked} is above the {most} that {context.place} allows"
             context.in_experiment((*at, "with", "share"), message, f"'share' of {context.sources.environment.path}")
         _at_once(context, at, fault)
+
+
+def _safety(context: Context) -> None:
+    """A rule that is not judged yet must not be taken for one that holds."""
+    safety = context.environment.safety
+    if safety.forbidden:
+        context.in_environment(("safety", "forbidden"), "forbidden hours are not judged by this version", _UNJUDGED)
+    if safety.min_budget > 0:
+        context.in_environment(("safety", "minBudget"), "minBudget is not judged by this version", _UNJUDGED)
 
 
 def _at_once(context: Context, at: Location, fault: Fault) -> None:
@@ -266,6 +276,7 @@ def _watchdog(context: Context) -> None:
 
 CHECKS: tuple[Callable[[Context], None], ...] = (
     _blast_radius,
+    _safety,
     _load_rate,
     _time_scale,
     _short_limits,

@@ -12,7 +12,7 @@ import pytest
 from gameday import processes
 from gameday.app import standing
 from gameday.engine import Entry
-from gameday.errors import UsageError
+from gameday.errors import EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.token import ProcessIdentity, Token
 
@@ -46,7 +46,7 @@ def own_process() -> ProcessIdentity:
 
 def test_nothing_stands_on_a_fresh_machine() -> None:
     assert standing.status() == standing.Status([], [])
-    assert standing.recover() == []
+    assert standing.recover() == standing.Recovery([], [])
 
 
 def test_an_open_entry_is_told_and_is_nobodys() -> None:
@@ -58,21 +58,21 @@ def test_an_open_entry_is_told_and_is_nobodys() -> None:
 
 def test_a_substrate_whose_processes_are_all_dead_is_gone() -> None:
     standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
-    (undone,) = standing.recover()
+    (undone,) = standing.recover().undone
     assert undone.outcome is Outcome.GONE
     assert standing.status().open_faults == []
 
 
 def test_one_living_process_is_enough_not_to_be_gone() -> None:
     standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process(), own_process()))
-    (undone,) = standing.recover()
+    (undone,) = standing.recover().undone
     assert undone.outcome is Outcome.FAILED
     assert [f.entry.token.id for f in standing.status().open_faults] == ["a"]
 
 
 def test_a_driver_that_no_table_names_is_never_imported() -> None:
     standing.ledger_of("e-1").open(entry("a", "os:system"))
-    (undone,) = standing.recover()
+    (undone,) = standing.recover().undone
     assert undone.outcome is Outcome.FAILED
     assert "os:system" in undone.error
 
@@ -80,21 +80,44 @@ def test_a_driver_that_no_table_names_is_never_imported() -> None:
 def test_an_unreachable_substrate_is_never_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gameday.engine.undo.DEADLINE", 0.5)
     standing.ledger_of("e-1").open(entry("a"))
-    (undone,) = standing.recover()
+    (undone,) = standing.recover().undone
     assert undone.outcome is Outcome.FAILED
     assert [f.entry.token.id for f in standing.status().open_faults] == ["a"]
 
 
-def test_only_the_environment_that_was_named() -> None:
+def test_only_the_environment_that_was_named_and_a_name_that_has_nothing_is_said() -> None:
     standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
-    assert standing.recover("another") == []
-    assert len(standing.recover("e")) == 1
+    with pytest.raises(UsageError, match="another"):
+        standing.recover("another")
+    assert len(standing.recover("e").undone) == 1
 
 
-def test_recover_refuses_while_a_live_run_holds_the_environment() -> None:
+def test_what_a_live_run_holds_is_left_to_it_and_the_rest_is_recovered() -> None:
+    standing.ledger_of("e-2").open(entry("b", "x:Y", dead_process()))
     with standing.ledger_of("e-1") as ledger:
         ledger.lock({"run": "live"})
         ledger.open(entry("a", "x:Y", dead_process()))
-        with pytest.raises(UsageError, match="live"):
-            standing.recover()
+        recovery = standing.recover()
+        assert [undone.entry.token.id for undone in recovery.undone] == ["b"]
+        assert "live" in recovery.refused[0]
         assert standing.status().runs[0]["id"] == "live"
+
+
+def test_an_entry_that_can_not_be_read_is_never_nothing(state: Path) -> None:
+    ledger = standing.ledger_of("e-1")
+    ledger.open(entry("a"))
+    path = state / "environments" / "e-1" / "ledger.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"opened"', '"from": "the future", "opened"'), "utf-8")
+    with pytest.raises(EnvironmentBusy, match="can not read"):
+        standing.recover()
+    with ledger:
+        ledger.lock({"run": "another"})
+    assert path.exists()
+
+
+def test_a_state_folder_that_is_a_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(file))
+    with pytest.raises(UsageError, match="not a folder"):
+        standing.status()

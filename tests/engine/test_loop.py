@@ -219,3 +219,28 @@ def test_a_readback_that_says_no_is_on_record_and_does_not_stop_the_run(bench: B
     assert ending.outcome == "completed"
     effective = [e.data["outcome"] for e in bench.timeline().events if e.kind == "fault.effective"]
     assert effective == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("kind", ["fault.undo", "fault.cleared", "stimulus.undo", "abort.requested"])
+def test_a_listener_that_raises_keeps_nothing_in_place(bench: Bench, kind: str) -> None:
+    def broken(event: Event) -> None:
+        if event.kind == kind:
+            raise RuntimeError("a bug of whoever listens")
+
+    bench.on_event = broken
+    bench.clock.at(20, "SIGTERM")
+    bench.go()
+    assert bench.driver.substrate == set()
+    assert not bench.load.running
+
+
+def test_a_listener_that_exits_the_process_keeps_nothing_in_place(bench: Bench) -> None:
+    def broken(event: Event) -> None:
+        if event.kind == "fault.effective":
+            raise SystemExit(1)
+
+    bench.on_event = broken
+    with pytest.raises(SystemExit):
+        bench.go()
+    assert bench.driver.substrate == set()
+    assert not bench.load.running

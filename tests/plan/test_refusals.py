@@ -8,6 +8,21 @@ import pytest
 
 Case = tuple[str, str, str, str, str]
 BAD: dict[str, Case] = {
+    # Safety rules that this version does not judge
+    "forbidden hours": (
+        "environment",
+        "forbidden: []",
+        "forbidden: §[{days: [fri], from: \"16:00\", to: \"24:00\", zone: Europe/Berlin}]",
+        "forbidden hours are not judged",
+        "",
+    ),
+    "least budget": (
+        "environment",
+        "minBudget: 0%",
+        "minBudget: §10%",
+        "minBudget is not judged",
+        "",
+    ),
     # Roles
     "unbound role": (
         "experiment",
