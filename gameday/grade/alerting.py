@@ -9,7 +9,7 @@ from gameday.grade.coverage import Observed
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground
 from gameday.grade.record import At, Record, ns
-from gameday.grade.ruling import Ruling, at_most, inconclusive, length_text
+from gameday.grade.ruling import Ruling, against, at_most, inconclusive, length_text
 from gameday.model.enums import Verdict
 from gameday.model.environment import AlertsObserver
 from gameday.model.events import AlertReceived
@@ -56,7 +56,8 @@ def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
     seqs = (*effect.seqs, *(event.seq for event in seen))
     counting = [event for event in seen if _counts(event, effect)]
     others = [event for event in seen if event not in counting and event.data.status == "firing"]
-    if _was_firing(seen, effect) or (others and not counting):
+    # One that came after the injection, and says that it began before it, was firing before, wherever it went.
+    if _was_firing(seen, effect) or any(event.mono >= effect.lo for event in others):
         why = f"{wanted.what} was firing before the fault, or says so, so it shows no detection of it."
         return inconclusive(why, seqs)
     if not counting:
@@ -69,10 +70,8 @@ def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
     verdict = at_most(measured, wanted.within)
     if verdict is Verdict.FAIL:
         return _missing(record, wanted, observer, effect, seqs, measured)
-    reason = (
-        f"{name(first.data)} reached {first.data.receiver} {length_text(measured)} after the fault took effect."
-    )
-    return Ruling(verdict, reason, measured, seqs=seqs)
+    reason = f"{name(first.data)} reached {first.data.receiver} {length_text(measured)} after the fault took effect"
+    return Ruling(verdict, reason + against(verdict, duration_text(wanted.within)), measured, seqs=seqs)
 
 
 def _counts(event: At[AlertReceived], effect: Effect) -> bool:

@@ -8,28 +8,55 @@ from itertools import pairwise
 from gameday.grade.arrivals import SLACK
 from gameday.grade.effect import story
 from gameday.grade.record import At, Record
-from gameday.model.enums import PhaseName
+from gameday.model.enums import Outcome, PhaseName
 from gameday.model.events import (
+    AbortRequested,
+    CounterPair,
     CounterSample,
+    FaultCleared,
+    FaultEffective,
+    FaultInjected,
     FaultIntent,
+    FaultUndo,
     LoadBatch,
     Payload,
     PhaseEntered,
+    PreflightAddresses,
     ProbeSample,
     ReleaseSample,
     SourceGap,
+    StimulusCleared,
+    StimulusEffective,
+    StimulusInjected,
+    StimulusIntent,
+    StimulusUndo,
 )
+from gameday.model.plan import BoundFault, BoundStimulus
+from gameday.model.slo import MetricsSource
 
 __all__ = ["contradictions"]
 
 _SINCE = 60 * 10**9
 """Nanoseconds before the record in which something that it tells may have begun."""
 _PHASES = tuple(PhaseName)
+_ROUNDING = 1e-6
+_TOUCHING = (
+    FaultIntent,
+    FaultInjected,
+    FaultEffective,
+    FaultUndo,
+    FaultCleared,
+    StimulusIntent,
+    StimulusInjected,
+    StimulusEffective,
+    StimulusUndo,
+    StimulusCleared,
+)
 
 
 def contradictions(record: Record) -> tuple[str, ...]:
     """One sentence for each, the first of every sort."""
-    sorts = (_probes, _counters, _releases, _load, _faults, _phases, _gaps)
+    sorts = (_probes, _counters, _releases, _load, _injections, _faults, _phases, _gaps, _control)
     return tuple(first for sort in sorts for first in list(sort(record))[:1])
 
 
@@ -41,7 +68,7 @@ def _probes(record: Record) -> Iterator[str]:
             if problem:
                 yield f"seq {sample.seq}: a check of {probe.name} {problem}"
         for a, b in pairwise(samples):
-            if a.data.start == b.data.start:
+            if (a.data.start, a.data.end) == (b.data.start, b.data.end):
                 yield f"seq {b.seq}: a check of {probe.name} is there twice"
 
 
@@ -59,10 +86,28 @@ def _probe_problem(record: Record, sample: At[ProbeSample], status: int) -> str:
 
 
 def _counters(record: Record) -> Iterator[str]:
+    last: dict[tuple[str, str], CounterPair] = {}
     for sample in record.of(CounterSample):
         for name, pair in sample.data.instances.items():
             if pair.good < 0 or pair.good > pair.total:
                 yield f"seq {sample.seq}: {name} counts {pair.good:g} good of {pair.total:g}"
+            before = last.get((sample.source, name), pair)
+            last[sample.source, name] = pair
+            if pair.total >= before.total and pair.good - before.good > pair.total - before.total + _ROUNDING:
+                yield f"seq {sample.seq}: {name} counts more that is good than there was"
+    yield from _instances(record)
+
+
+def _instances(record: Record) -> Iterator[str]:
+    """Every instance that preflight found is read: an instance that is left out may be the bad one."""
+    told = record.of(PreflightAddresses)
+    for slo in record.plan.slos:
+        if not told or not isinstance(slo.total, MetricsSource):
+            continue
+        urls = told[0].data.addresses.get(record.plan.service(slo.total.spec.service).url, ())
+        for sample in record.counters(slo.name):
+            if set(sample.data.instances) != set(urls):
+                yield f"seq {sample.seq}: the counters of {slo.name} are not those of the {len(urls)} instances"
 
 
 def _releases(record: Record) -> Iterator[str]:
@@ -84,19 +129,51 @@ def _load(record: Record) -> Iterator[str]:
         yield f"seq {record.of(LoadBatch)[0].seq}: load that the plan does not know"
 
 
+def _injections(record: Record) -> Iterator[str]:
+    """Whatever was injected is what the plan says, once, and as what it says."""
+    items: list[BoundFault | BoundStimulus] = [*record.plan.faults, *record.plan.stimuli]
+    known = {item.id: item for item in items}
+    for event in record.events:
+        if isinstance(event.data, _TOUCHING) and event.data.id not in known:
+            yield f"seq {event.seq}: the plan does not have what {event.data.id} names"
+    for intent in (*record.of(FaultIntent), *record.of(StimulusIntent)):
+        item = known.get(intent.data.id)
+        if item is not None and (item.kind, item.service) != (intent.data.kind, intent.data.service):
+            yield f"seq {intent.seq}: {intent.data.id} is not the {item.kind.value} of {item.service} as planned"
+    once = {
+        FaultIntent.KIND: [event.data.id for event in record.of(FaultIntent)],
+        FaultInjected.KIND: [event.data.id for event in record.of(FaultInjected)],
+        FaultEffective.KIND: [event.data.id for event in record.of(FaultEffective)],
+        StimulusIntent.KIND: [event.data.id for event in record.of(StimulusIntent)],
+        StimulusInjected.KIND: [event.data.id for event in record.of(StimulusInjected)],
+        StimulusEffective.KIND: [event.data.id for event in record.of(StimulusEffective)],
+    }
+    for kind, names in once.items():
+        for name in sorted(set(names)):
+            if names.count(name) > 1:
+                yield f"{kind} of {name} is told {names.count(name)} times"
+
+
+def _control(record: Record) -> Iterator[str]:
+    if record.plan.experiment.control and record.plan.faults:
+        yield "the plan is a control, and has a fault"
+
+
 def _faults(record: Record) -> Iterator[str]:
-    known = {fault.id for fault in record.plan.faults}
-    for event in record.of(FaultIntent):
-        if event.data.id not in known:
-            yield f"seq {event.seq}: the plan has no fault {event.data.id}"
+    aborted = bool(record.of(AbortRequested))
     for fault in record.plan.faults:
         told = story(record, fault)
-        order: Sequence[At[Payload] | None] = (told.intent, told.injected, told.undo, *told.cleared[:1])
+        if told.undo is not None and told.undo.data.reason == "abort" and not aborted and record.closed is not None:
+            yield f"seq {told.undo.seq}: {fault.id} was undone for an abort that nobody asked for"
+        for event in told.cleared:
+            later = (one for one in record.probe_samples(fault.proof) if one.data.start > event.mono)
+            if event.data.outcome is Outcome.GONE and any(one.data.status is not None for one in later):
+                yield f"seq {event.seq}: {fault.id} is gone with its environment, which still answers"
+        read_back = told.read_back
+        order: Sequence[At[Payload] | None] = (told.intent, told.injected, read_back, told.undo, *told.cleared[:1])
         seqs = [event.seq for event in order if event is not None]
         if seqs != sorted(seqs) or (seqs and told.intent is None):
-            yield f"seq {seqs[0]}: {fault.id} was not intended, injected, undone and cleared in this order"
-        if sum(event.data.id == fault.id for event in record.of(FaultIntent)) > 1:
-            yield f"seq {seqs[-1]}: {fault.id} was injected more than once"
+            yield f"seq {seqs[0]}: intent, injection, reading back, undo and end of {fault.id} are out of order"
 
 
 def _phases(record: Record) -> Iterator[str]:
@@ -104,6 +181,8 @@ def _phases(record: Record) -> Iterator[str]:
     names = [event.data.phase for event in entered]
     if len(set(names)) < len(names) or names != sorted(names, key=_PHASES.index):
         yield f"seq {entered[0].seq}: the phases do not follow each other"
+    if record.complete and names != [phase.name for phase in record.plan.phases]:
+        yield "the run was completed without all of its phases"
 
 
 def _gaps(record: Record) -> Iterator[str]:

@@ -22,6 +22,8 @@ _HELD = 0.95
 """The share of the planned duration that the fault must have stood."""
 _CHECKS = 0.9
 """The share of the planned checks that must have been made."""
+_TOO_MANY = 1.1
+"""More than this share of the planned checks was not made by this probe."""
 _PUNCTUAL = 2.0
 """Real seconds by which an injection may miss its place in the plan."""
 _TENTHS = 10
@@ -33,6 +35,8 @@ def judge(record: Record) -> Criterion:
     share = faults[0].with_.share if len(faults) == 1 else None
     title = f"{', '.join(fault.id for fault in faults)} in effect" if faults else "fault in effect"
     form = Form("fault_effective", "fault_effective", title, limit=share, comparator="=", unit="share")
+    if not faults and not record.plan.experiment.control:
+        return dress(form, inconclusive("The plan has no fault, and does not say that it is a control."))
     if not faults:
         why = "A control: the experiment declares no fault."
         return dress(Form("fault_effective", "fault_effective", title, False), Ruling(Verdict.NOT_APPLICABLE, why))
@@ -128,6 +132,10 @@ class _Fault:
 
     def _few(self, checks: int) -> str:
         planned = self._probe.rate * (self._to - self._from) / 1e9
+        if checks > _TOO_MANY * planned + 1:
+            return (
+                f"{self._probe.name} tells of {checks} checks while {self._name} stood, {planned:.0f} were planned."
+            )
         if checks and checks >= _CHECKS * planned:
             return ""
         return f"{self._probe.name} made {checks} of {planned:.0f} planned checks while {self._name} stood."

@@ -1,31 +1,48 @@
-"""Whether every fault was gone within 5 s of real time after its end: undone, verified clear, not seen since."""
+"""Whether every fault was gone within 5 s of real time after its end: undone, verified clear, not seen since.
+
+What a fault does is looked for after it was reported as gone, in whatever strength: a fault that is only weaker
+than it was still stands. Stimuli are gameday's own doing as well, and have to be ended too.
+"""
 
 from __future__ import annotations
 
-from gameday.grade.effect import FaultStory, shows_fault, story
+from collections.abc import Iterator, Sequence
+
+from gameday.grade.coverage import ENOUGH, Observed
+from gameday.grade.effect import FaultStory, story
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
-from gameday.model.events import FaultCleared, FaultInjected, FaultIntent
+from gameday.model.events import (
+    FaultCleared,
+    FaultInjected,
+    FaultIntent,
+    ProbeSample,
+    StimulusCleared,
+    StimulusInjected,
+    StimulusIntent,
+)
 from gameday.model.grade import Criterion
-from gameday.slo.wilson import shows_share, wilson
+from gameday.slo.wilson import wilson
 
 __all__ = ["LIMIT", "judge"]
 
 LIMIT = 5.0
 """Real seconds."""
+_TRACE = 0.01
+"""The share above the usual one at which the probe surely sees something: less is a stray answer."""
 _GONE = frozenset({Outcome.OK, Outcome.GONE, Outcome.SUPERSEDED})
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 def judge(record: Record) -> Criterion:
     """The criterion ``faults_removed``; not applicable if nothing was injected."""
-    form = Form("faults_removed", "faults_removed", "every fault removed", limit=LIMIT, unit="real_s")
+    form = Form("faults_removed", "faults_removed", "every fault and stimulus removed", limit=LIMIT, unit="real_s")
     told = [story(record, fault) for fault in record.plan.faults]
     begun = [one for one in told if one.intent is not None or one.injected is not None]
     if not begun:
         return dress(form, Ruling(Verdict.NOT_APPLICABLE, "Nothing was injected, so there was nothing to remove."))
-    found = [_ruling(record, one) for one in begun]
+    found = [*(_ruling(record, one) for one in begun), *_stimuli(record)]
     verdict = next(verdict for verdict in _ORDER if any(one.verdict is verdict for one in found))
     measured = [one.measured for one in found if one.measured is not None]
     return dress(
@@ -54,10 +71,9 @@ def _ruling(record: Record, told: FaultStory) -> Ruling:
     verdict = at_most((took, took), LIMIT)
     how = " (the environment itself had ended)" if last.data.outcome is Outcome.GONE else ""
     how = " (somebody else had changed it since)" if last.data.outcome is Outcome.SUPERSEDED else how
-    reason = f"{name} was verified as removed {took:.1f} s (real time) after its end{how}."
-    if verdict is Verdict.PASS and _still_seen(record, told, last.mono):
-        verdict, reason = Verdict.FAIL, f"{name} was reported as removed, but {told.fault.proof} still shows it."
-    return Ruling(verdict, reason, (took, took), seqs=told.seqs)
+    reason = f"{name} was verified as removed {took:.2f} s (real time) after its end{how}."
+    found = Ruling(verdict, reason, (took, took), seqs=told.seqs)
+    return _afterwards(record, told, last, found) if verdict is Verdict.PASS else found
 
 
 def _due(record: Record, told: FaultStory) -> int:
@@ -84,7 +100,54 @@ def _absent(record: Record, told: FaultStory, due: int) -> Ruling:
     return Ruling(Verdict.FAIL, f"{name} was never verified as removed.", measured, seqs=told.seqs)
 
 
-def _still_seen(record: Record, told: FaultStory, cleared: int) -> bool:
-    after = [sample.data for sample in record.probe_samples(told.fault.proof) if sample.data.start > cleared]
-    bad = sum(shows_fault(told.fault, sample) for sample in after)
-    return bad > 0 and shows_share(wilson(bad, len(after)), told.fault.with_.share)
+def _afterwards(record: Record, told: FaultStory, cleared: At[FaultCleared], found: Ruling) -> Ruling:
+    """The proof probe goes on looking until the run ends, and sees nothing of it."""
+    end = min(record.end, record.planned_end)
+    if record.stopped_at is not None or cleared.data.outcome is Outcome.GONE or end <= cleared.mono:
+        return found  # the run ended with its removal, or its environment did: there is nothing to look at
+    name, probe = told.fault.id, record.plan.probe(told.fault.proof)
+    after = [s for s in record.probe_samples(probe.name) if cleared.mono < s.data.start and s.data.end <= end]
+    before = [s.data for s in record.probe_samples(probe.name) if told.intent and s.data.end < told.intent.mono]
+    usual = sum(not one.ok for one in before) / len(before) if before else 0.0
+    windows = [after, *_windows(after)]
+    shows = [[not s.data.ok for s in window] for window in windows if window]
+    if any(wilson(sum(bad), len(bad))[0] > usual + _TRACE for bad in shows):
+        why = f"{name} was reported as removed, but {probe.name} still shows it."
+        return found.but(Verdict.FAIL, why)
+    looks = [(s.data.start, s.data.end) for s in after if s.data.status is not None]
+    step = record.probe_step(probe)
+    if Observed(looks, step, record.gaps_declared(f"probe/{probe.name}")).coverage(cleared.mono, end) < ENOUGH:
+        why = (
+            f"{name} was reported as removed, but {probe.name} was not looking long enough to say that it is gone."
+        )
+        return found.but(Verdict.INCONCLUSIVE, why)
+    return found
+
+
+def _windows(samples: Sequence[At[ProbeSample]]) -> Iterator[list[At[ProbeSample]]]:
+    """Overlapping stretches of 5 s: what stood longer than it may shows in one of them."""
+    if not samples:
+        return
+    start, last, step = samples[0].data.start, samples[-1].data.start, ns(LIMIT) // 2
+    while start <= last:
+        yield [one for one in samples if start <= one.data.start < start + ns(LIMIT)]
+        start += step
+
+
+def _stimuli(record: Record) -> Iterator[Ruling]:
+    """What gameday asked for beside the faults is ended as well; how long that takes is not limited."""
+    for stimulus in record.plan.stimuli:
+        told: list[At[StimulusIntent] | At[StimulusInjected]]
+        told = [*record.of(StimulusIntent), *record.of(StimulusInjected)]
+        begun = [event for event in told if event.data.id == stimulus.id]
+        ended = [event for event in record.of(StimulusCleared) if event.data.id == stimulus.id]
+        if not begun:
+            continue
+        seqs = tuple(event.seq for event in (*begun, *ended))
+        if ended and ended[-1].data.outcome in _GONE and ended[-1].seq > max(event.seq for event in begun):
+            yield Ruling(Verdict.PASS, f"{stimulus.id} was ended.", seqs=seqs)
+        elif record.closed is None and not ended:
+            yield inconclusive(f"The record ends before {stimulus.id} was ended.", seqs)
+        else:
+            why = (ended[-1].data.error if ended else "") or "no reason given"
+            yield Ruling(Verdict.FAIL, f"The stimulus {stimulus.id} was never verified as ended: {why}.", seqs=seqs)

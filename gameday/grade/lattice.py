@@ -29,7 +29,7 @@ def run_verdict(record: Record, criteria: Sequence[Criterion]) -> tuple[RunVerdi
         return RunVerdict.ABORTED, _stopped(record, "before its end")
     if open_:
         return RunVerdict.INCONCLUSIVE, _named(open_, "could not be proven")
-    if not any(one.verdict is Verdict.PASS for one in criteria):
+    if not any(one.verdict is Verdict.PASS for one in required):
         return RunVerdict.INCONCLUSIVE, "Nothing was proven."
     return RunVerdict.PASS, f"All {sum(one.verdict is Verdict.PASS for one in required)} required criteria passed."
 
@@ -37,7 +37,8 @@ def run_verdict(record: Record, criteria: Sequence[Criterion]) -> tuple[RunVerdi
 def _named(criteria: Sequence[Criterion], what: str) -> str:
     if len(criteria) == 1:
         return f"{criteria[0].id} {what}: {criteria[0].reason}"
-    return f"{len(criteria)} criteria {what}: {', '.join(one.id for one in criteria)}."
+    names = ", ".join(one.id for one in criteria)
+    return f"{len(criteria)} criteria {what} ({names}). First: {criteria[0].reason}"
 
 
 def _stopped(record: Record, when: str) -> str:

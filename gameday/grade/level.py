@@ -42,7 +42,7 @@ def _of_load(record: Record, slo: BoundSlo, start: int, end: int) -> Level:
     if arrivals is None:
         return Level(0, 0, 0, "no load was recorded", ())
     counted = [arrival for arrival in arrivals.between(start, end) if _counts(record, slo, arrival)]
-    known = end if record.complete else min(end, record.end - START_WITHIN)
+    known = min(end, record.load_known_until - START_WITHIN)
     missing = arrivals.missing(arrivals.due(start, known))
     batches = record.of(LoadBatch)
     seqs = tuple(batch.seq for batch in batches if start <= batch.mono <= end + arrivals.timeout)
@@ -57,9 +57,9 @@ def _counts(record: Record, slo: BoundSlo, arrival: Arrival) -> bool:
 
 def _pending(record: Record, arrivals: Arrivals | None, arrival: Arrival) -> bool:
     """Under way when the record stops before the run's end: not yet good or bad."""
-    if record.complete or arrival.end is not None or arrivals is None:
+    if arrival.end is not None or arrivals is None:
         return False
-    return arrival.start > record.end - arrivals.timeout
+    return arrival.start > record.load_known_until - arrivals.timeout
 
 
 def _thin(record: Record, start: int, end: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gameday.grade.arrivals import START_WITHIN, Arrivals
 from gameday.grade.record import Counted, Record, ns
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive, number
-from gameday.model.enums import Verdict
+from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import LoadBatch, LoadEnded, LoadStarted
 from gameday.model.grade import Criterion
 from gameday.model.plan import BoundSlo
@@ -49,7 +49,7 @@ def _ruling(record: Record) -> Ruling:
         return inconclusive("No load is declared.")
     if record.complete and record.end < record.planned_end:
         return inconclusive("The record ends before the load was planned to end.", seqs)
-    lacking = _wrong_generator(record)
+    lacking = _wrong_generator(record) or _wrong_end(record)
     if lacking:
         return inconclusive(lacking, seqs)
     worst = load_over(record, record.t0, until)
@@ -81,6 +81,20 @@ def _wrong_generator(record: Record) -> str:
     return ""
 
 
+def _wrong_end(record: Record) -> str:
+    """A complete run's generator went to its end by itself, and told nothing after it."""
+    load, ended = record.plan.load, record.of(LoadEnded)
+    if load is None or load.rate is None or not record.complete:
+        return ""
+    if len(ended) != 1 or ended[0].data.outcome is not Outcome.OK:
+        why = f": {ended[0].data.reason}" if ended and ended[0].data.reason else ""
+        return f"The load did not go to its end{why}."
+    late = [batch for batch in record.of(LoadBatch) if batch.seq > ended[0].seq]
+    if late or ended[0].mono < record.planned_end - ns(_BLOCK):
+        return "The load ended before its time."
+    return ""
+
+
 def blocks(start: int, end: int) -> Iterator[tuple[int, int]]:
     """Consecutive 5 s of real time; a short last block joins its neighbour."""
     length = ns(_BLOCK)
@@ -105,9 +119,8 @@ def load_over(record: Record, start: int, end: int) -> Block | None:
 
 
 def _own(record: Record, arrivals: Arrivals, start: int, end: int) -> list[Block]:
-    if not record.complete:
-        # Arrivals that could still start when the record stops are left out.
-        end = min(end, record.end - START_WITHIN)
+    # Arrivals that could still start when the record stops are left out.
+    end = min(end, record.load_known_until - START_WITHIN)
     found = []
     for a, b in blocks(start, end):
         due = arrivals.due(a, b)

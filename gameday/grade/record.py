@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from gameday.errors import TimelineError
 from gameday.grade.arrivals import Arrivals, index_arrivals
-from gameday.grade.coverage import Observed, Span
+from gameday.grade.coverage import INTERVALS, Observed, Span
 from gameday.model.enums import PhaseName
 from gameday.model.events import (
     PAYLOADS,
@@ -24,6 +24,7 @@ from gameday.model.events import (
     Event,
     FaultIntent,
     LoadBatch,
+    LoadEnded,
     LoadStarted,
     Payload,
     PhaseEntered,
@@ -43,6 +44,10 @@ __all__ = ["SAMPLING", "At", "Counted", "Record", "index", "ns"]
 
 SAMPLING = 0.5
 """Real seconds between two readings of counters and releases."""
+_STALL = 0.5
+"""Real seconds between two checks of a probe that are no gap yet."""
+_TELLS = 0.5
+"""Real seconds after which the load must have told of a request."""
 
 P = TypeVar("P", bound=Payload)
 P_co = TypeVar("P_co", bound=Payload, covariant=True)
@@ -189,6 +194,15 @@ class Record:
             return None
         return index_arrivals(load, self.t0, self.planned_end, self.of(LoadBatch))
 
+    @cached_property
+    def load_known_until(self) -> int:
+        """Up to here the load has told of its starts and ends: to the end, once it has ended."""
+        if self.complete or self.of(LoadEnded):
+            return max(self.end, self.planned_end) + ns(60)
+        told = [batch.mono for batch in self.of(LoadBatch)[-1:]]
+        # A generator that fell silent must not hide what is missing.
+        return max([*told, self.end - ns(_TELLS)])
+
     def gaps_declared(self, source: str) -> tuple[Span, ...]:
         """What the source itself said that it missed."""
         return tuple((gap.data.since, gap.mono) for gap in self.of(SourceGap) if gap.source == source)
@@ -214,7 +228,12 @@ class Record:
             (sample.data.start, min(sample.data.end, sample.data.start + longest))
             for sample in self.probe_samples(probe.name)
         ]
-        return Observed(looks, ns(1 / probe.rate), self.gaps_declared(f"probe/{probe.name}"))
+        return Observed(looks, self.probe_step(probe), self.gaps_declared(f"probe/{probe.name}"))
+
+    @staticmethod
+    def probe_step(probe: BoundProbe) -> int:
+        """The interval of a probe; however often it asks, a busy machine stalls for longer than three of them."""
+        return max(ns(1 / probe.rate), ns(_STALL) // INTERVALS)
 
     def counters(self, slo: str) -> tuple[At[CounterSample], ...]:
         """The readings of an SLO's counters."""

@@ -14,7 +14,7 @@ from itertools import accumulate
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
-from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive, length_text
+from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.model.enums import Verdict
 from gameday.model.events import LoadBatch
 from gameday.model.experiment import Recovered
@@ -58,8 +58,8 @@ def _ruling(record: Record, expected: Recovered, on: Ground) -> Ruling:
 def _last_start(record: Record, expected: Recovered) -> int:
     """The last instant whose whole window lies within the record."""
     end = min(record.end, record.planned_end)
-    if not record.complete and record.arrivals is not None:
-        end -= record.arrivals.timeout
+    if record.arrivals is not None:
+        end = min(end, record.load_known_until - record.arrivals.timeout)
     return end - record.length(expected.hold)
 
 
@@ -98,8 +98,11 @@ class _Curve:
         lo, hi = effect.since((possibly or surely)[0], surely[1])
         measured = (self._record.span(lo), self._record.span(hi))
         target = share_text(self._slo.target, 3)
-        reason = f"{self._slo.name} met {target} again {length_text(measured)} after the fault took effect."
-        return Ruling(at_most(measured, self._expected.within), reason, measured, seqs=seqs)
+        reason = f"{self._slo.name} met {target} again {length_text(measured)} after the fault took effect"
+        reason += " (requests that were never started leave it open)" if possibly != surely else ""
+        verdict = at_most(measured, self._expected.within)
+        reason += against(verdict, duration_text(self._expected.within))
+        return Ruling(verdict, reason, measured, seqs=seqs)
 
     def _never_left(self, seqs: tuple[int, ...]) -> Ruling:
         verdict = Verdict.FAIL if self._expected.left else Verdict.PASS
@@ -112,7 +115,7 @@ class _Curve:
         what = f"{self._slo.name} did not meet {share_text(self._slo.target, 3)} again"
         allowed = duration_text(self._expected.within)
         reason = f"{what} within {duration_text(waited)} after the fault took effect; {allowed} were allowed."
-        return Ruling(Verdict.FAIL, reason, (waited, waited), seqs=seqs)
+        return Ruling(Verdict.FAIL, reason, (waited, waited), seqs=seqs, open=True)
 
     def _back(self, limit: int, worst: bool) -> tuple[int, int] | None:
         """Between which instants the objective was met again; (start, start) if never left, None if never again.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import SAMPLING, At, Record, ns
-from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive, length_text
+from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import (
     ReleaseChanged,
@@ -42,7 +42,7 @@ class _Reading:
     mono: int
     weight: float
     requests: int
-    all: int
+    listed: bool
 
 
 def _ruling(record: Record, expected: Rollback, on: Ground) -> Ruling:
@@ -62,8 +62,7 @@ def _ruling(record: Record, expected: Rollback, on: Ground) -> Ruling:
 def _reading(sample: At[ReleaseSample], revision: str) -> _Reading:
     mine = next((one for one in sample.data.revisions if one.revision == revision), None)
     found = mine or RevisionState(revision=revision, weight=0.0, requests=0)
-    total = sum(one.requests for one in sample.data.revisions)
-    return _Reading(sample.seq, sample.mono, found.weight, found.requests, total)
+    return _Reading(sample.seq, sample.mono, found.weight, found.requests, mine is not None)
 
 
 def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], effect: Effect) -> str:
@@ -96,6 +95,11 @@ class _Release:
             if event.data.service == expected.service and event.data.revision == revision
         ]
         self._history = [event for event in mine if event.data.change == "rolled_back"]
+        self._forward = [
+            event
+            for event in mine
+            if event.data.change in ("started", "promoted") or (event.data.change == "weight" and event.data.weight)
+        ]
         self._horizon = self._ours()
         self._readings = [one for one in readings if one.mono <= self._horizon]
         self._limit = record.length(expected.within)
@@ -120,6 +124,10 @@ class _Release:
         told = [event for event in self._history if event.data.by == "system" and event.mono <= self._horizon]
         if not told or told[0].mono < self._effect.lo:
             return inconclusive(f"{self._name} lost its traffic, but no rollback is in its history.", self._seqs())
+        if any(event.mono > told[-1].mono for event in self._forward):
+            return inconclusive(
+                f"{self._name} was rolled back, and then went on, as its history tells.", self._seqs()
+            )
         if not self._record.release_observed(self._expected.service).covers(self._effect.lo, self._horizon):
             return inconclusive(
                 f"The release was not watched well enough to say when {self._name} left.", self._seqs()
@@ -132,23 +140,24 @@ class _Release:
         verdict = at_most(measured, self._expected.within)
         if verdict is Verdict.FAIL:
             return self._late(measured)
-        reason = f"{self._name} was taken out of traffic {length_text(measured)} after the fault took effect."
+        reason = f"{self._name} was taken out of traffic {length_text(measured)} after the fault took effect"
+        reason += against(verdict, duration_text(self._expected.within))
         return Ruling(verdict, reason, measured, seqs=self._seqs())
 
     def _gone(self) -> tuple[_Reading, _Reading] | None:
         """The last reading with traffic and the first without any since; None if it was never gone for good."""
-        final = self._readings[-1]
+        served = next((one.requests for one in reversed(self._readings) if one.listed), 0)
         place = len(self._readings)
-        while place > 0 and self._idle(self._readings[place - 1], final):
+        while place > 0 and self._idle(self._readings[place - 1], served):
             place -= 1
         if place in (0, len(self._readings)):
             return None
         return self._readings[place - 1], self._readings[place]
 
     @staticmethod
-    def _idle(reading: _Reading, final: _Reading) -> bool:
-        # A revision that is no longer listed has no counter; one that is must not have served since.
-        return reading.weight == 0 and (reading.requests == final.requests or final.requests == 0)
+    def _idle(reading: _Reading, served: int) -> bool:
+        # A revision that is not listed has no counter; one that is must have served all that it ever will.
+        return reading.weight == 0 and (not reading.listed or reading.requests == served)
 
     def _still_there(self) -> Ruling:
         last = self._readings[-1].mono
@@ -160,16 +169,16 @@ class _Release:
                 f"which is as far as the record goes.",
                 self._seqs(),
             )
-        return self._late(measured)
+        return self._late(measured, never=True)
 
-    def _late(self, measured: tuple[float, float]) -> Ruling:
+    def _late(self, measured: tuple[float, float], never: bool = False) -> Ruling:
         observed = self._record.release_observed(self._expected.service)
         if not observed.unbroken(self._effect.lo, self._effect.hi + self._limit):
             return inconclusive(f"{self._name} was not rolled back in time, or nobody was looking.", self._seqs())
         within = duration_text(self._expected.within)
         after = duration_text(measured[0])
         reason = f"{self._name} still took traffic {after} after the fault took effect; {within} were allowed."
-        return Ruling(Verdict.FAIL, reason, measured, seqs=self._seqs())
+        return Ruling(Verdict.FAIL, reason, measured, seqs=self._seqs(), open=never)
 
     def _seqs(self) -> tuple[int, ...]:
         readings = (one.seq for one in self._readings if one.mono >= self._effect.lo)

@@ -10,7 +10,7 @@ from gameday.model.enums import Verdict
 from gameday.model.grade import Criterion, Interval
 from gameday.model.quantities import duration_text
 
-__all__ = ["Form", "Ruling", "at_most", "dress", "inconclusive", "length_text", "number", "ranges"]
+__all__ = ["Form", "Ruling", "against", "at_most", "dress", "inconclusive", "length_text", "number", "ranges"]
 
 _APART = 50
 """Events of other sources that may lie between two pieces of evidence of one range."""
@@ -26,6 +26,8 @@ class Ruling:
     measured: tuple[float, float] | None = None
     details: tuple[str, ...] = ()
     seqs: tuple[int, ...] = ()
+    open: bool = False
+    """What was measured had not ended by then: it is at least that."""
 
     def but(self, verdict: Verdict, reason: str) -> Ruling:
         """The same evidence with another verdict."""
@@ -54,7 +56,7 @@ def dress(form: Form, ruling: Ruling) -> Criterion:
         title=form.title,
         required=form.required,
         verdict=ruling.verdict,
-        measured=None if measured is None else Interval(lo=measured[0], hi=measured[1]),
+        measured=None if measured is None else Interval(lo=measured[0], hi=measured[1], open=ruling.open),
         comparator=form.comparator,
         limit=form.limit,
         unit=form.unit,
@@ -80,6 +82,13 @@ def at_most(measured: tuple[float, float], limit: float) -> Verdict:
     if hi <= number(limit):
         return Verdict.PASS
     return Verdict.FAIL if lo > number(limit) else Verdict.INCONCLUSIVE
+
+
+def against(verdict: Verdict, limit: str) -> str:
+    """The end of a sentence about a measured interval: ``; 5m were allowed.``"""
+    if verdict is Verdict.INCONCLUSIVE:
+        return f"; the limit of {limit} lies within that."
+    return f"; {limit} were allowed."
 
 
 def length_text(measured: tuple[float, float]) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from gameday.grade.coverage import Observed
 from gameday.grade.record import Counted, Record
-from gameday.model.events import LoadBatch
 from gameday.model.grade import Point, Series
 from gameday.model.plan import BoundProbe, BoundSlo
 
 __all__ = ["all_series"]
 
 _MOST = 2000
+_READABLE = 200
+"""Points of a curve that an eye can follow on a page."""
 _EVENTS = 15
 """Events that a bin should hold, at least."""
 _BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
@@ -28,7 +29,7 @@ def all_series(record: Record) -> tuple[Series, ...]:
 
 def _bin(length: float, per_second: float) -> float:
     """Plan seconds per point: enough events in each, and few enough points."""
-    least = max(length / _MOST, _EVENTS / per_second if per_second > 0 else 0.0)
+    least = max(length / _READABLE, _EVENTS / per_second if per_second > 0 else 0.0)
     return float(next((size for size in _BINS if size >= least), math.ceil(least)))
 
 
@@ -69,10 +70,7 @@ def _of_load(record: Record, slo: BoundSlo) -> Series:
 
 def _known_until(record: Record) -> int:
     """Requests that had not ended when an unfinished record stops are not shown as bad."""
-    batches = record.of(LoadBatch)
-    if record.complete or record.arrivals is None or not batches:
-        return record.end
-    return batches[-1].mono - record.arrivals.timeout
+    return record.load_known_until - (record.arrivals.timeout if record.arrivals else 0)
 
 
 def _of_probe(record: Record, probe: BoundProbe) -> Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gameday.grade.level import level
 from gameday.grade.record import Record
-from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive
+from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive
 from gameday.model.enums import Verdict
 from gameday.model.experiment import SloBudget
 from gameday.model.grade import Criterion
@@ -38,12 +38,14 @@ def _ruling(record: Record, expected: SloBudget) -> Ruling:
         budget_share(seen.bad + seen.missing, slo.target, rate, period),
     )
     verdict = at_most(measured, expected.budget)
-    if verdict is Verdict.PASS and record.stopped_at is not None:
-        verdict = Verdict.INCONCLUSIVE
     spent = share_text(measured[1], 3)
     if share_text(measured[0], 3) != spent:
         spent = f"{share_text(measured[0], 3)} to {spent}"
     counts = f"{seen.bad:.0f} bad of {seen.total:.0f} events"
     counts += f", {seen.missing} never started" if seen.missing else ""
     reason = f"The day spent {spent} of the budget of {slo.name} ({counts})"
-    return Ruling(verdict, f"{reason}; {share_text(expected.budget, 3)} were allowed.", measured, seqs=seen.seqs)
+    allowed = share_text(expected.budget, 3)
+    if verdict is Verdict.PASS and record.stopped_at is not None:
+        why = f"{reason} until it was stopped; that says nothing about a whole day with {allowed}."
+        return Ruling(Verdict.INCONCLUSIVE, why, measured, seqs=seen.seqs)
+    return Ruling(verdict, reason + against(verdict, allowed), measured, seqs=seen.seqs)

@@ -31,7 +31,7 @@ def ruling(record: Record, start: int, end: int) -> Ruling:
     measured = [one.measured for one in found if one.measured is not None]
     return Ruling(
         verdict,
-        " ".join(decisive),
+        " ".join(decisive) if verdict is not Verdict.PASS else f"All of its {len(found)} conditions held.",
         max(measured, key=lambda interval: interval[1]) if measured else None,
         tuple(one.reason for one in found),
         tuple(seq for one in found for seq in one.seqs),

@@ -18,6 +18,7 @@ from gameday.model.events import (
     PhaseEntered,
     PreflightProvisioned,
     ReleaseChanged,
+    StimulusCleared,
     StimulusIntent,
 )
 from gameday.model.grade import Criterion, GradedStep, Mark, Notice, PhaseSpan
@@ -163,6 +164,11 @@ def _warnings(record: Record, contradictions: Sequence[str]) -> Iterator[Notice]
         yield Notice(
             kind="warning", text="The timeline's last line was cut off while it was written; it was ignored."
         )
+    for stimulus in record.of(StimulusIntent):
+        cleared = [one.data.outcome for one in record.of(StimulusCleared) if one.data.id == stimulus.data.id]
+        if not cleared or cleared[-1] in (Outcome.FAILED, Outcome.UNKNOWN):
+            text = f"The stimulus {stimulus.data.id} was not verified as undone; see gameday status."
+            yield Notice(kind="warning", text=text)
     if record.closed is None:
         yield Notice(kind="warning", text="The timeline has no end: the run stopped without closing it.")
 

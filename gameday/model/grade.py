@@ -27,6 +27,8 @@ class Interval(Model):
 
     lo: float
     hi: float
+    open: bool = False
+    """True: it had not come to its end when nobody looked any more; the value is at least this."""
 
 
 class Criterion(Model):

@@ -249,7 +249,7 @@ def _big(item: Criterion, row: Row) -> str:
         return _capital(row.measured)
     upwards = item.comparator == ">="
     end = item.measured.lo if (item.verdict is Verdict.FAIL) != upwards else item.measured.hi
-    return number_text(end, item.unit, item.limit)
+    return ("over " if item.measured.open else "") + number_text(end, item.unit, item.limit)
 
 
 def _spread(item: Criterion, row: Row) -> str:

@@ -157,6 +157,8 @@ def number_text(value: float, unit: str, limit: float | None = None) -> str:
 def interval_text(measured: Interval, unit: str, limit: float | None = None) -> str:
     """``2m 9s to 2m 10s``, or one value where both read the same."""
     low, high = number_text(measured.lo, unit, limit), number_text(measured.hi, unit, limit)
+    if measured.open:
+        return f"over {low}"
     if low == high:
         return low
     return f"{low.removesuffix(' real')} to {high}"
@@ -183,7 +185,7 @@ def real_text(measured: Interval | None, unit: str, scale: float) -> str:
     """A duration in plan time as real time, where that is something else; empty otherwise."""
     if measured is None or unit != "s" or scale == 1:
         return ""
-    real = Interval(lo=round(measured.lo / scale, 3), hi=round(measured.hi / scale, 3))
+    real = Interval(lo=round(measured.lo / scale, 3), hi=round(measured.hi / scale, 3), open=measured.open)
     return interval_text(real, "real_s")
 
 

@@ -316,6 +316,13 @@ class Draft:
 
     def sealed(self) -> TimelineRead:
         """Chained, in order of recording, and read back."""
+        return parse(self._chained())
+
+    def sealed_bytes(self) -> bytes:
+        """The file of it."""
+        return b"".join(self._chained())
+
+    def _chained(self) -> list[bytes]:
         prev, out = GENESIS, []
         first = [line for line in self.lines if line.kind == "run.opened"]
         last = [line for line in self.lines if line.kind == "run.closed"]
@@ -326,7 +333,7 @@ class Draft:
             wall = line.wall or line.mono + WALL - T0
             text, prev = seal(seq, line.mono, wall, line.source, line.kind, line.data, prev)
             out.append(text + b"\n")
-        return parse(out)
+        return out
 
     @classmethod
     def read(cls, read: TimelineRead) -> Draft:
@@ -545,7 +552,7 @@ class _Day:
         add = self.out.add
         if self.r.alert is not None:
             at = self.after(self.r.alert)
-            self.step("see-errors", at + MS, at + 5 * MS, at + 120 * MS)
+            self.step("see-errors", at + MS, at + 5 * MS, at + self.real(60.0) + 120 * MS)
         if self.r.rollback is not None:
             at = self.gone + 20 * MS
             done = self.unparked + self.real(60.0) + 200 * MS

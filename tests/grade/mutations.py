@@ -38,13 +38,22 @@ def seconds(nanoseconds: float) -> str:
     return f"{nanoseconds / S:.2f} s real"
 
 
+def _steps_after(scene: Scene, draft: Draft, trigger: str) -> list[Line]:
+    """What the record tells of the steps that wait for that."""
+    kinds = ("step.triggered", "step.action", "step.done")
+    steps = [step for step in scene.steps if step.after == trigger]
+    return [line for step in steps for kind in kinds for line in draft.of(kind, id=step.id)]
+
+
 # The release under test ----------------------------------------------------------------------------------------
 
 
 @breaking
 def rollback_delayed(scene: Scene, draft: Draft, chance: Random) -> str:
     late = scene.real(scene.rollback.within) + chance.randint(200 * MS, 3 * S)
-    scene.rolled_back_at(draft, scene.hi + late)
+    at = scene.hi + late
+    scene.rolled_back_at(draft, at)
+    draft.move(_steps_after(scene, draft, "rollback"), at + 20 * MS - scene.gone)
     return f"rolled back {seconds(late)} after the effect"
 
 
@@ -275,7 +284,8 @@ def errors_after(scene: Scene, draft: Draft, chance: Random) -> str:
 def _errors(scene: Scene, draft: Draft, chance: Random, window: tuple[int, int]) -> str:
     requests = scene.requests(draft)
     inside = [r for r in requests if window[0] <= r.start * 1000 + scene.record.t0 < window[1]]
-    count = too_many(scene, len(inside), chance, scene.budget.slo)
+    # Of the whole phase, of which the window is nearly all.
+    count = too_many(scene, round(len(inside) * 1.05), chance, scene.budget.slo)
     how = chance.choice(["bad", "slow", "without an end"])
     for request in chance.sample(inside, count):
         if how == "bad":
@@ -594,7 +604,7 @@ def alert_delayed(scene: Scene, draft: Draft, chance: Random) -> str:
     by = late - min(line.mono for line in firing)
     for line in firing:
         line.data["startsAt"] = str(int(cast(str, line.data["startsAt"])) + by)
-    draft.move(firing, by)
+    draft.move([*firing, *_steps_after(scene, draft, "alert")], by)
     return f"the alert came {seconds(late - scene.hi)} after the effect"
 
 
@@ -724,6 +734,17 @@ def step_claimed_not_done(scene: Scene, draft: Draft, chance: Random) -> str:
 
 
 @breaking
+def step_verified_too_soon(scene: Scene, draft: Draft, chance: Random) -> str:
+    step = step_of(scene, chance)
+    verify = step.verify
+    assert isinstance(verify, StepVerify)
+    done, action = draft.one("step.done", id=step.id), draft.one("step.action", id=step.id)
+    after = round(scene.real(verify.for_) * chance.uniform(0.01, 0.99))
+    draft.move([done], action.mono + after - done.mono)
+    return f"{step.id} was verified {seconds(after)} after its action, from answers from before it"
+
+
+@breaking
 def step_not_verifiable(scene: Scene, draft: Draft, chance: Random) -> str:
     step = step_of(scene, chance)
     verify = step.verify
@@ -731,7 +752,9 @@ def step_not_verifiable(scene: Scene, draft: Draft, chance: Random) -> str:
     done = draft.one("step.done", id=step.id)
     window = scene.real(verify.for_)
     lines = scene.checks(draft, done.mono - window - S, done.mono, f"probe/{verify.probe}")
-    gap = max(round(window * chance.uniform(0.1, 1.0)), round(4 * S / scene.plan.probe(verify.probe).rate))
+    gap = max(
+        round(window * chance.uniform(0.1, 1.0)), round(4 * S / scene.plan.probe(verify.probe).rate), 550 * MS
+    )
     draft.drop([line for line in lines if line.mono >= done.mono - gap])
     return f"the probe of {step.id} has a gap of {seconds(gap)}"
 
@@ -809,15 +832,9 @@ def unchanged(scene: Scene, draft: Draft, _: Random) -> str:
 @benign
 def rollback_still_in_time(scene: Scene, draft: Draft, chance: Random) -> str:
     at = scene.hi + round(scene.real(scene.rollback.within) * chance.uniform(0.5, 0.85))
-    draft.drop(draft.of("step.triggered", id="none"))
     scene.rolled_back_at(draft, max(at, scene.gone))
-    trigger = [line for step in scene.steps if step.after == "rollback" for line in _lines_of(draft, step)]
-    draft.move(trigger, max(at, scene.gone) + 40 * MS - scene.gone)
+    draft.move(_steps_after(scene, draft, "rollback"), max(at, scene.gone) + 40 * MS - scene.gone)
     return f"rolled back {seconds(at - scene.hi)} after the effect"
-
-
-def _lines_of(draft: Draft, step: Step) -> list[Line]:
-    return [line for kind in ("triggered", "action", "done") for line in draft.of(f"step.{kind}", id=step.id)]
 
 
 @benign
@@ -828,8 +845,7 @@ def alert_still_in_time(scene: Scene, draft: Draft, chance: Random) -> str:
     by = max(0, target - first)
     for line in firing:
         line.data["startsAt"] = str(int(cast(str, line.data["startsAt"])) + by)
-    steps = [line for step in scene.steps if step.after == "alert" for line in _lines_of(draft, step)]
-    draft.move([*firing, *steps], by)
+    draft.move([*firing, *_steps_after(scene, draft, "alert")], by)
     return f"the alert came {seconds(first + by - scene.hi)} after the effect"
 
 

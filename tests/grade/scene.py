@@ -84,7 +84,7 @@ class Scene:
     # The release
 
     def set_release(self, draft: Draft, change: Callable[[int, float, int], tuple[float, int]]) -> None:
-        """Have every reading show the revision with other values: (instant, weight, requests) -> weight, requests."""
+        """Other values of the revision in every reading: (instant, weight, requests) -> weight, requests."""
         for line in draft.of("sample", type="release", service=self.service):
             revisions = cast("list[dict[str, JSON]]", line.data["revisions"])
             line.data["revisions"] = [self._changed(line.mono, one, change) for one in revisions]
