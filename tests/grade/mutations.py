@@ -594,6 +594,110 @@ def injected_again(scene: Scene, draft: Draft, chance: Random) -> str:
     return "injected once more after it was removed"
 
 
+@breaking
+def fault_stands_weaker(scene: Scene, draft: Draft, chance: Random) -> str:
+    start = scene.cleared + chance.randint(0, S)
+    lines = scene.checks(draft, start, start + chance.randint(6 * S, 60 * S))
+    every = chance.randint(1, 8)
+    scene.spoil(lines[::every])
+    return f"reported as removed, and one check in {every} still fails"
+
+
+@breaking
+def proof_stops_looking(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.cleared + chance.randint(0, 2 * S), scene.end + 60 * S)
+    if chance.random() < 0.5:
+        draft.drop(lines)
+        return "nobody looked after the removal"
+    for line in lines:
+        line.data.update(ok=False, status=None, error="refused")
+    return "nothing answered after the removal"
+
+
+@breaking
+def stimulus_left(scene: Scene, draft: Draft, chance: Random) -> str:
+    if chance.random() < 0.5:
+        draft.drop([*draft.of("stimulus.undo"), *draft.of("stimulus.cleared")])
+        return "the stimulus was never ended"
+    draft.one("stimulus.cleared").data.update(outcome="failed", error="refused")
+    return "the stimulus could not be ended"
+
+
+@breaking
+def unplanned_injection(scene: Scene, draft: Draft, chance: Random) -> str:
+    kind = chance.choice(["fault.intent", "fault.injected", "stimulus.intent", "stimulus.injected"])
+    line = draft.one(kind)
+    at = chance.randint(scene.lo, scene.end)
+    draft.lines.append(replace(line, mono=at, wall=line.wall + at - line.mono, data={**line.data, "id": "other"}))
+    return f"a {kind} of something that is not planned"
+
+
+@breaking
+def injection_told_twice(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = draft.one(chance.choice(["fault.intent", "fault.injected", "fault.effective", "stimulus.intent"]))
+    at = chance.randint(scene.injected + MS, scene.undo)
+    draft.lines.append(replace(line, mono=at, wall=line.wall + at - line.mono, data=dict(line.data)))
+    return f"{line.kind} once more in the hold"
+
+
+@breaking
+def injection_of_another(scene: Scene, draft: Draft, chance: Random) -> str:
+    draft.one(chance.choice(["fault.intent", "stimulus.intent"])).data["service"] = "another"
+    return "another service was touched than planned"
+
+
+@breaking
+def canary_serves_at_no_weight(scene: Scene, draft: Draft, chance: Random) -> str:
+    each = chance.randint(1, 50)
+    scene.set_release(draft, lambda now, weight, had: (weight, had + each * max(0, now - scene.lo) // S))
+    return f"the canary serves {each} requests a second at a weight of 0"
+
+
+@breaking
+def release_goes_on(scene: Scene, draft: Draft, chance: Random) -> str:
+    told = draft.one("release.changed", change="rolled_back")
+    at = told.mono + chance.randint(MS, 5 * S)
+    change, weight = chance.choice([("weight", 0.25), ("promoted", 1.0), ("started", 0.0)])
+    data = {**told.data, "change": change, "weight": weight}
+    draft.lines.append(replace(told, mono=at, wall=told.wall + at - told.mono, data=data))
+    return f"the release went on after the rollback ({change})"
+
+
+@breaking
+def instance_left_out(scene: Scene, draft: Draft, chance: Random) -> str:
+    since = chance.randint(scene.lo, scene.undo)
+    readings = [line for line in draft.of("sample", type="counters") if line.mono >= since]
+    for line in readings:
+        instances = cast("dict[str, JSON]", line.data["instances"])
+        line.data["instances"] = dict(list(instances.items())[1:])
+    return "one instance is not counted any more"
+
+
+@breaking
+def load_ended_badly(scene: Scene, draft: Draft, chance: Random) -> str:
+    if chance.random() < 0.5:
+        draft.drop(draft.of("load.ended"))
+        return "the end of the load is not on record"
+    draft.one("load.ended").data.update(outcome="failed", reason="killed")
+    return "the load died"
+
+
+@breaking
+def phases_missing(scene: Scene, draft: Draft, chance: Random) -> str:
+    draft.drop([chance.choice(draft.of("phase.entered"))])
+    return "a phase was never entered"
+
+
+@breaking
+def alert_began_before_as_well(scene: Scene, draft: Draft, chance: Random) -> str:
+    first = min(scene.of_window(draft), key=lambda line: line.mono)
+    at = scene.lo + chance.randint(MS, S)
+    early = replace(first, data=dict(first.data), mono=at, wall=first.wall + at - first.mono)
+    early.data["startsAt"] = str(draft.one("fault.intent").wall - chance.randint(1, 60 * S))
+    draft.lines.append(early)
+    return "an alert of the same name says that it began before the fault"
+
+
 # Alerts --------------------------------------------------------------------------------------------------------
 
 
