@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import traceback
@@ -21,10 +22,15 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code whatever happens."""
     as_json = _wants_json(arguments)
     try:
-        code = command.main(args=list(arguments), prog_name="gameday", standalone_mode=False)
+        # Not `main`: click's own ends the process with exit code 1 where a reader has gone.
+        with command.make_context("gameday", list(arguments)) as context:
+            code = command.invoke(context)
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
     except click.ClickException as error:
         _say(as_json, "usage", error.format_message(), _usage_hint(error))
         return 2
@@ -52,11 +58,8 @@ def _explain(as_json: bool, error: Exception) -> int:
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(
-        (flag in {"-o", "--output"} and value == "json") or flag in {"-ojson", "--output=json"}
-        for flag, value in pairs
-    )
+    apart = any(flag in {"-o", "--output"} and value == "json" for flag, value in itertools.pairwise(arguments))
+    return apart or "-ojson" in arguments or "--output=json" in arguments
 
 
 def _usage_hint(error: click.ClickException) -> str:

@@ -123,6 +123,8 @@ def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
         ("lab", "down", "none"),
         ("lab", "up", "--flaw", "none"),
         ("nonsense",),
+        (),
+        ("lab",),
     ],
 )
 def test_a_wrong_call_is_exit_2_with_one_message_and_starts_nothing(
