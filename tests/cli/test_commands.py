@@ -134,7 +134,7 @@ def test_a_wrong_call_is_exit_2_with_one_message_and_starts_nothing(
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip()
     assert "Traceback" not in done.stderr
-    assert "internal error" not in done.stderr
+    assert "internal error:" not in done.stderr
     assert json.loads(gameday(tmp_path, "status", "-o", "json").stdout)["runs"] == []
     assert json.loads(gameday(tmp_path, "lab", "status", "-o", "json").stdout) == []
 
