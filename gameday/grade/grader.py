@@ -90,7 +90,7 @@ def grade(read: TimelineRead | Sequence[Event]) -> Grade:
         phases=summary.phases(record),
         marks=summary.marks(record, criteria),
         series=all_series(record),
-        notices=summary.notices(record, criteria, steps, odd),
+        notices=summary.notices(record, steps, odd),
         inputs=tuple(f"{one.path} sha256:{one.sha256}" for one in plan.inputs),
         reproduce=plan.reproduce,
     )

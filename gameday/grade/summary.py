@@ -110,13 +110,11 @@ def _seq_at(events: Sequence[At[Payload]], at: float, record: Record) -> int:
     return next((event.seq for event in events if event.mono >= instant), events[-1].seq)
 
 
-def notices(
-    record: Record, criteria: Sequence[Criterion], steps: Sequence[GradedStep], contradictions: Sequence[str]
-) -> tuple[Notice, ...]:
-    """What a reader must know: first the scope, then what was not proven, then the rest."""
+def notices(record: Record, steps: Sequence[GradedStep], contradictions: Sequence[str]) -> tuple[Notice, ...]:
+    """What a reader must know beside the criteria: first the scope, then what was not proven, then the rest."""
     return (
         *_scope(record),
-        *_unproven(record, criteria, steps),
+        *_unproven(record, steps),
         *_flaws(record),
         *_warnings(record, contradictions),
         *_information(record),
@@ -131,13 +129,10 @@ def _scope(record: Record) -> Iterator[Notice]:
         yield Notice(kind="scope", text=f"A rehearsal, it does not count as a Game Day: {why}.")
 
 
-def _unproven(record: Record, criteria: Sequence[Criterion], steps: Sequence[GradedStep]) -> Iterator[Notice]:
+def _unproven(record: Record, steps: Sequence[GradedStep]) -> Iterator[Notice]:
     if record.plan.environment.tier is Tier.LAB:
         text = "Whether your own systems react like this: this run tried a small system on one machine."
         yield Notice(kind="unproven", text=text)
-    for criterion in criteria:
-        if criterion.verdict is Verdict.INCONCLUSIVE:
-            yield Notice(kind="unproven", text=f"{criterion.id}: {criterion.reason}")
     idle = [step.id for step in steps if step.verdict is StepVerdict.NOT_EXERCISED]
     if idle:
         text = f"{len(idle)} of {len(steps)} runbook steps, which were not exercised: {', '.join(idle)}."

@@ -292,7 +292,6 @@ def test_what_was_not_proven_is_said(full: Grade) -> None:
     assert "Attendance was not recorded" in notices(full, "info")
     assert "60 times as fast" in notices(full, "info")
     assert notices(full, "warning") == notices(full, "flaw") == ""
-    assert "alert_fired: " in notices(grade(make(lean(), dead)), "unproven")
 
 
 def test_flaws_and_people_are_named() -> None:
