@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import prometheus_client
@@ -40,6 +41,7 @@ HTTP_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 Context = Callable[[web.Application], AsyncIterator[None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=Model)
+_OURS = frozenset({"127.0.0.1", "::1", "localhost"})
 _log = logging.getLogger(__name__)
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in prometheus-client
@@ -55,6 +57,7 @@ async def _serve(app: web.Application) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    app.middlewares.insert(0, _loopback_only)
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=3600.0, shutdown_timeout=0.3)
     await runner.setup()
     try:
@@ -62,6 +65,14 @@ async def _serve(app: web.Application) -> None:
         await stop.wait()
     finally:
         await runner.cleanup()
+
+
+@web.middleware
+async def _loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Against DNS rebinding: a page from elsewhere has its own name in the Host header, though it reaches us."""
+    if (urlsplit("//" + request.headers.get("Host", "")).hostname or "") not in _OURS:
+        return web.Response(status=403, text="Host not allowed\n")
+    return await handler(request)
 
 
 def client(timeout: float) -> aiohttp.ClientSession:

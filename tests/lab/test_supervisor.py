@@ -53,6 +53,10 @@ def test_a_lab_leaves_no_process_and_no_folder(state: Path) -> None:
             edge = record.addresses["lab://edge"][0]
             assert session.put(f"{edge}/control/errors", json={"every": 1}, timeout=2).status_code == 401
             assert session.post(f"{edge}/checkout", data=b"{}", timeout=2).status_code == 200
+            rebound = {"Host": "evil.example"}
+            for name in ("lab://edge", "lab://deployer"):
+                url = record.addresses[name][0]
+                assert session.get(f"{url}/healthz", headers=rebound, timeout=2).status_code == 403
     finally:
         lab.end()
     assert not any(map(alive, record.processes.values()))
