@@ -102,10 +102,14 @@ def _instances(record: Record) -> Iterator[str]:
     """Every instance that preflight found is read: an instance that is left out may be the bad one."""
     told = record.of(PreflightAddresses)
     for slo in record.plan.slos:
-        if not told or not isinstance(slo.total, MetricsSource):
+        readings = record.counters(slo.name)
+        if not readings or not isinstance(slo.total, MetricsSource):
+            continue
+        if len(told) != 1 or told[0].seq > readings[0].seq:
+            yield f"seq {readings[0].seq}: counters of {slo.name}, and no one list of addresses before them"
             continue
         urls = told[0].data.addresses.get(record.plan.service(slo.total.spec.service).url, ())
-        for sample in record.counters(slo.name):
+        for sample in readings:
             if set(sample.data.instances) != set(urls):
                 yield f"seq {sample.seq}: the counters of {slo.name} are not those of the {len(urls)} instances"
 

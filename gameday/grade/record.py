@@ -37,6 +37,7 @@ from gameday.model.events import (
 from gameday.model.experiment import Rollback
 from gameday.model.plan import BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
+from gameday.model.slo import MetricsSource
 from gameday.slo.counters import Increase, increase
 from gameday.timeline import TimelineRead
 
@@ -292,7 +293,9 @@ def _check_plan(plan: Plan) -> None:
     slos |= {expected.slo for expected in plan.expect if not isinstance(expected, Rollback)}
     if plan.load is not None and plan.load.external_slo is not None:
         slos.add(plan.load.external_slo)
+    services = {slo.total.spec.service for slo in plan.slos if isinstance(slo.total, MetricsSource)}
     lost = probes - {probe.name for probe in plan.probes} | slos - {slo.name for slo in plan.slos}
+    lost |= services - {service.name for service in plan.services}
     if lost:
         raise TimelineError(f"seq 1: the plan does not hold what it refers to: {', '.join(sorted(lost))}")
     rates = [probe.rate for probe in plan.probes]

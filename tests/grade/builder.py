@@ -27,6 +27,7 @@ from gameday.model.events import (
     LoadStarted,
     Payload,
     PhaseEntered,
+    PreflightAddresses,
     PreflightProvisioned,
     ProbeSample,
     ReleaseChanged,
@@ -52,6 +53,8 @@ T0 = 5_000 * S
 WALL = 1_790_000_000 * S
 CUSTOMER, DEPENDENCY = "checkout-availability", "payments-availability"
 PROOF, PARKED = "payments-answers", "parked-orders"
+INSTANCES = tuple(f"http://127.0.0.1:90{number:02}" for number in (1, 2, 3, 4))
+"""Of checkout; the last is the canary's."""
 
 
 @dataclass(frozen=True)
@@ -406,6 +409,7 @@ class _Day:
         add, r = self.out.add, self.r
         add(T0 - 2 * S, "engine", RunOpened(run="run-1", plan=plan(self.f)))
         add(T0 - 2 * S + MS, "preflight", PreflightProvisioned(scheme="lab", id="one", own=True))
+        add(T0 - 2 * S + 2 * MS, "preflight", PreflightAddresses(addresses={"lab://checkout": INSTANCES}))
         add(T0 - S, "engine", GuardNote(guards=2))
         add(T0 + MS, "engine", PhaseEntered.model_validate({"phase": "before"}))
         add(self.inject - MS, "engine", PhaseEntered.model_validate({"phase": "hold"}))
@@ -494,7 +498,7 @@ class _Day:
 
     def readings(self) -> Iterator[tuple[int, dict[str, list[int]]]]:
         """Instants, and per instance its good and total calls, and requests."""
-        instances = [f"http://127.0.0.1:90{number:02}" for number in (1, 2, 3, 4)]
+        instances = INSTANCES
         seen = {name: [0, 0] for name in instances}
         queue, place = self.requests, 0
         at = T0 - S + 40 * MS

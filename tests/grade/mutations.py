@@ -674,6 +674,14 @@ def instance_left_out(scene: Scene, draft: Draft, chance: Random) -> str:
 
 
 @breaking
+def instances_not_on_record(scene: Scene, draft: Draft, chance: Random) -> str:
+    """The same, and what would show it is missing as well."""
+    instance_left_out(scene, draft, chance)
+    draft.drop(draft.of("preflight.addresses"))
+    return "one instance is not counted any more, and which there are is not on record"
+
+
+@breaking
 def load_ended_badly(scene: Scene, draft: Draft, chance: Random) -> str:
     if chance.random() < 0.5:
         draft.drop(draft.of("load.ended"))

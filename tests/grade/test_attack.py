@@ -56,11 +56,11 @@ def scenes() -> dict[str, Scene]:
     return {name: Scene(timeline) for name, timeline in found.items()}
 
 
-def pick(scenes: dict[str, Scene], chance: Random) -> tuple[str, Scene]:
+def pick(scenes: dict[str, Scene], chance: Random, large_ones: bool = False) -> tuple[str, Scene]:
     """Mostly a small one: the large ones cost ten times as much."""
     lean = [name for name in scenes if name in LEAN_BASES]
     large = [name for name in scenes if name not in LEAN_BASES]
-    name = chance.choice(large) if chance.random() < 0.02 else chance.choice(lean)
+    name = chance.choice(large if large_ones or chance.random() < 0.02 else lean)
     return name, scenes[name]
 
 
@@ -79,8 +79,9 @@ def plan_of_attack(names: Sequence[str], count: int) -> Iterator[tuple[str, str]
 
 def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene]) -> None:
     survived, outcomes = [], Counter[str]()
-    for name, seed in plan_of_attack(sorted(BREAKING), COUNT):
-        base, scene = pick(scenes, Random(seed))
+    for number, (name, seed) in enumerate(plan_of_attack(sorted(BREAKING), COUNT)):
+        # Each family once on a large base: a small one has so few events that it may fall for another reason.
+        base, scene = pick(scenes, Random(seed), large_ones=number < len(BREAKING))
         said, graded = attempt(scene, BREAKING[name], seed)
         outcomes[graded.verdict if graded else "refused"] += 1
         if graded is not None and graded.verdict is RunVerdict.PASS:

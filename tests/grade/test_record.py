@@ -88,7 +88,7 @@ def test_what_does_not_validate_is_refused_with_its_seq(kind: str, data: dict[st
 
 @pytest.mark.parametrize(
     "change",
-    [{"slos": ()}, {"probes": ()}, {"phases": ()}],
+    [{"slos": ()}, {"probes": ()}, {"phases": ()}, {"services": ()}],
 )
 def test_a_plan_that_does_not_hold_what_it_names(change: dict[str, object]) -> None:
     with pytest.raises(TimelineError, match="seq 1: the plan"):
@@ -130,6 +130,12 @@ def check_twice(made: Draft) -> None:
     made.lines.append(Line(line.mono + MS, line.source, line.kind, dict(line.data)))
 
 
+def instance_left_out(made: Draft) -> None:
+    line = made.of("sample", f"slo/{DEPENDENCY}")[30]
+    instances = cast("dict[str, JSON]", line.data["instances"])
+    line.data["instances"] = dict(list(instances.items())[:-1])
+
+
 def arrival_twice(made: Draft) -> None:
     line = made.of("load.batch")[30]
     made.lines.append(Line(line.mono + MS, line.source, line.kind, dict(line.data)))
@@ -165,6 +171,8 @@ def column(key: str, value: JSON) -> Edit:
         lambda made: made.add(T0 + S, "releases", SourceGap(since=T0 + 2 * S, reason="?")),
         lambda made: made.one("phase.entered", phase="after").data.update(phase="before"),
         lambda made: made.one("fault.intent").data.update(id="other"),
+        lambda made: made.drop(made.of("preflight.addresses")),
+        instance_left_out,
         lambda made: made.move(made.of("fault.injected"), 14 * S),
     ],
 )
