@@ -264,8 +264,8 @@ def test_whatever_is_bent_it_is_graded_or_refused_and_never_crashes() -> None:
         outcomes.add(graded.verdict)
         assert grade_json(graded)
         assert not any("could not be judged" in one.reason for one in graded.criteria)
-    # Refused always with its seq, and enough of every other outcome.
-    assert outcomes == {"seq", *RunVerdict}
+    # Refused always with its seq; and the bending is neither too weak nor too strong to show anything.
+    assert outcomes - {RunVerdict.ABORTED} == {"seq", RunVerdict.PASS, RunVerdict.FAIL, RunVerdict.INCONCLUSIVE}
 
 
 # Coverage ------------------------------------------------------------------------------------------------------
