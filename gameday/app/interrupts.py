@@ -45,8 +45,8 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             self._wakeup = signal.set_wakeup_fd(self._signals[1].fileno(), warn_on_full_buffer=False)
             for number in _WATCHED:
-                if signal.getsignal(number) is signal.SIG_IGN:
-                    continue  # `nohup` and shells' background jobs mean it
+                if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # `nohup` means it; a shell's background job ignores SIGINT too, but may be told to stop
                 self._previous[number] = signal.signal(number, _nothing)
         return self
 

@@ -7,6 +7,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from gameday.app.interrupts import Interrupts
 
 
@@ -41,10 +43,38 @@ def test_a_ring_from_another_thread_ends_a_wait() -> None:
 
 
 def test_handlers_are_given_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with Interrupts():
-        assert signal.getsignal(signal.SIGINT) is not before
-    assert signal.getsignal(signal.SIGINT) is before
+    def own(number: int, frame: object) -> None:
+        raise AssertionError("never called")
+
+    found = signal.signal(signal.SIGINT, own)
+    try:
+        with Interrupts():
+            assert signal.getsignal(signal.SIGINT) is not own
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_background_job_of_a_shell_can_be_stopped(number: signal.Signals) -> None:
+    found = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interrupts() as waker:
+            os.kill(os.getpid(), number)
+            assert waker.wait(soon(waker)).signals == (number.name,)
+    finally:
+        signal.signal(number, found)
+
+
+def test_nohup_is_respected() -> None:
+    found = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as waker:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert waker.wait(waker.monotonic_ns()).signals == ()
+    finally:
+        signal.signal(signal.SIGHUP, found)
 
 
 def test_outside_the_main_thread_it_waits_without_signals() -> None:
