@@ -46,7 +46,7 @@ class Interrupts:
             self._wakeup = signal.set_wakeup_fd(self._signals[1].fileno(), warn_on_full_buffer=False)
             for number in _WATCHED:
                 if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-                    continue  # `nohup` means it; a shell's background job ignores SIGINT too, but may be told to stop
+                    continue  # `nohup` means it; a background job of a shell may be told to stop
                 self._previous[number] = signal.signal(number, _nothing)
         return self
 
