@@ -56,15 +56,18 @@ def _session_of(entry: Path) -> int | None:
     return int(stat.rpartition(")")[2].split()[_SESSION_FIELD])
 
 
-def fence_session(session: int) -> Sequence[ProcessIdentity]:
-    """SIGKILL and await every process of a session until it is empty; returns those that outlived it by 2 s.
+def fence_session(leader: ProcessIdentity) -> Sequence[ProcessIdentity]:
+    """SIGKILL and await every process of the session that ``leader`` began, until it is empty, also if the leader
+    itself is dead; returns those that outlived it by 2 s.
 
     A process that forks while it is being killed is met in the next round; after the kill of its parent nothing can
     be forked into the session any more, so the rounds end.
     """
     left: Sequence[ProcessIdentity] = ()
     for _ in range(_ROUNDS):
-        members = session_members(session)
+        # A pid is not given away while a session of that number has members: another holder means an empty session.
+        holder = identify(leader.pid)
+        members = session_members(leader.pid) if holder in (None, leader) else []
         if not members:
             return ()
         left = end(members, 0.0)

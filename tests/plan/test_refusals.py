@@ -12,7 +12,7 @@ BAD: dict[str, Case] = {
     "forbidden hours": (
         "environment",
         "forbidden: []",
-        "forbidden: §[{days: [fri], from: \"16:00\", to: \"24:00\", zone: Europe/Berlin}]",
+        'forbidden: §[{days: [fri], from: "16:00", to: "24:00", zone: Europe/Berlin}]',
         "forbidden hours are not judged",
         "",
     ),
