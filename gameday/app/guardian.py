@@ -57,6 +57,7 @@ class Guardian:
     def __init__(self, charge: Charge, waker: Interrupts) -> None:
         self._waker = waker
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)  # the flags of socket.send_fds are not passed on by Python 3.11
         with theirs:
             lock = charge.ledger.descriptor
             self._process = subprocess.Popen(
@@ -166,14 +167,14 @@ class Guardian:
     def _send(self, message: dict[str, JSON], descriptors: Sequence[int] = ()) -> bool:
         """Whether it went out: a reaper that does not read is lost, and never waited for."""
         try:
-            socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors, socket.MSG_DONTWAIT)
+            socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors)
         except OSError:
             return False
         return True
 
     def _receive(self) -> None:
         with contextlib.suppress(OSError):  # nothing more for now, or never again: its pidfd says which
-            while data := self._socket.recv(65536, socket.MSG_DONTWAIT):
+            while data := self._socket.recv(65536):
                 self._heard = time.monotonic()
                 message = json.loads(data)
                 self._ready = self._ready or "ready" in message

@@ -133,7 +133,7 @@ class _Reaper:
     def _listen(self) -> bool:
         """Take one message; False if none waits."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.connection, 65536, 4, socket.MSG_DONTWAIT)
+            data, descriptors, _, _ = socket.recv_fds(self.connection, 65536, 4)
         except BlockingIOError:
             return False
         except OSError:
@@ -154,7 +154,7 @@ class _Reaper:
 
     def _say(self, message: dict[str, JSON]) -> None:
         with contextlib.suppress(OSError):  # a stopped engine does not read; a dead one never will
-            self.connection.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+            self.connection.send(json.dumps(message).encode())
 
     def rescue(self, why: str) -> bool:
         """Fence, undo, end the rest; whether nothing stands any more."""
@@ -229,6 +229,7 @@ def main() -> int:
         tables.driver(path)
     ledger = Ledger.adopt(orders.ledger, orders.lock)
     with socket.socket(fileno=orders.connection) as connection:
+        connection.setblocking(False)  # the flags of socket.recv_fds are not passed on by Python 3.11
         reaper = _Reaper(orders, ledger, connection, _pidfd(orders.engine))
         connection.send(json.dumps({"ready": True}).encode())
         why = reaper.watch()
