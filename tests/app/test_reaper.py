@@ -59,6 +59,7 @@ def test_recover_waits_for_a_reaper_at_work(drill: Drill) -> None:
     drill.await_file("in effect")
     (drill.folder / "hang-undo").touch()
     process.kill()
+    process.wait(10)  # a run that still lives is refused, not waited for
     recovery = standing.recover()
     assert (recovery.undone, recovery.refused) == ([], [])
     assert drill.clear()
