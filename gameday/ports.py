@@ -53,6 +53,10 @@ class DriverInfo:
     """The ways of breaking (``as:``) that it knows."""
     mode_needs: Mapping[str, str] = field(default_factory=dict)
     """A mode -> the feature that the environment's provisioner must offer for it."""
+    deadline: float = 5.0
+    """Real seconds for one call; a call that takes longer is ended with its hand."""
+    settle: float = 1.0
+    """Real seconds: the longest request that a killed call may have left under way."""
 
 
 @dataclass(frozen=True)

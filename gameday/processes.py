@@ -11,8 +11,10 @@ from pathlib import Path
 
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["alive", "end", "identify"]
+__all__ = ["alive", "end", "fence_session", "identify", "session_members"]
 
+_ROUNDS = 20
+_SESSION_FIELD = 3  # session is field 6
 _START_FIELD = 19  # starttime is field 22 of stat; the first two stand before the closing parenthesis
 
 
@@ -35,6 +37,41 @@ def identify(pid: int) -> ProcessIdentity | None:
 def alive(process: ProcessIdentity) -> bool:
     """Whether exactly that process still runs."""
     return identify(process.pid) == process
+
+
+def session_members(session: int) -> list[ProcessIdentity]:
+    """The running processes of a session, its leader among them, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and _session_of(entry) == session:
+            found.append(identify(int(entry.name)))
+    return [process for process in found if process is not None]
+
+
+def _session_of(entry: Path) -> int | None:
+    try:
+        stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[_SESSION_FIELD])
+
+
+def fence_session(leader: ProcessIdentity) -> Sequence[ProcessIdentity]:
+    """SIGKILL and await every process of the session that ``leader`` began, until it is empty, also if the leader
+    itself is dead; returns those that outlived it by 2 s.
+
+    A process that forks while it is being killed is met in the next round; after the kill of its parent nothing can
+    be forked into the session any more, so the rounds end.
+    """
+    left: Sequence[ProcessIdentity] = ()
+    for _ in range(_ROUNDS):
+        # A pid is not given away while a session of that number has members: another holder means an empty session.
+        holder = identify(leader.pid)
+        members = session_members(leader.pid) if holder in (None, leader) else []
+        if not members:
+            return ()
+        left = end(members, 0.0)
+    return left
 
 
 def end(processes: Iterable[ProcessIdentity], grace: float) -> Sequence[ProcessIdentity]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 from gameday.engine import Wakes
 from gameday.errors import DriverError
+from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.events import Payload
 from gameday.model.token import Token
 from gameday.ports import Recorder, Target
 
-__all__ = ["FakeClock", "FakeDriver", "FakeObserver"]
+__all__ = ["FakeClock", "FakeDriver", "FakeObserver", "FileDriver"]
+
+T = TypeVar("T")
 
 
 class FakeClock:
@@ -53,6 +59,10 @@ class FakeClock:
         """Go on to ``until``, doing what is planned on the way."""
         with self._lock:
             self._go(until, stop_at_first=False)
+
+    def during(self, task: Callable[[], T]) -> T:
+        """Just do it."""
+        return task()
 
     def ring(self) -> None:
         """Nothing to end: waits of this clock take no time."""
@@ -147,3 +157,63 @@ class FakeObserver:
     def stop(self) -> None:
         """Fall silent."""
         self.running = False
+
+
+class FileDriver:
+    """Holds its faults as files ``ID.fault`` in a folder (the address): every process sees the same substrate.
+
+    A file ``hang-CALL`` in the folder has the next call of that name hang, once, before it acts: the file is
+    renamed to ``hung-CALL``, and the call goes on only when that file is removed.
+    """
+
+    kinds = frozenset(FaultKind)
+    sweepable = False
+
+    def resolve(self, target: Target) -> Token:
+        """Touches nothing."""
+        data: dict[str, JSON] = {"folder": target.api}
+        return Token(
+            driver="gameday.testing:FileDriver",
+            kind=target.plan.kind,
+            id=target.plan.id,
+            run=target.run,
+            service=target.plan.service,
+            data=data,
+        )
+
+    def inject(self, token: Token) -> None:
+        """Make the file."""
+        self._hang("inject", token)
+        self._file(token).write_text(token.run, encoding="utf-8")
+
+    def in_effect(self, token: Token) -> bool:
+        """Whether the file is there."""
+        self._hang("in_effect", token)
+        return self._file(token).exists()
+
+    def undo(self, token: Token) -> None:
+        """Remove the file; fine if it is not there."""
+        self._hang("undo", token)
+        self._file(token).unlink(missing_ok=True)
+
+    def is_clear(self, token: Token) -> bool:
+        """Whether the file is not there."""
+        self._hang("is_clear", token)
+        return not self._file(token).exists()
+
+    def find(self, api: str) -> list[Token]:
+        """This fake keeps no marks."""
+        raise DriverError(f"nothing can be found at {api}")
+
+    def _file(self, token: Token) -> Path:
+        return Path(str(token.data["folder"])) / f"{token.id}.fault"
+
+    def _hang(self, call: str, token: Token) -> None:
+        folder = Path(str(token.data["folder"]))
+        hung = folder / f"hung-{call}"
+        try:
+            (folder / f"hang-{call}").rename(hung)
+        except FileNotFoundError:
+            return
+        while hung.exists():
+            time.sleep(0.01)

@@ -22,7 +22,7 @@ from gameday.model.base import JSON
 from gameday.model.events import Event, Payload
 from gameday.ports import Clock
 
-__all__ = ["GENESIS", "Timeline", "TimelineRead", "parse", "read", "seal"]
+__all__ = ["GENESIS", "START", "Tail", "Timeline", "TimelineRead", "parse", "read", "read_folder", "seal", "tail"]
 
 GENESIS = "0" * 64
 _HASH_KEY = b',"hash"'
@@ -59,16 +59,29 @@ def seal(  # noqa: PLR0913 - the fields of one line
     return head + f',"hash":"{digest}"}}'.encode(), digest
 
 
+@dataclass(frozen=True)
+class Tail:
+    """Where a record ends: what comes next is chained from here."""
+
+    seq: int
+    hash: str
+
+
+START = Tail(0, GENESIS)
+"""The end of a record that has no line yet."""
+
+
 class Timeline:
     """The writer. Owns the file; safe from every thread; listeners are called under no lock."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, after: Tail = START) -> None:
         self._file: BinaryIO = path.open("xb", buffering=0)
         self._clock = clock
         self._lock = threading.Lock()
         self._listeners: list[Callable[[Event], None]] = []
         self._events: list[Event] = []
-        self._head = GENESIS
+        self._before = after.seq
+        self._head = after.hash
         self._broken: OSError | None = None
 
     def __enter__(self) -> Self:
@@ -98,7 +111,8 @@ class Timeline:
         """Append one event; the line is with the kernel when this returns. OSError if it can not be written."""
         data: dict[str, JSON] = payload.model_dump(mode="json", by_alias=True)
         with self._lock:
-            seq, mono, wall = len(self._events) + 1, self._clock.monotonic_ns(), self._clock.time_ns()
+            seq = self._before + len(self._events) + 1
+            mono, wall = self._clock.monotonic_ns(), self._clock.time_ns()
             line, digest = seal(seq, mono, wall, source, payload.KIND, data, self._head)
             self._append(line + b"\n")
             event = Event(seq, mono, wall, source, payload.KIND, data, self._head, digest)
@@ -139,18 +153,18 @@ class TimelineRead:
         return self.events[-1].hash if self.events else GENESIS
 
 
-def parse(lines: Iterable[bytes]) -> TimelineRead:
+def parse(lines: Iterable[bytes], after: Tail = START) -> TimelineRead:
     """Verify and read lines, each with its newline; TimelineError names the first ``seq`` that is wrong."""
     events: list[Event] = []
-    head = GENESIS
+    head = after.hash
     torn = False
     for line in lines:
         if torn:
-            raise TimelineError(f"seq {len(events) + 1}: a line without a newline in the middle")
+            raise TimelineError(f"seq {after.seq + len(events) + 1}: a line without a newline in the middle")
         if not line.endswith(b"\n"):
             torn = True
             continue
-        event = _parse_line(line[:-1], len(events) + 1, head)
+        event = _parse_line(line[:-1], after.seq + len(events) + 1, head)
         events.append(event)
         head = event.hash
     return TimelineRead(tuple(events), torn)
@@ -169,6 +183,47 @@ def read(path: Path) -> TimelineRead:
     if not found.events:
         raise TimelineError(f"{path}: no complete event in it")
     return found
+
+
+def read_folder(folder: Path) -> TimelineRead:
+    """A run's whole record: its timeline and, where the reaper had to act, what that wrote, chained from it.
+
+    TimelineError as for `read`; also if the two do not chain.
+    """
+    found = read(folder / "timeline.jsonl")
+    path = folder / "reaper.jsonl"
+    if not path.exists():
+        return found
+    try:
+        with path.open("rb") as file:
+            more = parse(file, Tail(found.events[-1].seq, found.head))
+    except OSError as error:
+        raise TimelineError(f"{path}: {error.strerror or error}") from error
+    except TimelineError as error:
+        hint = "it does not belong to this timeline, or is damaged: the record can not be graded"
+        raise TimelineError(f"{path}: {error.message}", hint=hint) from error
+    return TimelineRead(found.events + more.events, found.torn or more.torn)
+
+
+def tail(path: Path) -> Tail:
+    """The end of the last complete line of a file, without reading the rest; its start if there is none."""
+    with path.open("rb") as file:
+        size, step = file.seek(0, 2), 1 << 16
+        while True:
+            file.seek(max(0, size - step))
+            data = file.read()
+            # A line is whole if the newline before it is there as well, or the start of the file.
+            if step >= size or data.count(b"\n") > 1:
+                break
+            step *= 2
+    complete, newline, _ = data.rpartition(b"\n")
+    if not newline:
+        return START
+    try:
+        body = json.loads(complete.rpartition(b"\n")[2])
+        return Tail(int(body["seq"]), str(body["hash"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise TimelineError(f"{path}: its last line does not parse ({error})") from error
 
 
 def _parse_line(line: bytes, seq: int, prev: str) -> Event:

@@ -36,8 +36,8 @@ def templates(catalog: Catalog) -> Sequence[Path]:
 
 
 def grade_folder(folder: Path, catalog: Catalog) -> Grade:
-    """Grade the folder's timeline alone, and write ``grade.json`` and the reports."""
-    graded = grade(timeline.read(folder / "timeline.jsonl"))
+    """Grade the folder's record alone (also what a reaper added), and write ``grade.json`` and the reports."""
+    graded = grade(timeline.read_folder(folder))
     write_bytes(folder / "grade.json", grade_json(graded))
     write_reports(graded, folder, templates(catalog))
     return graded

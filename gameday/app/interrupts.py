@@ -2,6 +2,9 @@
 
 Signals arrive through ``signal.set_wakeup_fd``; the handlers themselves do nothing, since setting an Event in a
 handler can deadlock. Outside the main thread no signal handler can be set: then only ``ring`` and time wake.
+
+What else the run can not do without (its reaper, its hands) is watched here too, and this is where the engine's
+heartbeat comes from: it beats only while this thread waits as it should, so that a hung engine falls silent.
 """
 
 from __future__ import annotations
@@ -12,13 +15,18 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from gameday.engine import Wakes
 
 __all__ = ["Interrupts"]
 
+T = TypeVar("T")
+_PACE = 0.25
+"""Real seconds between two beats, at most."""
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,6 +48,8 @@ class Interrupts:
         self._previous: dict[signal.Signals, object] = {}
         self._wakeup = -1
         self._pending: list[str] = []
+        self._beat: Callable[[], str] = lambda: ""
+        self._lost = ""
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -69,12 +79,33 @@ class Interrupts:
         """Nanoseconds since the Unix epoch."""
         return time.time_ns()
 
+    def beat_with(self, beat: Callable[[], str]) -> None:
+        """Call ``beat`` four times a second or more while this thread waits; it says what was lost, if anything."""
+        self._beat = beat
+
+    def watch(self, descriptor: int, notice: Callable[[], str]) -> None:
+        """Call ``notice`` whenever the descriptor is readable; it says what was lost, if anything.
+
+        Only for the thread that waits; `forget` it before it is closed.
+        """
+        self._selector.register(descriptor, selectors.EVENT_READ, notice)
+
+    def forget(self, descriptor: int) -> None:
+        """Watch it no more; idempotent."""
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
+
+    def lose(self, what: str) -> None:
+        """Have the next `wait` say that this is gone; the first loss is the one that is told."""
+        self._lost = self._lost or what
+
     def wait(self, until: int) -> Wakes:
-        """Return at the monotonic time ``until``, or earlier with what came."""
-        if not self._pending:
+        """Return at the monotonic time ``until``, or earlier with what came (or to beat)."""
+        if not self._pending and not self._lost:
             self._select(until)
-        wakes = Wakes(tuple(self._pending))
+        wakes = Wakes(tuple(self._pending), self._lost)
         self._pending.clear()
+        self._lost = ""
         return wakes
 
     def rest(self, until: int) -> None:
@@ -82,12 +113,34 @@ class Interrupts:
         while time.monotonic_ns() < until:
             self._select(until)
 
+    def during(self, task: Callable[[], T]) -> T:
+        """Do something that blocks in another thread, and wait for it here; raises what it raises."""
+        done: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(task())
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+                done.set_exception(error)
+            self.ring()
+
+        thread = threading.Thread(target=work, name="task", daemon=True)
+        thread.start()
+        while not done.done():
+            self._select(time.monotonic_ns() + int(_PACE * 1e9))
+        thread.join()
+        return done.result()
+
     def _select(self, until: int) -> None:
         seconds = max(0.0, (until - time.monotonic_ns()) / 1e9)
-        for key, _ in self._selector.select(seconds):
+        for key, _ in self._selector.select(min(seconds, _PACE)):
+            if key.data is not None:
+                self.lose(key.data())
+                continue
             received = _drain(key.fileobj)
             if key.fileobj is self._signals[0]:
                 self._pending += [signal.Signals(number).name for number in received]
+        self.lose(self._beat())
 
     def ring(self) -> None:
         """End the wait that is under way, or the next one."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gameday.app import tables
+from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
-from gameday.engine import Load, Prepared
+from gameday.engine import Prepared
 from gameday.errors import DriverError, PreflightError, UsageError
-from gameday.load.locust import LoadRequest, LocustLoad
+from gameday.load.locust import LoadRequest
 from gameday.model.events import (
     AlertReceived,
     Event,
@@ -31,8 +32,9 @@ __all__ = [
     "Readiness",
     "Stand",
     "check",
+    "drivers",
     "injections",
-    "make_load",
+    "load_request",
     "make_observers",
     "prepare",
     "provision",
@@ -128,11 +130,17 @@ def resolve(plan: Plan, stand: Stand, record: Timeline) -> Addresses:
     return resolved
 
 
-def prepare(plan: Plan, run: str, addresses: Addresses, record: Timeline) -> Sequence[Prepared]:
-    """Ask every driver what it would touch; PreflightError if one can not tell."""
+def drivers(plan: Plan) -> Sequence[str]:
+    """``module:Class`` of every driver that the plan needs, each once."""
+    return sorted({tables.DRIVERS[item.binding.driver].path for item in injections(plan)})
+
+
+def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Timeline) -> Sequence[Prepared]:
+    """Ask every driver what it would touch, and give each a hand; PreflightError if one can not tell."""
     prepared = []
     for item in injections(plan):
-        driver = tables.driver(tables.DRIVERS[item.binding.driver].path)
+        info = tables.DRIVERS[item.binding.driver]
+        driver = hands.driver(info.path)
         target = Target(run=run, plan=item, api=addresses[item.binding.api][0])
         try:
             token = driver.resolve(target)
@@ -140,7 +148,7 @@ def prepare(plan: Plan, run: str, addresses: Addresses, record: Timeline) -> Seq
             raise PreflightError(f"{item.id}: {error.message}", hint=error.hint) from error
         record("preflight", PreflightMatched(token=token))
         stimulus = isinstance(item, BoundStimulus)
-        prepared.append(Prepared(token, driver, stimulus, _until(plan, item)))
+        prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle))
     return prepared
 
 
@@ -163,12 +171,14 @@ def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer]
     return ([*observers, sink] if sink else observers), sink
 
 
-def make_load(plan: Plan, pack: Path | None, addresses: Addresses, stand: Stand, log: Path) -> Load | None:
-    """The generator; None without own load."""
+def load_request(
+    plan: Plan, pack: Path | None, addresses: Addresses, stand: Stand, log: Path
+) -> LoadRequest | None:
+    """What the generator is asked for; None without own load."""
     if plan.load is None or plan.load.rate is None or pack is None:
         return None
     hosts = {service.name: tuple(addresses[service.url]) for service in plan.services}
-    request = LoadRequest(
+    return LoadRequest(
         pack=pack,
         rate=plan.load.rate,
         seconds=plan.duration / plan.time_scale,
@@ -177,7 +187,6 @@ def make_load(plan: Plan, pack: Path | None, addresses: Addresses, stand: Stand,
         environment=stand.provisioned.load_environment if stand.provisioned else {},
         log=log,
     )
-    return LocustLoad(request)
 
 
 class Readiness:

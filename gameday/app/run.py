@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,16 @@ from gameday import timeline
 from gameday.app import preflight, standing
 from gameday.app.actions import HttpActions
 from gameday.app.artefacts import grade_folder, write_bytes
+from gameday.app.guardian import Charge, Guardian
+from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
 from gameday.app.narrator import Narrator
 from gameday.app.planning import Planned, RunRequest, control_addresses, make_plan
 from gameday.engine import Ending, Ledger, LedgerLocked, Setup
 from gameday.engine import run as run_engine
-from gameday.errors import EnvironmentBusy, GamedayError, UsageError
+from gameday.errors import DriverError, EnvironmentBusy, GamedayError, PreflightError, UsageError
+from gameday.load.locust import LocustLoad
+from gameday.model.base import JSON
 from gameday.model.enums import Outcome, RunVerdict
 from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
 from gameday.model.grade import Grade
@@ -91,7 +96,7 @@ def _result(planned: Planned, folder: Path, ending: Ending) -> RunResult:
     try:
         return RunResult(folder, grade_folder(folder, planned.catalog), left)
     except (OSError, UsageError) as error:
-        graded = grading.grade(timeline.read(folder / "timeline.jsonl"))
+        graded = grading.grade(timeline.read_folder(folder))
         return RunResult(folder, graded, left, unwritten=str(error))
 
 
@@ -156,7 +161,7 @@ class _Day:
                 ledger = standing.ledger_of(standing.environment_key(name, [stand.provisioned.id]))
                 stack.callback(ledger.discard)
                 self._take(ledger)
-            ending = run_engine(self._setup(stand, ledger))
+            ending = self._guarded(stand, ledger)
             stand.close()
             return self._without_gone(ledger, ending)
 
@@ -170,7 +175,8 @@ class _Day:
     def _take(self, ledger: Ledger) -> None:
         name = self.planned.plan.environment.name
         try:
-            ledger.lock({"run": self.run_id, "environment": name, "phase": "preflight"})
+            holder: dict[str, JSON] = {"run": self.run_id, "pid": os.getpid(), "phase": "preflight"}
+            ledger.lock({**holder, "environment": name})
         except LedgerLocked as error:
             raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
         still = ledger.entries()
@@ -178,14 +184,32 @@ class _Day:
             what = ", ".join(f"{entry.token.id} of run {entry.token.run}" for entry in still)
             raise EnvironmentBusy(f"on '{name}' there still stands: {what}", hint="run `gameday recover` first")
 
-    def _setup(self, stand: preflight.Stand, ledger: Ledger) -> Setup:
+    def _guarded(self, stand: preflight.Stand, ledger: Ledger) -> Ending:
+        """The run proper, while a reaper stands by; hands and reaper are gone when this returns."""
+        own = stand.provisioned.processes if stand.provisioned and stand.provisioned.own else ()
+        used = preflight.drivers(self.planned.plan)
+        with (
+            Guardian(Charge(ledger, self.folder, used, own), self.waker) as guardian,
+            Hands(guardian, self.waker, used) as hands,
+        ):
+            setup = self._setup(stand, ledger, hands)
+            guardian.ready()
+            try:
+                hands.ready()
+            except DriverError as error:
+                raise PreflightError(error.message, hint=error.hint) from error
+            return run_engine(setup)
+
+    def _setup(self, stand: preflight.Stand, ledger: Ledger, hands: Hands) -> Setup:
         plan, record = self.planned.plan, self.record
         addresses = preflight.resolve(plan, stand, record)
-        prepared = preflight.prepare(plan, self.run_id, addresses, record)
+        prepared = preflight.prepare(plan, self.run_id, addresses, hands, record)
         observers, sink = preflight.make_observers(plan, addresses)
         readiness = preflight.Readiness(plan, observers, self.waker)
         record.listen(readiness.hear)
         pack = self.planned.catalog.find(Kind.LOAD, plan.load.pack) if plan.load and plan.load.pack else None
+        log = self.folder / "load.log"
+        wanted = preflight.load_request(plan, pack.path if pack else None, addresses, stand, log)
         return Setup(
             run=self.run_id,
             plan=plan,
@@ -193,7 +217,7 @@ class _Day:
             ledger=ledger,
             prepared=prepared,
             observers=observers,
-            load=preflight.make_load(plan, pack.path if pack else None, addresses, stand, self.folder / "load.log"),
+            load=LocustLoad(wanted, hands.guardian.load) if wanted else None,
             steps=HttpActions(plan, addresses),
             steady=grading.judge_steady_before,
             ready=lambda: readiness.wait(stand, sink, record),

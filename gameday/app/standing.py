@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,16 @@ __all__ = [
     "close_gone",
     "environment_key",
     "holder_of",
+    "is_gone",
     "ledger_of",
     "ledgers",
     "recover",
     "status",
 ]
+
+
+_REAPER = 150.0
+"""Real seconds: longer than a reaper works."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class OpenFault:
     entry: Entry
     live: bool
     """Whether a run still holds its environment."""
+    reaper: int | None = None
+    """The process that undoes it should that run die."""
 
     @property
     def expires_in(self) -> float:
@@ -95,13 +102,20 @@ def status() -> Status:
         holder = ledger.holder()
         if holder is not None:
             runs.append({"id": holder.get("run", ""), **{k: v for k, v in holder.items() if k != "run"}})
-        faults += [OpenFault(entry, holder is not None) for entry in ledger.entries()]
+        reaper = holder.get("reaper") if holder is not None else None
+        pid = reaper if isinstance(reaper, int) else None
+        faults += [OpenFault(entry, holder is not None, pid) for entry in ledger.entries()]
     return Status(runs, faults)
+
+
+def is_gone(entry: Entry) -> bool:
+    """Whether every recorded process of what the entry stands on is dead."""
+    return bool(entry.processes) and not any(map(processes.alive, entry.processes))
 
 
 def close_gone(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
     """Close every entry whose substrate is gone for good (all its recorded processes are dead); returns them."""
-    gone = [entry for entry in entries if entry.processes and not any(map(processes.alive, entry.processes))]
+    gone = [entry for entry in entries if is_gone(entry)]
     for entry in gone:
         with contextlib.suppress(OSError):  # it stays in the ledger, and the next recover finds it gone as well
             ledger.mark_closed(entry, Outcome.GONE)
@@ -120,14 +134,15 @@ class Recovery:
 def recover(environment: str | None = None) -> Recovery:
     """Undo what the ledgers still hold, newest first.
 
-    What a live run holds is left to it: `Recovery.refused` says so. UsageError for an environment that has nothing
-    open while others have.
+    What a live run holds is left to it: `Recovery.refused` says so. A reaper at work is waited for. UsageError for
+    an environment that has nothing open while others have.
     """
     undone: list[Undone] = []
     refused: list[str] = []
     others: set[str] = set()
     with Interrupts() as waker:
         for ledger in ledgers():
+            _await_reaper(ledger, waker)
             found = ledger.entries()
             others |= {entry.environment for entry in found}
             entries = [entry for entry in found if environment in (None, entry.environment)]
@@ -139,6 +154,22 @@ def recover(environment: str | None = None) -> Recovery:
     if environment is not None and others and environment not in others:
         raise UsageError(f"nothing stands on '{environment}'", hint=f"there is something on: {', '.join(others)}")
     return Recovery(undone, refused)
+
+
+def _await_reaper(ledger: Ledger, waker: Interrupts) -> None:
+    """Wait while a reaper undoes what a dead engine left: it gives up by itself after two minutes."""
+    until = waker.monotonic_ns() + int(_REAPER * 1e9)
+    while waker.monotonic_ns() < until and _reaping(ledger.holder()):
+        if waker.wait(waker.monotonic_ns() + 100_000_000).signals:
+            raise UsageError("interrupted", hint="a reaper is still at work there; see `gameday status`")
+
+
+def _reaping(holder: Mapping[str, JSON] | None) -> bool:
+    """Whether a dead engine's environment is held by its reaper."""
+    if holder is None or "reaper" not in holder:
+        return False
+    pid = holder.get("pid")
+    return pid == holder["reaper"] or not isinstance(pid, int) or processes.identify(pid) is None
 
 
 def _take(ledger: Ledger) -> str:
@@ -155,7 +186,7 @@ def _recover(ledger: Ledger, entries: Sequence[Entry], waker: Interrupts) -> lis
     gone = close_gone(ledger, entries)
     undone = [Undone(entry, Outcome.GONE) for entry in gone]
     left = [entry for entry in entries if entry not in gone]
-    by = Undoing(ledger, _discard, waker, "recover", waker.monotonic_ns())
+    by = Undoing(ledger, _discard, waker, "recover", waker.monotonic_ns(), is_gone)
     # Faults first, then stimuli; each newest first.
     for entry in sorted(left, key=lambda entry: (entry.stimulus, -entry.opened)):
         undone.append(_recover_one(entry, by))

@@ -9,12 +9,27 @@ from typing import Any
 from gameday.drivers import INFO as TOXIPROXY
 from gameday.lab import DRIVER_INFO as DEPLOYER
 from gameday.lab import INFO as LAB
+from gameday.model.enums import FaultKind
 from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
 
-__all__ = ["DRIVERS", "PROVISIONERS", "RELEASE_SOURCES", "driver", "observe_releases", "provisioner", "scheme_of"]
+__all__ = [
+    "DRIVERS",
+    "PROVISIONERS",
+    "RELEASE_SOURCES",
+    "driver",
+    "info",
+    "observe_releases",
+    "provisioner",
+    "scheme_of",
+]
 
 DRIVERS: Mapping[str, DriverInfo] = {info.name: info for info in (TOXIPROXY, DEPLOYER)}
 """As environments spell them."""
+_DRILLS: Mapping[str, DriverInfo] = {
+    info.path: info
+    for info in (DriverInfo("file", "gameday.testing:FileDriver", frozenset(FaultKind), deadline=1.0, settle=0.3),)
+}
+"""For drills of hands and reaper, which import drivers by this table alone. No environment can name it."""
 PROVISIONERS: Mapping[str, ProvisionerInfo] = {info.scheme: info for info in (LAB,)}
 """Address scheme -> what starts environments with such addresses."""
 RELEASE_SOURCES: Mapping[str, str] = {"deployer": "gameday.lab.observer:DeployerObserver"}
@@ -28,11 +43,17 @@ def _load(path: str) -> Callable[..., Any]:
 
 
 def driver(path: str) -> Driver:
-    """The driver of a token's ``module:Class``. Only classes that the table names are ever imported."""
-    if path not in {info.path for info in DRIVERS.values()}:
-        raise LookupError(f"no driver of this version is called {path}")
-    made: Driver = _load(path)()
+    """The driver of a token's ``module:Class``; LookupError. Only what the tables name is ever imported."""
+    made: Driver = _load(info(path).path)()
     return made
+
+
+def info(path: str) -> DriverInfo:
+    """What the driver of that ``module:Class`` can do; LookupError."""
+    known = {**_DRILLS, **{known.path: known for known in DRIVERS.values()}}
+    if path not in known:
+        raise LookupError(f"no driver of this version is called {path}")
+    return known[path]
 
 
 def provisioner(scheme: str) -> Provisioner:

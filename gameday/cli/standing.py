@@ -87,13 +87,13 @@ def _as_json(fault: OpenFault) -> JSON:
         "id": entry.token.id,
         "kind": entry.token.kind.value,
         "expires_in": round(fault.expires_in, 1),
-        "reaper": None,
+        "reaper": {"pid": fault.reaper} if fault.reaper else None,
     }
 
 
 def _row(fault: OpenFault) -> tuple[str, ...]:
     entry = fault.entry
-    held = "its run" if fault.live else "nobody"
+    held = f"its run, reaper {fault.reaper or 'none'}" if fault.live else "nobody"
     return (
         entry.environment,
         entry.token.run,

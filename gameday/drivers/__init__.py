@@ -14,6 +14,8 @@ INFO = DriverInfo(
     options=frozenset({"proxy"}),
     modes=frozenset({"status"}),
     mode_needs={"status": "http_error"},
+    deadline=1.0,
+    settle=0.3,
 )
 """The Toxiproxy driver, as binding sees it: stock Toxiproxy has no ``http_error``, so ``as: status`` needs that
 feature of the environment."""

@@ -24,8 +24,10 @@ from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
 from gameday.model.token import ProcessIdentity, Token
 
-__all__ = ["Entry", "Ledger", "LedgerLocked", "LedgerUnreadable"]
+__all__ = ["SETTLE", "Entry", "Ledger", "LedgerLocked", "LedgerUnreadable"]
 
+SETTLE = 1.0
+"""Real seconds: the longest request of a driver that does not say so itself."""
 _ASKED = 0.3
 """Real seconds for which the lock may be held by somebody who only asks."""
 
@@ -50,6 +52,10 @@ class Entry(Model):
     """Nanoseconds since the Unix epoch."""
     expires: int
     """Nanoseconds since the Unix epoch at which the plan would have undone it."""
+    until: int = 0
+    """The same as monotonic nanoseconds of the machine that ran the day: no clock that is set can move it."""
+    settle: float = SETTLE
+    """Real seconds: the longest request of its driver that may still be under way when a call was ended."""
     processes: tuple[ProcessIdentity, ...] = ()
     """When all of these are dead the substrate is gone for good; empty: it is never known to be gone."""
 
@@ -60,6 +66,22 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: int | None = None
+        self._holder: dict[str, JSON] = {}
+
+    @classmethod
+    def adopt(cls, folder: Path, lock: int) -> Self:
+        """The ledger of an environment whose lock this process inherited as the descriptor ``lock``."""
+        ledger = cls(folder)
+        ledger._lock = lock
+        ledger._holder = _holder(os.pread(lock, 65536, 0)) or {}
+        return ledger
+
+    @property
+    def descriptor(self) -> int:
+        """The lock's descriptor: whoever inherits it holds the environment as well. LedgerLocked without a lock."""
+        if self._lock is None:
+            raise LedgerLocked("the lock is not held")
+        return self._lock
 
     def __enter__(self) -> Self:
         return self
@@ -80,12 +102,11 @@ class Ledger:
         self.hold(holder)
 
     def hold(self, holder: Mapping[str, JSON]) -> None:
-        """Say who holds the lock, and where it stands."""
-        if self._lock is None:
-            raise LedgerLocked("the lock is not held")
-        text = json.dumps(holder).encode()
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, text, 0)
+        """Say who holds the lock, and where it stands; what was said before and is not said anew stays."""
+        self._holder.update(holder)
+        text = json.dumps(self._holder).encode()
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, text, 0)
 
     def holder(self) -> dict[str, JSON] | None:
         """Who holds the lock now; None if nobody does."""

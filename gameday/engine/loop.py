@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gameday.engine.agenda import Agenda, Begin, Enter, Finish, Inject, Item, Undo, agenda
-from gameday.engine.ledger import Entry, Ledger
+from gameday.engine.ledger import SETTLE, Entry, Ledger
 from gameday.engine.steps import StepActions, Steps
 from gameday.engine.undo import Reason, Undoing, Undone, quietly, undo_entry
-from gameday.engine.wait import Waker
+from gameday.engine.wait import Waker, Wakes
 from gameday.errors import GamedayError
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome, PhaseName, Verdict
@@ -65,6 +65,8 @@ class Prepared:
     stimulus: bool
     until: float
     """Plan seconds at which it is undone."""
+    settle: float = SETTLE
+    """Real seconds: the longest request of its driver."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class _Run:
         self._setup.ready()
         self._check()
         load = self._setup.load
-        self._t0 = load.start(self._setup.record) if load else self._waker.monotonic_ns()
+        record = self._setup.record
+        self._t0 = self._waker.during(lambda: load.start(record)) if load else self._waker.monotonic_ns()
 
     def _follow(self, due: Agenda) -> None:
         for at, item in due:
@@ -164,11 +167,11 @@ class _Run:
             if self._waker.monotonic_ns() >= until:
                 return
             look_again = self._waker.monotonic_ns() + _LOOK
-            self._look(self._waker.wait(min(until, look_again)).signals)
+            self._look(self._waker.wait(min(until, look_again)))
 
     def _check(self) -> None:
         """Deal with everything that came in; raises _Stop if the run has to stop."""
-        self._look(self._waker.wait(0).signals)
+        self._look(self._waker.wait(0))
         # Observers fall silent when they can not write: it may be long until the engine has something to write.
         self._broken = self._broken or self._setup.record.broken
         if self._broken is not None:
@@ -187,9 +190,11 @@ class _Run:
                 self._effective.add(fault.id)
                 self._steps.effective(fault.id)
 
-    def _look(self, signals: Sequence[str]) -> None:
-        if signals:
-            self._stop("signal", f"{signals[0]} received")
+    def _look(self, wakes: Wakes) -> None:
+        if wakes.signals:
+            self._stop("signal", f"{wakes.signals[0]} received")
+        if wakes.lost:
+            self._stop("engine", wakes.lost)
 
     def _stop(self, by: Literal["signal", "engine", "operator", "step"], reason: str) -> None:
         self._write(AbortRequested(by=by, reason=reason))
@@ -265,6 +270,8 @@ class _Run:
             token=prepared.token,
             opened=now,
             expires=now + int(left * 1e9),
+            until=self._waker.monotonic_ns() + int(left * 1e9),
+            settle=prepared.settle,
             processes=self._setup.processes,
         )
 
@@ -281,26 +288,20 @@ class _Run:
 
     def _leave(self, reason: Reason) -> None:
         """Every step is taken though another raised; the first error is raised at the end."""
-        errors: list[BaseException] = []
         faults = [pair for pair in self._open if not pair[0].stimulus]
         stimuli = [pair for pair in self._open if pair[0].stimulus]
         tasks: list[Callable[[], None]] = [
             lambda: self._undo(faults, reason),
             lambda: self._undo(stimuli, reason),
-            self._steps.stop,
+            lambda: self._waker.during(self._steps.stop),
+            lambda: self._waker.during(self._stop_sources),
         ]
-        if self._setup.load is not None:
-            tasks.append(self._setup.load.stop)
-        tasks += [observer.stop for observer in reversed(self._setup.observers)]
-        for task in tasks:
-            try:
-                task()
-            except OSError as error:
-                self._unwritable(error)  # what ends had something to record, and could not
-            except BaseException as error:  # noqa: BLE001 - also SystemExit: leaving goes on; raised below
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        _each(tasks, self._unwritable)
+
+    def _stop_sources(self) -> None:
+        """Load, then observers; each though another raised."""
+        stops = [observer.stop for observer in reversed(self._setup.observers)]
+        _each([self._setup.load.stop, *stops] if self._setup.load is not None else stops, self._unwritable)
 
     def _hear(self, event: Event) -> None:
         """In the thread that recorded it: sort, and ring."""
@@ -320,6 +321,20 @@ class _Run:
     def _unwritable(self, error: Exception) -> None:
         self._broken = self._broken or error
         self._waker.ring()
+
+
+def _each(tasks: Sequence[Callable[[], None]], unwritable: Callable[[Exception], None]) -> None:
+    """Do them all, though one raises; the first error is raised at the end."""
+    errors: list[BaseException] = []
+    for task in tasks:
+        try:
+            task()
+        except OSError as error:
+            unwritable(error)  # what ends had something to record, and could not
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: leaving goes on; raised below
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _attempt(call: Callable[[], None]) -> tuple[Outcome, str]:

@@ -17,16 +17,14 @@ from gameday.model.enums import Outcome
 from gameday.model.events import FaultCleared, FaultUndo, Payload, StimulusCleared, StimulusUndo
 from gameday.ports import Driver, Recorder
 
-__all__ = ["DEADLINE", "SETTLE", "Reason", "Undoing", "Undone", "pause", "quietly", "undo_entry"]
+__all__ = ["DEADLINE", "Reason", "Undoing", "Undone", "pause", "quietly", "undo_entry"]
 
-SETTLE = 1.0
-"""Real seconds: the longest request of a shipped driver."""
 DEADLINE = 10.0
 """Real seconds for which a failed undo is tried again."""
 PAUSE = 0.2
 """Real seconds between attempts."""
 
-Reason = Literal["ended", "abort", "recover"]
+Reason = Literal["ended", "abort", "recover", "reaper"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,14 @@ class Undone:
     error: str = ""
 
 
-def quietly(record: Recorder, problem: Callable[[Exception], None]) -> Callable[[Payload], None]:
-    """A recorder of engine events that hands whatever a write raises to ``problem``: undo waits for none."""
+def quietly(
+    record: Recorder, problem: Callable[[Exception], None], source: str = "engine"
+) -> Callable[[Payload], None]:
+    """A recorder of events that hands whatever a write raises to ``problem``: undo waits for none."""
 
     def write(payload: Payload) -> None:
         try:
-            record("engine", payload)
+            record(source, payload)
         except Exception as error:  # noqa: BLE001 - a full disk, or a bug of whoever listens
             problem(error)
 
@@ -60,6 +60,8 @@ class Undoing:
     reason: Reason
     landed: int
     """Monotonic nanoseconds after which an inject that is still under way could no longer land, less one settle."""
+    gone: Callable[[Entry], bool] = lambda entry: False
+    """Whether what the entry stands on is gone for good: asked when an attempt failed."""
 
 
 def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
@@ -72,6 +74,8 @@ def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
         error = _attempt(entry, driver, by)
         if not error:
             return _close(entry, by, Undone(entry, Outcome.OK))
+        if by.gone(entry):
+            return _close(entry, by, Undone(entry, Outcome.GONE, error))
         if by.waker.monotonic_ns() >= deadline:
             return _close(entry, by, Undone(entry, Outcome.FAILED, error))
         pause(by.waker, PAUSE)
@@ -88,7 +92,7 @@ def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
         driver.undo(entry.token)
         if not driver.is_clear(entry.token):
             return "undo returned, and it still stands"
-        left = by.landed + int(SETTLE * 1e9) - by.waker.monotonic_ns()
+        left = by.landed + int(entry.settle * 1e9) - by.waker.monotonic_ns()
         pause(by.waker, left / 1e9)
         return "" if driver.is_clear(entry.token) else "it came back after it had been removed"
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the fault still has to go

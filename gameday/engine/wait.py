@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 __all__ = ["Waker", "Wakes"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,8 @@ class Wakes:
     """Why a wait ended early; no signals means that time came, or that something was recorded."""
 
     signals: tuple[str, ...] = ()
+    lost: str = ""
+    """What the run can not do without and is gone now, for people; empty: nothing."""
 
 
 class Waker(Protocol):
@@ -29,6 +35,9 @@ class Waker(Protocol):
 
     def rest(self, until: int) -> None:
         """Return at ``until``, not earlier; signals that come meanwhile are kept for the next ``wait``."""
+
+    def during(self, task: Callable[[], T]) -> T:
+        """Do something that blocks, so that whoever watches this thread can tell it from a hung one."""
 
     def ring(self) -> None:
         """End the wait that is under way, or the next one; safe from every thread."""

@@ -22,5 +22,7 @@ DRIVER_INFO = DriverInfo(
     name="deployer",
     path="gameday.lab.driver:DeployerDriver",
     kinds=frozenset({FaultKind.RELEASE}),
+    deadline=1.0,
+    settle=0.3,
 )
 """The driver of the lab's own deployer."""

@@ -16,7 +16,7 @@ from gameday.ports import Target
 __all__ = ["DeployerDriver"]
 
 _TIMEOUT = 1.0
-"""Real seconds: not longer than the engine's settle time."""
+"""Real seconds: not longer than its hand's deadline."""
 
 
 class DeployerDriver:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +91,12 @@ class LocustLoad:
     identity: ProcessIdentity | None = None
     """Locust's process, once started."""
 
-    def __init__(self, request: LoadRequest) -> None:
+    def __init__(
+        self, request: LoadRequest, started: Callable[[ProcessIdentity], None] = lambda process: None
+    ) -> None:
+        """``started`` is told the process as soon as there is one: its session has to end with it."""
         self._request = request
+        self._started = started
         self._reader = Reader(arrivals(request.rate, request.seconds))
         self._hello: Future[int] = Future()
         self._drained = threading.Event()
@@ -156,6 +160,8 @@ class LocustLoad:
         assert self._process.stdout is not None  # for mypy: it was asked for as a pipe
         self._output = self._process.stdout
         self.identity = processes.identify(self._process.pid)
+        if self.identity is not None:
+            self._started(self.identity)
         self._stream.setblocking(False)
         os.set_blocking(self._output.fileno(), False)
 

@@ -80,7 +80,8 @@ class Event:
     wall: int
     """Nanoseconds since the Unix epoch at which it was recorded."""
     source: str
-    """``engine``, ``load``, ``alerts``, ``releases``, ``probe/NAME``, ``slo/NAME``, ``steps``, ``preflight``."""
+    """``engine``, ``load``, ``alerts``, ``releases``, ``probe/NAME``, ``slo/NAME``, ``steps``, ``preflight``,
+    ``reaper``."""
     kind: str
     data: Mapping[str, JSON]
     prev: str
@@ -192,7 +193,7 @@ class FaultUndo(Payload):
     KIND: ClassVar = "fault.undo"
     id: str
     attempt: int
-    reason: Literal["ended", "abort", "recover"]
+    reason: Literal["ended", "abort", "recover", "reaper"]
 
 
 class FaultCleared(_Outcome):
@@ -225,7 +226,7 @@ class StimulusUndo(Payload):
     KIND: ClassVar = "stimulus.undo"
     id: str
     attempt: int
-    reason: Literal["ended", "abort", "recover"]
+    reason: Literal["ended", "abort", "recover", "reaper"]
 
 
 class StimulusCleared(_Outcome):
@@ -392,7 +393,7 @@ class AbortRequested(Payload):
     """Something or somebody stops the run."""
 
     KIND: ClassVar = "abort.requested"
-    by: Literal["signal", "engine", "operator", "step"]
+    by: Literal["signal", "engine", "operator", "step", "reaper"]
     reason: str
 
 

@@ -29,7 +29,7 @@ class Cli:
     @property
     def environment(self) -> dict[str, str]:
         """A short environment: nothing of the caller's settings decides a test."""
-        keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "PYTHONPATH") if key in os.environ}
         return {**keep, "GAMEDAY_STATE_DIR": str(self.folder / "state")}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

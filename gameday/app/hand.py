@@ -1,0 +1,67 @@
+"""The hand: a child process that carries out drivers' calls, so that a call can be ended by ending the process.
+
+``python -m gameday.app.hand FD module:Class...`` answers on the socket ``FD``, a line of JSON each way::
+
+    -> {"call": "inject", "token": {...}}
+    <- {"value": null}            or  {"error": "...", "hint": "...", "kind": "DriverError"}
+
+It says ``{"value": "ready"}`` once its drivers are imported, works one call at a time, and exits at end of file:
+when the engine is gone, whatever it had asked for is not begun any more. Signals that are meant for the run are the
+engine's to answer: the hand ignores them.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from io import BufferedRWPair
+
+from gameday.app import tables
+from gameday.errors import DriverError
+from gameday.model.base import JSON
+from gameday.model.token import Token
+from gameday.ports import Driver
+
+__all__ = ["CALLS", "main"]
+
+CALLS: Mapping[str, Callable[[Driver, Token], JSON]] = {
+    "inject": lambda driver, token: driver.inject(token),
+    "in_effect": lambda driver, token: driver.in_effect(token),
+    "undo": lambda driver, token: driver.undo(token),
+    "is_clear": lambda driver, token: driver.is_clear(token),
+}
+"""The calls that touch a substrate; ``resolve`` and ``find`` only read, and are the engine's own."""
+
+
+def main() -> None:
+    """Serve until the socket's other end is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    drivers = {path: tables.driver(path) for path in sys.argv[2:]}
+    with socket.socket(fileno=int(sys.argv[1])) as connection, connection.makefile("rwb") as lines:
+        _say(lines, {"value": "ready"})
+        for line in lines:
+            _say(lines, _answer(drivers, line))
+
+
+def _answer(drivers: Mapping[str, Driver], line: bytes) -> dict[str, JSON]:
+    try:
+        request = json.loads(line)
+        token = Token.model_validate(request["token"])
+        return {"value": CALLS[request["call"]](drivers[token.driver], token)}
+    except DriverError as error:
+        return {"error": error.message, "hint": error.hint, "kind": "DriverError"}
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises is an answer; the engine decides
+        return {"error": f"{type(error).__name__}: {error}", "hint": "", "kind": type(error).__name__}
+
+
+def _say(lines: BufferedRWPair, answer: dict[str, JSON]) -> None:
+    lines.write(json.dumps(answer).encode() + b"\n")
+    lines.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""The engine's side of hands: a driver whose calls run in a child process, and are ended by ending it.
+
+Fence before undo: when a call overran its deadline, or its hand died, everything in the hand's session is killed
+and awaited before the next hand is asked for anything. A late inject can therefore not land after the undo.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from gameday import processes
+from gameday.app import tables
+from gameday.app.guardian import Guardian
+from gameday.app.hand import CALLS
+from gameday.app.interrupts import Interrupts
+from gameday.errors import DriverError, PreflightError
+from gameday.model.base import JSON
+from gameday.model.enums import FaultKind
+from gameday.model.token import ProcessIdentity, Token
+from gameday.ports import Target
+
+__all__ = ["Hand", "HandDied", "HandedDriver", "Hands"]
+
+_READY = 15.0
+"""Real seconds within which a hand must have imported its drivers."""
+_PACE = 0.25
+"""Real seconds between two beats of the engine while it waits for a hand."""
+
+
+class HandDied(DriverError):
+    """The hand is gone, and with it the call: it may have acted."""
+
+
+class Hand:
+    """One child. Owned by `Hands`."""
+
+    def __init__(self, drivers: Sequence[str]) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gameday.app.hand", str(theirs.fileno()), *drivers],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self._socket.settimeout(_READY)  # what is sent always fits the buffer; waiting is done in `answer`
+        self._buffer = b""
+        self._fenced = False
+        self.warm = False
+        self.admitted = False
+        self.pidfd = os.pidfd_open(self._process.pid)
+        # One that is gone at once is known by its pid alone: it was not reaped, so the pid is still its own.
+        found = processes.identify(self._process.pid)
+        self.identity = found or ProcessIdentity(pid=self._process.pid, start=0, boot="")
+
+    @property
+    def dead(self) -> bool:
+        """Whether it ended, asked or not. It is not reaped by asking: its pid stays its own until the fence."""
+        return self._fenced or bool(select.select([self.pidfd], [], [], 0)[0])
+
+    def ask(self, call: str, token: Token) -> None:
+        """Hand the call over; HandDied if nobody takes it."""
+        line = json.dumps({"call": call, "token": token.model_dump(mode="json", by_alias=True)}).encode() + b"\n"
+        try:
+            self._socket.sendall(line)
+        except OSError as error:
+            raise HandDied("the hand died") from error
+
+    def answer(self, seconds: float, beat: Callable[[], object]) -> Mapping[str, Any]:
+        """Its next line; TimeoutError after that time, HandDied if it died."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no answer within {seconds:g} s")
+            beat()
+            if select.select([self._socket], [], [], min(left, _PACE))[0]:
+                self._take()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        found: Mapping[str, Any] = json.loads(line)
+        return found
+
+    def _take(self) -> None:
+        try:
+            read = self._socket.recv(65536)
+        except OSError as error:
+            raise HandDied("the hand died") from error
+        if not read:
+            raise HandDied("the hand died")
+        self._buffer += read
+
+    def fence(self) -> None:
+        """Kill and await every process of its session, also if the hand itself is dead; idempotent."""
+        if self._fenced:
+            return
+        self._fenced = True
+        self._socket.close()
+        processes.fence_session(self.identity)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(2.0)
+        os.close(self.pidfd)
+
+
+class Hands:
+    """All hands of a run: one for each fault and stimulus, and one spare. Each knows every driver of the run."""
+
+    def __init__(self, guardian: Guardian, waker: Interrupts, drivers: Sequence[str]) -> None:
+        self.guardian = guardian
+        self._waker = waker
+        self._drivers = drivers
+        self._all: list[Hand] = []
+        self._spare: Hand | None = None
+        self._first: list[HandedDriver] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def driver(self, path: str) -> HandedDriver:
+        """A driver with a hand of its own, which is started now and warm after `ready`."""
+        made = HandedDriver(self, path, self._start())
+        self._first.append(made)
+        return made
+
+    def ready(self) -> None:
+        """Wait until all are warm and the reaper holds them; PreflightError, DriverError."""
+        self._spare = self._spare or self._start()
+        for driver in self._first:
+            driver.ready()
+        self.warm(self._spare)
+
+    def take(self) -> Hand:
+        """The spare, or a new one; warm."""
+        spare, self._spare = self._spare, None
+        hand = spare if spare is not None and not spare.dead else self._start()
+        self.warm(hand)
+        with contextlib.suppress(
+            OSError
+        ):  # no more processes to be had: the next one that needs a hand will say so
+            self._spare = self._start()
+        return hand
+
+    def warm(self, hand: Hand) -> None:
+        """Wait until it is ready; PreflightError if it is not in time."""
+        if hand.warm:
+            return
+        try:
+            hand.answer(_READY, self.guardian.beat)
+        except (TimeoutError, DriverError, ValueError) as error:
+            self.drop(hand)
+            raise PreflightError(f"a hand did not come up: {error}") from error
+        hand.warm = True
+
+    def admit(self, hand: Hand) -> None:
+        """See that the reaper is there and holds it: only then may it inject. DriverError."""
+        self.guardian.present()
+        if not hand.admitted:
+            self.guardian.admit(hand.identity, hand.pidfd)
+            hand.admitted = True
+
+    def drop(self, hand: Hand) -> None:
+        """End it and everything that it started; nothing of it goes on when this returns."""
+        if hand in self._all:
+            self._all.remove(hand)
+            self._waker.forget(hand.pidfd)
+            hand.fence()
+
+    def lose(self, what: str) -> None:
+        """The run has to stop."""
+        self._waker.lose(what)
+
+    def close(self) -> None:
+        """End them all; nothing is under way in them any more. Idempotent."""
+        for hand in tuple(self._all):
+            self.drop(hand)
+
+    def _start(self) -> Hand:
+        hand = Hand(self._drivers)
+        self._all.append(hand)
+        self._waker.watch(hand.pidfd, lambda: self._died(hand))
+        return hand
+
+    def _died(self, hand: Hand) -> str:
+        self._waker.forget(hand.pidfd)  # it stays readable for ever
+        return f"hand {hand.identity.pid} died unasked"
+
+
+class HandedDriver:
+    """A driver for the engine: the calls that touch something go through a hand, with a deadline each."""
+
+    def __init__(self, hands: Hands, path: str, hand: Hand) -> None:
+        self._inner = tables.driver(path)
+        self._deadline = tables.info(path).deadline
+        self.kinds: frozenset[FaultKind] = self._inner.kinds
+        self.sweepable = self._inner.sweepable
+        self._hands = hands
+        self._hand = hand
+
+    def resolve(self, target: Target) -> Token:
+        """Read only: in this process."""
+        return self._inner.resolve(target)
+
+    def find(self, api: str) -> list[Token]:
+        """Read only: in this process."""
+        return self._inner.find(api)
+
+    def ready(self) -> None:
+        """Wait for the first hand, and have the reaper hold it; PreflightError, DriverError."""
+        self._hands.warm(self._hand)
+        self._hands.admit(self._hand)
+
+    def inject(self, token: Token) -> None:
+        """TimeoutError if it overran (it may have acted), DriverError if it failed; the hand is fenced first."""
+        hand = self._current()
+        self._hands.admit(hand)
+        self._call(hand, "inject", token)
+
+    def in_effect(self, token: Token) -> bool:
+        """Read back, in the hand."""
+        return bool(self._call(self._current(), "in_effect", token))
+
+    def undo(self, token: Token) -> None:
+        """In the hand, or in another one where that is dead: never waits for the reaper."""
+        self._clearing("undo", token)
+
+    def is_clear(self, token: Token) -> bool:
+        """As `undo`."""
+        return bool(self._clearing("is_clear", token))
+
+    def _clearing(self, call: str, token: Token) -> JSON:
+        try:
+            hand = self._current()
+        except (OSError, PreflightError):
+            # No process to be had: better in here, without a deadline, than not at all. The reaper ends a hang.
+            return CALLS[call](self._inner, token)
+        return self._call(hand, call, token)
+
+    def _current(self) -> Hand:
+        """This driver's hand; what a dead one started is ended before there is another."""
+        if self._hand.dead:
+            self._hands.drop(self._hand)
+            self._hand = self._hands.take()
+        return self._hand
+
+    def _call(self, hand: Hand, call: str, token: Token) -> JSON:
+        try:
+            hand.ask(call, token)
+            answer = hand.answer(self._deadline, self._hands.guardian.beat)
+        except (TimeoutError, HandDied, ValueError) as error:
+            # Nothing that this hand began may go on: killed and awaited before anything else is asked.
+            self._hands.drop(hand)
+            if isinstance(error, HandDied) or call in {"inject", "in_effect"}:
+                self._hands.lose(f"{token.id}: {call}: {error}")
+            kind = TimeoutError if isinstance(error, TimeoutError) else HandDied
+            raise kind(f"{call}: {error}") from error
+        if "error" not in answer:
+            value: JSON = answer["value"]
+            return value
+        if answer.get("kind") == "TimeoutError":
+            raise TimeoutError(answer["error"])
+        raise DriverError(answer["error"], str(answer.get("hint", "")))

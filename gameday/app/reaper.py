@@ -1,0 +1,246 @@
+"""The reaper: a separate process that undoes what is open when the engine dies, hangs or is stopped.
+
+``python -m gameday.app.reaper ORDERS`` (JSON, see `guardian`). It holds the ledger's folder, the drivers (imported
+before it says that it is ready), the pidfds of engine and hands, and an inherited descriptor of the environment's
+lock, so that the environment stays refused until it is done. It has no threads. It ignores INT, TERM and HUP: it
+ends when the engine says goodbye, or when what was open is undone.
+
+Order: engine and hands are killed and awaited first (fence), then faults are undone, then stimuli, then load and an
+own environment are ended. What it did is written to ``reaper.jsonl``, chained from the last complete line of the
+timeline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from gameday import processes, timeline
+from gameday.app import tables
+from gameday.app.forked import ForkedDriver
+from gameday.app.standing import close_gone, is_gone
+from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Wakes, undo_entry
+from gameday.engine.undo import Undoing, quietly
+from gameday.errors import TimelineError
+from gameday.model.base import JSON, Model
+from gameday.model.enums import Outcome
+from gameday.model.events import AbortRequested, Payload
+from gameday.model.token import ProcessIdentity
+
+__all__ = ["GRACE", "HUNG", "main"]
+
+GRACE = 3.0
+"""Real seconds past an entry's declared end after which a silent engine is not waited for."""
+HUNG = 10.0
+"""An engine that was silent for so many real seconds while entries are open is hung."""
+_BEAT = 0.5
+"""Real seconds between two beats to the engine."""
+_STOPPED = 1.5
+"""Real seconds of silence after which an engine is not at work: it beats every half second."""
+_GIVE_UP = 120.0
+"""Real seconds of failed undos after which the rest is left to `gameday recover`."""
+
+T = TypeVar("T")
+
+
+class _Clock:
+    """The reaper's waker: it has nobody to listen to while it undoes."""
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def time_ns(self) -> int:
+        return time.time_ns()
+
+    def wait(self, until: int) -> Wakes:
+        self.rest(until)
+        return Wakes()
+
+    def rest(self, until: int) -> None:
+        time.sleep(max(0.0, (until - time.monotonic_ns()) / 1e9))
+
+    def during(self, task: Callable[[], T]) -> T:
+        return task()
+
+    def ring(self) -> None:
+        return
+
+
+class _Orders(Model):
+    """What `guardian` writes."""
+
+    connection: int
+    lock: int
+    ledger: Path
+    folder: Path
+    engine: ProcessIdentity
+    own: tuple[ProcessIdentity, ...]
+    drivers: tuple[str, ...]
+
+
+@dataclass
+class _Reaper:
+    orders: _Orders
+    ledger: Ledger
+    connection: socket.socket
+    pidfd: int
+    hands: dict[int, ProcessIdentity] = field(default_factory=dict)
+    """pidfd -> the leader of a hand's session."""
+    load: list[ProcessIdentity] = field(default_factory=list)
+    heard: float = field(default_factory=time.monotonic)
+    goodbye: bool = False
+    closed: bool = False
+
+    def watch(self) -> str:
+        """Why the engine is not to be waited for any more; empty if it said goodbye."""
+        while not self.goodbye:
+            self._say({"beat": True})
+            sources = [self.pidfd] if self.closed else [self.pidfd, self.connection.fileno()]
+            ready = select.select(sources, [], [], _BEAT)[0]
+            # What the engine still said comes first: a goodbye, or a hand that has to be fenced.
+            while not self.closed and self._listen():
+                continue
+            why = "the engine died" if self.pidfd in ready else self._lost()
+            if why and not self.goodbye:
+                return why
+        return ""
+
+    def _lost(self) -> str:
+        silent = time.monotonic() - self.heard
+        if silent < _STOPPED:
+            return ""
+        try:
+            entries = self.ledger.entries()
+        except (OSError, LedgerUnreadable):
+            return ""
+        if entries and silent > HUNG:
+            return f"the engine was silent for {HUNG:g} s while something was open"
+        over = time.monotonic_ns() - int(GRACE * 1e9)
+        if any(0 < entry.until < over for entry in entries):
+            return f"the engine was silent, and a fault's time was over for more than {GRACE:g} s"
+        return ""
+
+    def _listen(self) -> bool:
+        """Take one message; False if none waits."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.connection, 65536, 4)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self.closed = True  # the engine is gone or going: its pidfd says which
+            return False
+        self.heard = time.monotonic()
+        message = json.loads(data)
+        if "hand" in message:
+            process = ProcessIdentity.model_validate(message["hand"])
+            self.hands.update(dict.fromkeys(descriptors, process))
+            self._say({"admitted": process.pid})
+        elif "load" in message:
+            self.load.append(ProcessIdentity.model_validate(message["load"]))
+        self.goodbye = "goodbye" in message
+        return True
+
+    def _say(self, message: dict[str, JSON]) -> None:
+        with contextlib.suppress(OSError):  # a stopped engine does not read; a dead one never will
+            self.connection.send(json.dumps(message).encode())
+
+    def rescue(self, why: str) -> bool:
+        """Fence, undo, end the rest; whether nothing stands any more."""
+        processes.end([self.orders.engine], 0.0)
+        self._fence_hands()
+        with contextlib.suppress(OSError):
+            self.ledger.hold({"pid": os.getpid(), "phase": "the reaper undoes"})
+        with contextlib.ExitStack() as stack:
+            write = stack.enter_context(_record(self.orders.folder))
+            write(AbortRequested(by="reaper", reason=why))
+            left = self._undo(write)
+            for process in self.load:
+                processes.fence_session(process)
+            processes.end(self.orders.own, 1.0)
+        gone = close_gone(self.ledger, [undone.entry for undone in left])
+        return len(gone) == len(left)
+
+    def _fence_hands(self) -> None:
+        for descriptor in self.hands:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        for process in self.hands.values():
+            processes.fence_session(process)
+
+    def _undo(self, write: Callable[[Payload], None]) -> Sequence[Undone]:
+        clock = _Clock()
+        by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), is_gone)
+        give_up = time.monotonic() + _GIVE_UP
+        while True:
+            # Faults first, then stimuli; each newest first.
+            entries = sorted(self.ledger.entries(), key=lambda entry: (entry.stimulus, -entry.opened))
+            undone = [undo_entry(entry, _driver(entry), by) for entry in entries]
+            left = [one for one in undone if one.outcome is Outcome.FAILED]
+            # An own environment ends next: what stands on it is gone with it.
+            if not left or self.orders.own or time.monotonic() > give_up:
+                return left
+
+
+def _driver(entry: Entry) -> ForkedDriver:
+    info = tables.info(entry.token.driver)
+    return ForkedDriver(tables.driver(info.path), info.deadline)
+
+
+@contextlib.contextmanager
+def _record(folder: Path) -> Iterator[Callable[[Payload], None]]:
+    """Writes ``reaper.jsonl``; undo never waits for that, so whatever goes wrong is only missing in it."""
+    try:
+        after = timeline.tail(folder / "timeline.jsonl")
+        record = timeline.Timeline(folder / "reaper.jsonl", _Clock(), after)
+    except (OSError, TimelineError):
+        yield lambda payload: None
+        return
+    with record:
+        yield quietly(record, lambda error: None, "reaper")
+
+
+def _pidfd(engine: ProcessIdentity) -> int:
+    """The engine's; one that is gone already reads like one that dies."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(engine.pid)
+        if processes.alive(engine):
+            return descriptor
+    return os.open(os.devnull, os.O_RDONLY)  # always readable
+
+
+def main() -> int:
+    """Serve one run; 6 if something still stands."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    orders = _Orders.model_validate_json(sys.argv[1])
+    for path in orders.drivers:
+        tables.driver(path)
+    ledger = Ledger.adopt(orders.ledger, orders.lock)
+    with socket.socket(fileno=orders.connection) as connection:
+        connection.setblocking(False)  # the flags of socket.recv_fds are not passed on by Python 3.11
+        reaper = _Reaper(orders, ledger, connection, _pidfd(orders.engine))
+        connection.send(json.dumps({"ready": True}).encode())
+        why = reaper.watch()
+        if not why:
+            return 0  # the engine closes the ledger
+        clear = reaper.rescue(why)
+    if clear and orders.own:
+        ledger.discard()
+    ledger.close()
+    return 0 if clear else 6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

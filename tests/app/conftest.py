@@ -1,0 +1,101 @@
+"""A drill in a process of its own, and what is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gameday.app import standing
+
+ROOT = Path(__file__).parents[2]
+SOON = 30.0
+"""Real seconds: a deadline for what takes moments, also on a busy machine."""
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = SOON) -> float:
+    """Wait until it holds; returns how long that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "the condition never held"
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+class Drill:
+    """An engine with hands and a reaper, on files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, point: str = "") -> subprocess.Popen[str]:
+        """Start it; it stops at the point."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.app.drill", str(self.folder), point],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return self.process
+
+    def await_file(self, name: str) -> None:
+        """Wait until the drill made that file."""
+        process = self.process
+        assert process is not None
+        wait_for(lambda: (self.folder / name).exists() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+
+    def end(self) -> tuple[str, str, int]:
+        """Wait for its end: outcome, reason, how many stand."""
+        assert self.process is not None
+        out, err = self.process.communicate(timeout=SOON)
+        assert self.process.returncode == 0, err
+        outcome, reason, standing_ = json.loads(out)
+        return outcome, reason, standing_
+
+    def faults(self) -> list[str]:
+        """What stands, told from the substrate."""
+        return sorted(path.name for path in self.folder.glob("*.fault"))
+
+    def clear(self) -> bool:
+        """Nothing stands, and nothing holds the environment."""
+        found = standing.status()
+        return not self.faults() and not found.open_faults and not found.runs
+
+    def processes(self, module: str = "") -> list[psutil.Process]:
+        """Living processes of this drill."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().get("GAMEDAY_STATE_DIR") == str(self.folder / "state")
+                if mine and process.status() != psutil.STATUS_ZOMBIE and module in " ".join(process.cmdline()):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return [process for process in found if process.pid != os.getpid()]
+
+
+@pytest.fixture
+def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
+    """It must leave no process behind."""
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path / "state"))
+    one = Drill(tmp_path)
+    yield one
+    try:
+        wait_for(lambda: one.processes() == [], 5)
+    finally:
+        for process in one.processes():
+            process.kill()
+        if one.process is not None:
+            one.process.communicate(timeout=SOON)

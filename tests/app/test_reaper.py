@@ -1,0 +1,139 @@
+"""The engine killed, stopped and hung at every point: the reaper undoes, and nothing comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from gameday import timeline
+from gameday.app import standing
+from gameday.errors import TimelineError
+from tests.app.conftest import Drill, wait_for
+from tests.app.drill import HOLD
+
+POINTS = ("before token", "after token", "after inject", "in undo", "before closed")
+WITHIN = 2.0
+"""Real seconds from the engine's death to nothing standing."""
+GRACE = 3.0
+
+
+def pids(drill: Drill) -> list[int]:
+    return [process.pid for process in drill.processes()]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_engine_leaves_nothing(drill: Drill, point: str) -> None:
+    process = drill.start(point)
+    drill.await_file("at")
+    assert ("brownout.fault" in drill.faults()) is (point in {"after inject", "in undo"})
+    process.kill()
+    assert wait_for(drill.clear) < WITHIN
+    wait_for(lambda: pids(drill) == [], 2)
+    found = timeline.read_folder(drill.folder)
+    kinds = [(event.kind, event.data.get("id")) for event in found.events if event.source == "reaper"]
+    assert kinds[0] == ("abort.requested", None)
+    assert (("fault.cleared", "brownout") in kinds) is (point != "before token")
+    assert "run.closed" not in [event.kind for event in found.events]
+
+
+def test_killed_in_the_hold(drill: Drill) -> None:
+    process = drill.start()
+    drill.await_file("in effect")
+    assert drill.faults() == ["brownout.fault", "canary.fault"]
+    (fault, _) = standing.status().open_faults
+    assert fault.reaper in [process.pid for process in drill.processes("gameday.app.reaper")]
+    process.kill()
+    assert wait_for(drill.clear) < WITHIN
+    found = [event for event in timeline.read_folder(drill.folder).events if event.kind.endswith(".undo")]
+    assert [(event.kind, event.data["reason"]) for event in found] == [
+        ("stimulus.undo" if event.kind.startswith("stimulus") else "fault.undo", "reaper") for event in found
+    ]
+    assert [event.kind for event in found] == ["fault.undo", "stimulus.undo"]
+
+
+def test_recover_waits_for_a_reaper_at_work(drill: Drill) -> None:
+    process = drill.start()
+    drill.await_file("in effect")
+    (drill.folder / "hang-undo").touch()
+    process.kill()
+    process.wait(10)  # a run that still lives is refused, not waited for
+    recovery = standing.recover()
+    assert (recovery.undone, recovery.refused) == ([], [])
+    assert drill.clear()
+
+
+@pytest.mark.parametrize("point", ["after token", "after inject"])
+def test_a_stopped_engine_is_fenced_after_its_faults_time_and_nothing_comes_back(drill: Drill, point: str) -> None:
+    process = drill.start(point)
+    drill.await_file("at")
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    (drill.folder / "go").touch()  # from here it goes on to inject as soon as it is continued
+    wait_for(drill.clear)
+    assert time.monotonic() - began < HOLD + GRACE + WITHIN
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL
+    assert drill.faults() == []
+
+
+def test_an_engine_that_is_stopped_for_a_moment_goes_on(drill: Drill) -> None:
+    process = drill.start()
+    drill.await_file("in effect")
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() - began > 1.8)
+    process.send_signal(signal.SIGCONT)
+    assert drill.end() == ("completed", "", 0)
+    assert not (drill.folder / "reaper.jsonl").exists()
+
+
+def test_a_lost_reaper_ends_the_run(drill: Drill) -> None:
+    drill.start()
+    drill.await_file("in effect")
+    (reaper,) = drill.processes("gameday.app.reaper")
+    reaper.kill()
+    outcome, reason, left = drill.end()
+    assert (outcome, left) == ("aborted", 0)
+    assert "reaper died" in reason
+    assert drill.clear()
+
+
+def test_a_silent_reaper_ends_the_run_as_well(drill: Drill) -> None:
+    drill.start("after inject")
+    drill.await_file("at")
+    (reaper,) = drill.processes("gameday.app.reaper")
+    reaper.suspend()
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() - began > 3.2)
+    (drill.folder / "go").touch()
+    outcome, reason, _ = drill.end()
+    assert (outcome, drill.clear()) == ("aborted", True)
+    assert "silent" in reason
+
+
+def test_signals_for_the_run_do_not_end_it(drill: Drill) -> None:
+    process = drill.start()
+    drill.await_file("in effect")
+    (reaper,) = drill.processes("gameday.app.reaper")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(reaper.pid, number)
+    process.kill()
+    assert wait_for(drill.clear) < WITHIN
+
+
+def test_what_the_reaper_wrote_has_to_chain(drill: Drill) -> None:
+    process = drill.start("after inject")
+    drill.await_file("at")
+    process.kill()
+    wait_for(drill.clear)
+    path = drill.folder / "timeline.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines) + b'{"torn":')
+    assert timeline.read_folder(drill.folder).torn
+    path.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(TimelineError, match=r"reaper\.jsonl"):
+        timeline.read_folder(drill.folder)
