@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/gameday run api-dependency-brownout
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fail venv test lint types layers unit e2e flaws attack samples clean
+.PHONY: help demo demo-fail venv test lint types layers unit e2e slow flaws attack samples clean
 
 help:
 	@echo "make demo       a Game Day on the embedded lab, about 90 seconds"
 	@echo "make demo-fail  the same where the system does not keep its promise"
 	@echo "make venv       set up .venv with the developers' tools"
 	@echo "make test       format, lint, types, layers, unit and golden tests, one sound and one flawed run"
+	@echo "make slow       every flaw once, crashes in the middle of a run, the reaper's longer tests"
 	@echo "make flaws      every flaw of the lab once, each a whole run"
 	@echo "make attack     10,000 mutations of passing timelines against the grader"
 	@echo "make samples    make reports/samples again from their timelines"
@@ -52,8 +53,12 @@ unit: .venv/dev
 e2e: .venv/dev
 	$(BIN)/pytest -q -m "e2e and not slow"
 
+# Flaws included: all that takes longer than `make test` may.
+slow: .venv/dev
+	$(BIN)/pytest -q -m slow
+
 flaws: .venv/dev
-	$(BIN)/pytest -q -m slow tests/e2e
+	$(BIN)/pytest -q -m slow tests/e2e/test_flaws.py
 
 attack: .venv/dev
 	GAMEDAY_MUTATIONS=10000 $(BIN)/pytest -q tests/grade/test_attack.py

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gameday import timeline
+import pytest
+
 from tests.app.conftest import Drill, wait_for
 
 
@@ -37,6 +39,7 @@ def test_an_inject_that_hangs_is_killed_and_never_lands(drill: Drill) -> None:
     assert drill.faults() == []
 
 
+@pytest.mark.slow
 def test_an_undo_that_hangs_once_is_done_by_another_hand(drill: Drill) -> None:
     drill.start()
     drill.await_file("in effect")
@@ -47,6 +50,7 @@ def test_an_undo_that_hangs_once_is_done_by_another_hand(drill: Drill) -> None:
     assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
 
 
+@pytest.mark.slow
 def test_hands_that_die_end_the_run_and_others_undo(drill: Drill) -> None:
     drill.start()
     drill.await_file("in effect")

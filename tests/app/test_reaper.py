@@ -24,6 +24,7 @@ def pids(drill: Drill) -> list[int]:
     return [process.pid for process in drill.processes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_engine_leaves_nothing(drill: Drill, point: str) -> None:
     process = drill.start(point)
@@ -54,6 +55,7 @@ def test_killed_in_the_hold(drill: Drill) -> None:
     assert [event.kind for event in found] == ["fault.undo", "stimulus.undo"]
 
 
+@pytest.mark.slow
 def test_recover_waits_for_a_reaper_at_work(drill: Drill) -> None:
     process = drill.start()
     drill.await_file("in effect")
@@ -65,6 +67,7 @@ def test_recover_waits_for_a_reaper_at_work(drill: Drill) -> None:
     assert drill.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["after token", "after inject"])
 def test_a_stopped_engine_is_fenced_after_its_faults_time_and_nothing_comes_back(drill: Drill, point: str) -> None:
     process = drill.start(point)
@@ -80,6 +83,7 @@ def test_a_stopped_engine_is_fenced_after_its_faults_time_and_nothing_comes_back
     assert drill.faults() == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_stopped_for_a_moment_goes_on(drill: Drill) -> None:
     process = drill.start()
     drill.await_file("in effect")
@@ -102,6 +106,7 @@ def test_a_lost_reaper_ends_the_run(drill: Drill) -> None:
     assert drill.clear()
 
 
+@pytest.mark.slow
 def test_a_silent_reaper_ends_the_run_as_well(drill: Drill) -> None:
     drill.start("after inject")
     drill.await_file("at")
@@ -115,6 +120,7 @@ def test_a_silent_reaper_ends_the_run_as_well(drill: Drill) -> None:
     assert "silent" in reason
 
 
+@pytest.mark.slow
 def test_signals_for_the_run_do_not_end_it(drill: Drill) -> None:
     process = drill.start()
     drill.await_file("in effect")
