@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gameday import timeline
 import pytest
 
+from gameday import timeline
 from tests.app.conftest import Drill, wait_for
 
 
