@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
+from gameday.closing import Closing
 from gameday.errors import TimelineError
 from gameday.model.base import JSON
 from gameday.model.events import Event, Payload
@@ -71,7 +71,7 @@ START = Tail(0, GENESIS)
 """The end of a record that has no line yet."""
 
 
-class Timeline:
+class Timeline(Closing):
     """The writer. Owns the file; safe from every thread; listeners are called under no lock."""
 
     def __init__(self, path: Path, clock: Clock, after: Tail = START) -> None:
@@ -83,14 +83,6 @@ class Timeline:
         self._before = after.seq
         self._head = after.hash
         self._broken: OSError | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def events(self) -> tuple[Event, ...]:

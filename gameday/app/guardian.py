@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from gameday import processes
 from gameday.app.interrupts import Interrupts
+from gameday.closing import Closing
 from gameday.engine import Ledger
 from gameday.errors import DriverError, PreflightError
 from gameday.model.base import JSON
@@ -51,7 +50,7 @@ class Charge:
     """The processes of an environment that ends with the run."""
 
 
-class Guardian:
+class Guardian(Closing):
     """One reaper. Belongs to the thread that waits with ``waker``; `load` alone is safe from every thread."""
 
     def __init__(self, charge: Charge, waker: Interrupts) -> None:
@@ -68,21 +67,21 @@ class Guardian:
                 pass_fds=(theirs.fileno(), lock),
                 start_new_session=True,
             )
-        self._pidfd = os.pidfd_open(self._process.pid)
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            self._socket.close()
+            raise
         self._heard = time.monotonic()
         self._beaten = 0.0
         self._ready = False
         self._admitted: set[int] = set()
         self._closed = False
-        charge.ledger.hold({"reaper": self._process.pid})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        # For `gameday status` only: a full disk must not leave a reaper behind here that nobody closes.
+        with contextlib.suppress(OSError):
+            charge.ledger.hold({"reaper": self._process.pid})
 
     @property
     def pid(self) -> int:

@@ -15,14 +15,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from gameday import processes
 from gameday.app import tables
 from gameday.app.guardian import Guardian
 from gameday.app.hand import CALLS
 from gameday.app.interrupts import Interrupts
+from gameday.closing import Closing
 from gameday.errors import DriverError, PreflightError
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
@@ -113,7 +113,7 @@ class Hand:
         os.close(self.pidfd)
 
 
-class Hands:
+class Hands(Closing):
     """All hands of a run: one for each fault and stimulus, and one spare. Each knows every driver of the run."""
 
     def __init__(self, guardian: Guardian, waker: Interrupts, drivers: Sequence[str]) -> None:
@@ -123,14 +123,6 @@ class Hands:
         self._all: list[Hand] = []
         self._spare: Hand | None = None
         self._first: list[HandedDriver] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def driver(self, path: str) -> HandedDriver:
         """A driver with a hand of its own, which is started now and warm after `ready`."""

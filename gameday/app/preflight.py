@@ -94,11 +94,13 @@ def provision(plan: Plan, flaws: Sequence[str], existing: str | None, record: Ti
     provisioner = tables.provisioner(own)
     try:
         provisioned = provisioner.provision(plan, flaws, existing)
+        told = PreflightProvisioned(
+            scheme=own, id=provisioned.id, own=provisioned.own, flaws=tuple(provisioned.flaws)
+        )
+        record("preflight", told)
     except BaseException:
         provisioner.close()
         raise
-    told = PreflightProvisioned(scheme=own, id=provisioned.id, own=provisioned.own, flaws=tuple(provisioned.flaws))
-    record("preflight", told)
     return Stand(provisioned, provisioner)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -82,8 +82,3 @@ def verdict_table(grade: Grade, out: Console) -> None:
         if criterion.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
             out.print(f"{criterion.title}: {criterion.reason}")
     out.print(Text.assemble(("VERDICT: " + grade.verdict.value.upper(), style), f"  {grade.reason}"))
-
-
-def listed(items: Mapping[str, str]) -> str:
-    """``a=1, b=2``."""
-    return ", ".join(f"{key}={value}" for key, value in items.items())

@@ -14,11 +14,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pydantic import ValidationError
 
+from gameday.closing import Closing
 from gameday.errors import EnvironmentBusy
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
@@ -60,7 +60,7 @@ class Entry(Model):
     """When all of these are dead the substrate is gone for good; empty: it is never known to be gone."""
 
 
-class Ledger:
+class Ledger(Closing):
     """Open it, take the lock, append. Close it when the run is over: the lock goes with the descriptor."""
 
     def __init__(self, folder: Path) -> None:
@@ -82,14 +82,6 @@ class Ledger:
         if self._lock is None:
             raise LedgerLocked("the lock is not held")
         return self._lock
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def lock(self, holder: Mapping[str, JSON]) -> None:
         """Take the environment for this process; LedgerLocked if another one has it. ``holder`` is for people."""

@@ -40,7 +40,6 @@ _QUIT = 3.0
 _GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 _OURS = ("LOCUST_", "GAMEDAY_LOAD_")
-_SESSION_FIELD = 3  # session is field 6 of /proc/PID/stat; the first two stand before the closing parenthesis
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,7 @@ class LocustLoad:
         """End what is left of Locust's session, and reap: before that its pid, the session's id, is not reused."""
         with self._lock:
             if self._process.returncode is None:
-                processes.end(_members(self._process.pid), _GRACE)
+                processes.end(processes.session_members(self._process.pid), _GRACE)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_QUIT)
 
@@ -291,20 +290,3 @@ class LocustLoad:
         return ProvisionError(
             f"the load did not start: {why}\n{self._log.tail(15)}", hint=f"see {self._request.log}"
         )
-
-
-def _members(session: int) -> list[ProcessIdentity]:
-    """The running processes of a session, its leader among them."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and _session_of(entry) == session:
-            found.append(processes.identify(int(entry.name)))
-    return [process for process in found if process is not None]
-
-
-def _session_of(entry: Path) -> int | None:
-    try:
-        stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(stat.rpartition(")")[2].split()[_SESSION_FIELD])

@@ -118,11 +118,21 @@ class Proof(Model):
     probe: str
 
 
-class Fault(Model):
-    """One thing that is broken."""
-
+class _Identified(Model):
     id: Id = ""
     """The kind, unless given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _id_is_kind(cls, data: object) -> object:
+        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
+            return {**data, "id": data["kind"]}
+        return data
+
+
+class Fault(_Identified):
+    """One thing that is broken."""
+
     kind: Literal[FaultKind.BROWNOUT]
     service: str
     at: Duration
@@ -130,24 +140,9 @@ class Fault(Model):
     with_: Brownout = Field(alias="with")
     proof: Proof
 
-    @model_validator(mode="before")
-    @classmethod
-    def _id_is_kind(cls, data: object) -> object:
-        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
-            return {**data, "id": data["kind"]}
-        return data
 
-
-class _Expected(Model):
-    id: Id = ""
+class _Expected(_Identified):
     required: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _id_is_kind(cls, data: object) -> object:
-        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
-            return {**data, "id": data["kind"]}
-        return data
 
 
 class Rollback(_Expected):

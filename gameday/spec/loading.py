@@ -333,38 +333,35 @@ class _Gathered:
                 yield at, name
 
     def _slo(self, name: str, place: Problem) -> None:
-        found = self.catalog.find(Kind.SLO, name)
-        if found is None:
-            self._absent(Kind.SLO, name, place)
-        elif name not in self.slos:
-            loaded = _slo(found, name)
-            self.problems += loaded.problems
-            if loaded.document is not None:
-                self.slos[name] = loaded.document
+        found = self._find(Kind.SLO, name, place)
+        document = self._keep(_slo(found, name)) if found and name not in self.slos else None
+        if document is not None:
+            self.slos[name] = document
 
     def _probe(self, name: str, place: Problem) -> None:
-        found = self.catalog.find(Kind.PROBE, name)
-        if found is None:
-            self._absent(Kind.PROBE, name, place)
-        elif name not in self.probes:
-            loaded = _probe(found, name)
-            self.problems += loaded.problems
-            if loaded.document is not None:
-                self.probes[name] = loaded.document
+        found = self._find(Kind.PROBE, name, place)
+        document = self._keep(_probe(found, name)) if found and name not in self.probes else None
+        if document is not None:
+            self.probes[name] = document
 
     def _runbook(self, name: str, place: Problem) -> None:
-        found = self.catalog.find(Kind.RUNBOOK, name)
-        if found is None:
-            self._absent(Kind.RUNBOOK, name, place)
+        found = self._find(Kind.RUNBOOK, name, place)
+        self.runbook = runbook = self._keep(_runbook(found, name)) if found else None
+        if runbook is None:
             return
-        loaded = _runbook(found, name)
-        self.problems += loaded.problems
-        self.runbook = loaded.document
-        if loaded.document is None:
-            return
-        for index, step in enumerate(loaded.document.value.steps):
+        for index, step in enumerate(runbook.value.steps):
             if step.verify is not None and step.verify != "attest":
-                self._probe(step.verify.probe, loaded.document.problem(("steps", index, "verify", "probe"), ""))
+                self._probe(step.verify.probe, runbook.problem(("steps", index, "verify", "probe"), ""))
+
+    def _find(self, kind: Kind, name: str, place: Problem) -> Found | None:
+        found = self.catalog.find(kind, name)
+        if found is None:
+            self._absent(kind, name, place)
+        return found
+
+    def _keep(self, loaded: _Loaded[T]) -> Document[T] | None:
+        self.problems += loaded.problems
+        return loaded.document
 
     def _load_pack(self) -> None:
         """The pack of an experiment that brings its own load."""
