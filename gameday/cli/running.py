@@ -55,7 +55,20 @@ def _introduce(plan: Plan, folder: Path, narration: Console) -> None:
     if plan.rehearsal:
         narration.print(f"It does not count as a Game Day: {'; '.join(plan.rehearsal)}.")
     narration.print(f'Promise: "{plan.experiment.proves}"')
+    if plan.guards:
+        narration.print(_guards(plan))
     narration.print(f"Record:  {folder}")
+
+
+def _guards(plan: Plan) -> str:
+    quickest = min(plan.guard_paces, key=lambda pace: pace.noticed)
+    worst = f"noticed within {duration_text(quickest.noticed)}"
+    slowest = max(plan.guard_paces, key=lambda pace: pace.noticed)
+    if slowest.noticed > quickest.noticed:
+        worst += f" to {duration_text(slowest.noticed)}"
+    removed = duration_text(max(pace.removed for pace in plan.guard_paces))
+    names = ", ".join(guard.id for guard in plan.guards)
+    return f"Guards:  {names}; a breach is {worst}, faults are removed within {removed} more (real time, at worst)."
 
 
 def _conclude(result: RunResult, output: str, narration: Console) -> None:

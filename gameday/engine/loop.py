@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gameday.engine.agenda import Agenda, Begin, Enter, Finish, Inject, Item, Undo, agenda
+from gameday.engine.guards import Guards
 from gameday.engine.ledger import SETTLE, Entry, Ledger
 from gameday.engine.steps import StepActions, Steps
 from gameday.engine.undo import Reason, Undoing, Undone, quietly, undo_entry
@@ -26,7 +27,6 @@ from gameday.model.events import (
     FaultEffective,
     FaultInjected,
     FaultIntent,
-    GuardNote,
     PhaseEntered,
     StimulusEffective,
     StimulusInjected,
@@ -120,6 +120,7 @@ class _Run:
         self._write = quietly(setup.record, self._unwritable)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._steps = Steps(setup.plan, setup.record, setup.steps, setup.waker)
+        self._guards = Guards(setup.plan, self._write)
         self._effective: set[str] = set()
         self._injected = False
 
@@ -146,8 +147,6 @@ class _Run:
         return Ending("aborted" if aborted else "completed", reason, tuple(self._standing))
 
     def _begin(self) -> None:
-        if self._plan.guards:
-            self._write(GuardNote(guards=len(self._plan.guards)))
         for observer in self._setup.observers:
             observer.start(self._setup.record)
         self._setup.ready()
@@ -155,6 +154,7 @@ class _Run:
         load = self._setup.load
         record = self._setup.record
         self._t0 = self._waker.during(lambda: load.start(record)) if load else self._waker.monotonic_ns()
+        self._guards.begin(self._t0)
 
     def _follow(self, due: Agenda) -> None:
         for at, item in due:
@@ -167,7 +167,7 @@ class _Run:
             if self._waker.monotonic_ns() >= until:
                 return
             look_again = self._waker.monotonic_ns() + _LOOK
-            self._look(self._waker.wait(min(until, look_again)))
+            self._look(self._waker.wait(self._guards.due(min(until, look_again))))
 
     def _check(self) -> None:
         """Deal with everything that came in; raises _Stop if the run has to stop."""
@@ -180,6 +180,9 @@ class _Run:
             self._notice(self._events.get_nowait())
         if self._steps.failed:
             self._stop("step", f"step {self._steps.failed} failed, and the runbook says to abort then")
+        breach = self._guards.judge(self._waker.monotonic_ns())
+        if breach is not None:
+            self._stop("guard", breach.reason)
 
     def _notice(self, event: Event) -> None:
         if event.kind != "sample":
@@ -196,7 +199,7 @@ class _Run:
         if wakes.lost:
             self._stop("engine", wakes.lost)
 
-    def _stop(self, by: Literal["signal", "engine", "operator", "step"], reason: str) -> None:
+    def _stop(self, by: Literal["signal", "engine", "operator", "step", "guard"], reason: str) -> None:
         self._write(AbortRequested(by=by, reason=reason))
         raise _Stop(reason)
 
@@ -212,8 +215,15 @@ class _Run:
                 self._inject(self._prepared(id))
             case Undo(id):
                 self._undo([pair for pair in self._open if pair[0].token.id == id], "ended")
+                self._unguard()
             case Finish():
                 return
+
+    def _unguard(self) -> None:
+        """Guards end faults: once none is left in the plan, there is nothing to guard."""
+        last = max(fault.at + fault.for_ for fault in self._plan.faults)
+        if self._waker.monotonic_ns() >= self._t0 + int(last / self._plan.time_scale * 1e9):
+            self._guards.end()
 
     def _hold(self, phase: PhaseName) -> None:
         """For `gameday status` only: a full disk must not stop a run here."""
@@ -292,6 +302,7 @@ class _Run:
         stimuli = [pair for pair in self._open if pair[0].stimulus]
         tasks: list[Callable[[], None]] = [
             lambda: self._undo(faults, reason),
+            self._guards.end,
             lambda: self._undo(stimuli, reason),
             lambda: self._waker.during(self._steps.stop),
             lambda: self._waker.during(self._stop_sources),
@@ -307,6 +318,8 @@ class _Run:
         """In the thread that recorded it: sort, and ring."""
         if event.kind == "sample":
             self._steps.sample(event)
+        if self._guards.hear(event):
+            self._waker.ring()
         if self._injected and (event.kind in _TRIGGERS or self._shows_effect(event)):
             self._events.put(event)
             self._waker.ring()

@@ -8,7 +8,7 @@ from itertools import pairwise
 from gameday.grade.arrivals import SLACK
 from gameday.grade.effect import story
 from gameday.grade.record import At, Record
-from gameday.model.enums import Outcome, PhaseName
+from gameday.model.enums import GuardState, Outcome, PhaseName
 from gameday.model.events import (
     AbortRequested,
     CounterPair,
@@ -18,6 +18,8 @@ from gameday.model.events import (
     FaultInjected,
     FaultIntent,
     FaultUndo,
+    GuardChanged,
+    GuardEnded,
     LoadBatch,
     Payload,
     PhaseEntered,
@@ -56,7 +58,7 @@ _TOUCHING = (
 
 def contradictions(record: Record) -> tuple[str, ...]:
     """One sentence for each, the first of every sort."""
-    sorts = (_probes, _counters, _releases, _load, _injections, _faults, _phases, _gaps, _control)
+    sorts = (_probes, _counters, _releases, _load, _injections, _faults, _phases, _gaps, _control, _guards)
     return tuple(first for sort in sorts for first in list(sort(record))[:1])
 
 
@@ -178,6 +180,17 @@ def _faults(record: Record) -> Iterator[str]:
         seqs = [event.seq for event in order if event is not None]
         if seqs != sorted(seqs) or (seqs and told.intent is None):
             yield f"seq {seqs[0]}: intent, injection, reading back, undo and end of {fault.id} are out of order"
+
+
+def _guards(record: Record) -> Iterator[str]:
+    known = {guard.id for guard in record.plan.guards}
+    told: list[At[GuardChanged] | At[GuardEnded]] = [*record.of(GuardChanged), *record.of(GuardEnded)]
+    for event in told:
+        if event.data.id not in known:
+            yield f"seq {event.seq}: the plan has no guard {event.data.id}"
+    breaches = [one for one in record.of(GuardChanged) if one.data.state is GuardState.BREACH]
+    if breaches and not record.of(AbortRequested) and record.closed is not None:
+        yield f"seq {breaches[0].seq}: the guard {breaches[0].data.id} was breached, and the run went on"
 
 
 def _phases(record: Record) -> Iterator[str]:

@@ -35,16 +35,15 @@ from gameday.model.events import (
     SourceGap,
 )
 from gameday.model.experiment import Rollback
+from gameday.model.pace import COUNTERS
 from gameday.model.plan import BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
 from gameday.model.slo import MetricsSource
 from gameday.slo.counters import Increase, increase
 from gameday.timeline import TimelineRead
 
-__all__ = ["SAMPLING", "At", "Counted", "Record", "index", "ns"]
+__all__ = ["At", "Counted", "Record", "index", "ns"]
 
-SAMPLING = 0.5
-"""Real seconds between two readings of counters and releases."""
 _STALL = 0.5
 """Real seconds between two checks of a probe that are no gap yet."""
 _TELLS = 0.5
@@ -257,9 +256,9 @@ class Record:
         """When the source of an SLO was heard."""
         if slo.total.type == "load":
             starts = self.arrivals.starts if self.arrivals else ()
-            return Observed([(at, at) for at in starts], ns(SAMPLING), self.gaps_declared("load"))
+            return Observed([(at, at) for at in starts], ns(COUNTERS), self.gaps_declared("load"))
         looks = [(sample.mono, sample.mono) for sample in self.counters(slo.name)]
-        return Observed(looks, ns(SAMPLING), self.gaps_declared(f"slo/{slo.name}"))
+        return Observed(looks, ns(COUNTERS), self.gaps_declared(f"slo/{slo.name}"))
 
     def release_samples(self, service: str) -> tuple[At[ReleaseSample], ...]:
         """The readings of a service's release."""
@@ -268,7 +267,7 @@ class Record:
     def release_observed(self, service: str) -> Observed:
         """When the release was looked at."""
         looks = [(sample.mono, sample.mono) for sample in self.release_samples(service)]
-        return Observed(looks, ns(SAMPLING), self.gaps_declared("releases"))
+        return Observed(looks, ns(COUNTERS), self.gaps_declared("releases"))
 
 
 def index(read: TimelineRead | Sequence[Event], live: bool = False) -> Record:

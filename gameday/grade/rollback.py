@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
-from gameday.grade.record import SAMPLING, At, Record, ns
+from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import (
@@ -19,6 +19,7 @@ from gameday.model.events import (
 )
 from gameday.model.experiment import Rollback
 from gameday.model.grade import Criterion
+from gameday.model.pace import COUNTERS
 from gameday.model.quantities import duration_text
 
 __all__ = ["judge"]
@@ -72,7 +73,7 @@ def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], eff
     if not asked or not landed or landed[0].data.outcome is not Outcome.OK:
         return "was not released before the fault"
     before = [one for one in readings if asked[0].mono <= one.mono < effect.lo]
-    if len(before) < 2 or effect.lo - before[-1].mono > 3 * ns(SAMPLING):
+    if len(before) < 2 or effect.lo - before[-1].mono > 3 * ns(COUNTERS):
         return "was not watched before the fault"
     weight = before[-1].weight
     if weight <= 0 or before[-2].weight != weight:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from gameday.grade import alerting
 from gameday.grade.effect import first_effect, story
+from gameday.grade.guards import guards
 from gameday.grade.record import At, Record
-from gameday.model.enums import Outcome, StepVerdict, Tier, Verdict
+from gameday.model.enums import GuardState, Outcome, StepVerdict, Tier, Verdict
 from gameday.model.events import (
     AbortRequested,
     AlertReceived,
     FaultCleared,
-    GuardNote,
     Payload,
     PhaseEntered,
     PreflightProvisioned,
@@ -141,8 +141,9 @@ def _unproven(record: Record, steps: Sequence[GradedStep]) -> Iterator[Notice]:
     if attested:
         text = f"Steps of which only a person said that they were done: {', '.join(attested)}."
         yield Notice(kind="unproven", text=text)
-    for note in record.of(GuardNote):
-        yield Notice(kind="unproven", text=f"{note.data.guards} guards, which were recorded but not judged.")
+    blind = [one.id for one in guards(record) if one.state is GuardState.NO_DATA]
+    if blind and record.injected_at is not None:
+        yield Notice(kind="unproven", text=f"Guards that never had data to judge: {', '.join(blind)}.")
 
 
 def _flaws(record: Record) -> Iterator[Notice]:

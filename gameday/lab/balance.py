@@ -31,11 +31,11 @@ class SmoothWeights:
 
 
 class EveryNth:
-    """True for every n-th call, evenly spaced; 0 means never."""
+    """True for every n-th call, evenly spaced (3.5: two of seven); 0 means never."""
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: float) -> None:
         self.every = every
-        self._count = 0
+        self._count = 0.0
 
     def next(self) -> bool:
         """Count one; whether it is an n-th one."""
@@ -44,5 +44,5 @@ class EveryNth:
         self._count += 1
         if self._count < self.every:
             return False
-        self._count = 0
+        self._count -= self.every
         return True

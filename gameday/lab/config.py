@@ -72,7 +72,7 @@ class Versions(Model):
 class Errors(Model):
     """Body of ``PUT /control/errors``: every n-th answer becomes an error; 0 means none."""
 
-    every: Annotated[int, Field(ge=0)]
+    every: Annotated[float, Field(ge=0)]
 
 
 class EdgeConfig(ServiceConfig):

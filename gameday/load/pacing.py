@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gameday.model.pace import LOAD
+
 __all__ = ["EXIT_ORPHANED", "Order", "Pace", "Send", "Thin", "arrivals"]
 
 Send = Callable[[int], bool]
@@ -29,7 +31,7 @@ Send = Callable[[int], bool]
 EXIT_ORPHANED = 70
 """Exit code after the engine's end of the stream was closed."""
 
-_TICK = 0.1
+_TICK = LOAD
 """Seconds between two lines of the stream, sent even when nothing happened: silence means that we hang."""
 _LATE = 1.0
 """Seconds after its intent from which an arrival is skipped rather than started."""

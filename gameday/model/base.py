@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic import JsonValue as JSON
 from pydantic.alias_generators import to_camel
 
-__all__ = ["JSON", "Model"]
+__all__ = ["JSON", "Id", "Identified", "Model"]
+
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+"""Of a fault, a guard or an expectation: by default its kind, so it may hold underscores."""
 
 
 class Model(BaseModel):
@@ -21,3 +26,16 @@ class Model(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+
+class Identified(Model):
+    """What has an id: its kind, unless it is given another."""
+
+    id: Id = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _id_is_kind(cls, data: object) -> object:
+        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
+            return {**data, "id": data["kind"]}
+        return data

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["FaultKind", "Outcome", "PhaseName", "RunVerdict", "StepKind", "StepVerdict", "Tier", "Verdict"]
+__all__ = [
+    "FaultKind",
+    "GuardState",
+    "Outcome",
+    "PhaseName",
+    "RunVerdict",
+    "StepKind",
+    "StepVerdict",
+    "Tier",
+    "Verdict",
+]
 
 
 class FaultKind(StrEnum):
@@ -41,6 +51,14 @@ class Outcome(StrEnum):
     """The object that was touched no longer exists for good: nothing of ours can stand there."""
     SUPERSEDED = "superseded"
     """Somebody else changed the field since; it was left alone."""
+
+
+class GuardState(StrEnum):
+    """What a guard says while the run is under way."""
+
+    OK = "ok"
+    BREACH = "breach"
+    NO_DATA = "no_data"
 
 
 class Verdict(StrEnum):

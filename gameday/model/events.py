@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from gameday.model.base import JSON, Model
-from gameday.model.enums import FaultKind, Outcome, PhaseName, StepKind
+from gameday.model.enums import FaultKind, GuardState, Outcome, PhaseName, StepKind
 from gameday.model.plan import Plan
 from gameday.model.quantities import Nanoseconds
 from gameday.model.token import Token
@@ -32,7 +32,8 @@ __all__ = [
     "FaultInjected",
     "FaultIntent",
     "FaultUndo",
-    "GuardNote",
+    "GuardChanged",
+    "GuardEnded",
     "LoadBatch",
     "LoadEnded",
     "LoadStarted",
@@ -382,18 +383,37 @@ class StepDone(Payload):
     reason: str = ""
 
 
-class GuardNote(Payload):
-    """What became of the guards."""
+class GuardChanged(Payload):
+    """A guard says something else than before (or says something for the first time)."""
 
-    KIND: ClassVar = "guard.not_judged"
-    guards: Annotated[int, Field(ge=0)]
+    KIND: ClassVar = "guard.changed"
+    id: str
+    state: GuardState
+    value: float | None
+    """In the guard's own unit: a share, a burn rate, real seconds (``latency``), plan seconds (``dead_source``)."""
+    sampled: Nanoseconds
+    """When the oldest bad thing in the data happened that it judged; by time: when it was judged."""
+    sample: int | None = None
+    """The ``seq`` of the event that brought the data; None: judged by time."""
+
+
+class GuardEnded(Payload):
+    """A guard is judged no more: nothing stands that it could end, or it just did."""
+
+    KIND: ClassVar = "guard.ended"
+    id: str
+    state: GuardState
+    judged: Annotated[int, Field(ge=0)]
+    """How often it had data to judge."""
+    worst: float | None
+    """The worst value that it saw."""
 
 
 class AbortRequested(Payload):
     """Something or somebody stops the run."""
 
     KIND: ClassVar = "abort.requested"
-    by: Literal["signal", "engine", "operator", "step", "reaper"]
+    by: Literal["signal", "engine", "operator", "step", "guard", "reaper"]
     reason: str
 
 

@@ -6,21 +6,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gameday.model.base import Model
+from gameday.model.base import Identified, Model
 from gameday.model.enums import FaultKind
+from gameday.model.guard import Guard
 from gameday.model.quantities import Duration, Rate, Share
 
 __all__ = [
     "AlertFired",
     "AlertRouted",
     "Brownout",
-    "DeadSourceGuard",
-    "ErrorRatioGuard",
     "Expectation",
     "Experiment",
     "ExperimentSpec",
     "Fault",
-    "Guard",
     "LoadSpec",
     "Metadata",
     "Proof",
@@ -34,8 +32,6 @@ __all__ = [
     "UpperBound",
 ]
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-"""Of a fault or an expectation: by default its kind, so it may hold underscores."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -118,19 +114,7 @@ class Proof(Model):
     probe: str
 
 
-class _Identified(Model):
-    id: Id = ""
-    """The kind, unless given."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _id_is_kind(cls, data: object) -> object:
-        if isinstance(data, dict) and not data.get("id") and isinstance(data.get("kind"), str):
-            return {**data, "id": data["kind"]}
-        return data
-
-
-class Fault(_Identified):
+class Fault(Identified):
     """One thing that is broken."""
 
     kind: Literal[FaultKind.BROWNOUT]
@@ -141,7 +125,7 @@ class Fault(_Identified):
     proof: Proof
 
 
-class _Expected(_Identified):
+class _Expected(Identified):
     required: bool = True
 
 
@@ -193,26 +177,6 @@ class SloBudget(_Expected):
 
 
 Expectation = Annotated[Rollback | Recovered | AlertFired | AlertRouted | SloBudget, Field(discriminator="kind")]
-
-
-class ErrorRatioGuard(Model):
-    """Aborts when the share of bad events over the window is above the limit."""
-
-    kind: Literal["error_ratio"]
-    slo: str
-    above: Share
-    over: Duration
-
-
-class DeadSourceGuard(Model):
-    """Aborts when a source gave no data for longer than this."""
-
-    kind: Literal["dead_source"]
-    source: str
-    over: Duration
-
-
-Guard = Annotated[ErrorRatioGuard | DeadSourceGuard, Field(discriminator="kind")]
 
 
 class ExperimentSpec(Model):

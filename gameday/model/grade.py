@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gameday.model.base import Model
-from gameday.model.enums import PhaseName, RunVerdict, StepKind, StepVerdict, Tier, Verdict
+from gameday.model.enums import GuardState, PhaseName, RunVerdict, StepKind, StepVerdict, Tier, Verdict
 
 __all__ = [
     "Criterion",
     "Grade",
+    "GradedGuard",
     "GradedStep",
     "Interval",
     "Mark",
@@ -75,6 +76,30 @@ class GradedStep(Model):
     by: str
     reason: str
     evidence: tuple[tuple[int, int], ...]
+
+
+class GradedGuard(Model):
+    """What became of one guard: judged live, it has no verdict of its own."""
+
+    id: str
+    kind: str
+    title: str
+    """What breaches it, for people."""
+    state: GuardState
+    """``breach`` if it ever was, ``no_data`` if it never had data."""
+    worst: str
+    """The worst value that it saw, for people; empty without data."""
+    judged: int
+    """How often it had data to judge."""
+    at: float | None
+    """Plan seconds from t = 0 of the first breaching sample."""
+    noticed: float | None
+    """Real seconds from the breaching sample to the guard's word."""
+    removed: float | None
+    """Real seconds from the breaching sample to every fault verified clear."""
+    reason: str
+    seq: int | None
+    """The event that told of the breach."""
 
 
 class PhaseSpan(Model):
@@ -153,6 +178,7 @@ class Grade(Model):
     """UTC, RFC 3339, to the second: when the last fault was verified clear."""
     criteria: tuple[Criterion, ...]
     steps: tuple[GradedStep, ...]
+    guards: tuple[GradedGuard, ...] = ()
     phases: tuple[PhaseSpan, ...]
     marks: tuple[Mark, ...]
     series: tuple[Series, ...]

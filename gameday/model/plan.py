@@ -13,7 +13,9 @@ from pydantic import Field
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, PhaseName, Tier
 from gameday.model.environment import AlertsObserver, DriverBinding, ReleasesObserver
-from gameday.model.experiment import Brownout, Expectation, Guard, SteadyCondition
+from gameday.model.experiment import Brownout, Expectation, SteadyCondition
+from gameday.model.guard import Guard, GuardPace
+from gameday.model.pace import COUNTERS
 from gameday.model.quantities import Duration, Rate
 from gameday.model.runbook import Step
 from gameday.model.slo import BurnPair, HttpCheck, Source
@@ -91,6 +93,8 @@ class BoundSlo(Model):
     good: Source
     total: Source
     pairs: tuple[BurnPair, ...]
+    interval: Duration = COUNTERS
+    """Real seconds between two readings of its counters."""
 
 
 class BoundProbe(Model):
@@ -190,10 +194,12 @@ class Plan(Model):
     stimuli: tuple[BoundStimulus, ...]
     faults: tuple[BoundFault, ...]
     guards: tuple[Guard, ...]
+    guard_paces: tuple[GuardPace, ...] = ()
+    """How quickly each guard ends the faults, at worst."""
     expect: tuple[Expectation, ...]
     runbook: BoundRunbook | None
     notes: tuple[str, ...] = ()
-    """What people should know before the run, such as guards that are not judged."""
+    """What people should know before the run."""
     reproduce: str
     """The command line that makes this plan again."""
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client.parser import text_string_to_metric_families
 
 from gameday.model.events import CounterPair, CounterSample
+from gameday.model.pace import SCRAPE
 from gameday.model.plan import BoundSlo
 from gameday.model.slo import MetricsSelector, MetricsSource
 from gameday.observers.gaps import Gaps
@@ -20,8 +21,6 @@ from gameday.ports import Recorder
 
 __all__ = ["MetricsObserver", "NoData", "total_of"]
 
-_TIMEOUT = 0.8
-"""Real seconds for one scrape: a lost one must not make a gap, which is more than three intervals of 0.5 s."""
 _MOST_BYTES = 8 << 20
 _MOST_AT_ONCE = 16
 
@@ -59,7 +58,7 @@ def total_of(text: str, selector: MetricsSelector) -> float:
 class MetricsObserver:
     """Records a ``CounterSample`` of all instances under ``slo/NAME``, or a gap that names who did not answer."""
 
-    def __init__(self, slo: BoundSlo, urls: Sequence[str], interval: float = 0.5) -> None:
+    def __init__(self, slo: BoundSlo, urls: Sequence[str]) -> None:
         if not (isinstance(slo.good, MetricsSource) and isinstance(slo.total, MetricsSource)):
             raise ValueError(f"the SLO {slo.name} is not read from metrics")
         if slo.good.spec.service != slo.total.spec.service or not urls:
@@ -67,7 +66,7 @@ class MetricsObserver:
         self.source = f"slo/{slo.name}"
         self._good, self._total = slo.good.spec, slo.total.spec
         self._clients = {url: HttpClient(url, keep=True, most=_MOST_BYTES) for url in urls}
-        self._interval = interval
+        self._interval = slo.interval
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -109,7 +108,7 @@ class MetricsObserver:
     def _read(self, url: str) -> CounterPair | str:
         """The instance's counters, or why they are not known."""
         try:
-            answer = self._clients[url].ask("GET", "/metrics", _TIMEOUT)
+            answer = self._clients[url].ask("GET", "/metrics", SCRAPE)
             if answer.status != 200:
                 return f"answered {answer.status}"
             text = answer.body.decode("utf-8", errors="replace")

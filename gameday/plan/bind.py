@@ -14,14 +14,22 @@ from gameday.model.environment import DriverBinding
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
-    DeadSourceGuard,
     Expectation,
-    Guard,
     Recovered,
     Rollback,
     SloBudget,
     SteadyCondition,
 )
+from gameday.model.guard import (
+    BudgetGuard,
+    BurnGuard,
+    DeadSourceGuard,
+    ErrorRatioGuard,
+    Guard,
+    LatencyGuard,
+    ProbeGuard,
+)
+from gameday.model.pace import COUNTERS, GUARDED
 from gameday.model.plan import (
     BoundFault,
     BoundLoad,
@@ -39,8 +47,9 @@ from gameday.model.plan import (
 )
 from gameday.model.runbook import BREAK_GLASS, Step
 from gameday.model.sources import Sources
-from gameday.plan import limits, names
+from gameday.plan import guards, limits, names
 from gameday.plan.context import BindOptions, Capabilities, Context
+from gameday.plan.guards import guard_paces, guarded_slos
 from gameday.plan.limits import pairs_of
 from gameday.plan.rates import rates
 
@@ -59,6 +68,7 @@ def bind(sources: Sources, capabilities: Capabilities, options: BindOptions) -> 
     for check in chain(names.CHECKS, limits.CHECKS):
         check(context)
     probe_rates = rates(context)
+    guards.check(context, probe_rates)
     problems = [*sources.problems, *context.problems]
     if problems:
         raise SpecError(problems)
@@ -94,7 +104,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         guards=tuple(_guard(context, guard) for guard in experiment.guards),
         expect=tuple(_expectation(context, expectation) for expectation in experiment.expect),
         runbook=runbook,
-        notes=tuple(_notes(context)),
+        guard_paces=guard_paces(context, probe_rates),
         reproduce=context.options.reproduce,
     )
 
@@ -138,12 +148,6 @@ def _rehearsal(context: Context, runbook: BoundRunbook | None) -> Iterator[str]:
         yield f"changed parameters: {', '.join(context.sources.changed)}"
 
 
-def _notes(context: Context) -> Iterator[str]:
-    count = len(context.experiment.guards)
-    if count:
-        yield f"guards are not judged yet: {count} recorded"
-
-
 def _inputs(sources: Sources) -> tuple[InputDigest, ...]:
     documents: list[Document[Any]] = [
         sources.experiment,
@@ -182,6 +186,7 @@ def _slos(context: Context) -> tuple[BoundSlo, ...]:
             good=ratio.good.metric_source,
             total=ratio.total.metric_source,
             pairs=pairs_of(slo),
+            interval=GUARDED if role in guarded_slos(context) else COUNTERS,
         )
         found.setdefault(name, bound)
     return tuple(found.values())
@@ -255,11 +260,18 @@ def _faults(context: Context) -> tuple[BoundFault, ...]:
 
 
 def _guard(context: Context, guard: Guard) -> Guard:
-    if not isinstance(guard, DeadSourceGuard):
-        return guard.model_copy(update={"slo": context.environment.slos[guard.slo]})
-    kind, _, role = guard.source.partition("/")
-    bound = {"slo": context.environment.slos, "probe": context.environment.probes}.get(kind, {})
-    return guard.model_copy(update={"source": f"{kind}/{bound[role]}"}) if role else guard
+    environment = context.environment
+    match guard:
+        case LatencyGuard():
+            return guard
+        case ProbeGuard():
+            return guard.model_copy(update={"probe": environment.probes[guard.probe]})
+        case DeadSourceGuard():
+            kind, _, role = guard.source.partition("/")
+            bound = {"slo": environment.slos, "probe": environment.probes}.get(kind, {})
+            return guard.model_copy(update={"source": f"{kind}/{bound[role]}"}) if role else guard
+        case BurnGuard() | ErrorRatioGuard() | BudgetGuard():
+            return guard.model_copy(update={"slo": environment.slos[guard.slo]})
 
 
 def _expectation(context: Context, expectation: Expectation) -> Expectation:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from gameday.model.document import Document, Location
 from gameday.model.enums import FaultKind, Tier
 from gameday.model.environment import DriverBinding
-from gameday.model.experiment import AlertFired, AlertRouted, ErrorRatioGuard, Fault, Rollback
+from gameday.model.experiment import AlertFired, AlertRouted, Fault, Rollback
 from gameday.model.runbook import Step
 from gameday.model.slo import MetricsSource, Probe, Slo
 from gameday.model.suggest import one_of
@@ -19,7 +19,6 @@ __all__ = ["CHECKS", "RESERVED_IDS"]
 
 RESERVED_IDS = ("steady_before", "fault_effective", "load_valid", "runbook", "faults_removed", "steady_after")
 """Criteria that every run has; an expectation can not take their name."""
-_SOURCES = ("load", "alerts", "releases", "steps")
 
 
 def _roles(context: Context) -> None:
@@ -223,7 +222,7 @@ def _probes(context: Context) -> None:
 
 
 def _conditions(context: Context) -> None:
-    """Steady state and guards name SLOs and sources that are there."""
+    """The steady state names SLOs that are there."""
     experiment = context.experiment
     for index, condition in enumerate(experiment.steady_state):
         context.declared("slos", condition.slo, ("steadyState", index, "slo"))
@@ -231,15 +230,6 @@ def _conditions(context: Context) -> None:
         context.in_experiment(
             ("steadyState",), "no steady state", "without one nobody knows that the day began well"
         )
-    known = [*_SOURCES, *(f"slo/{role}" for role in experiment.roles.slos)]
-    known += [f"probe/{role}" for role in experiment.roles.probes]
-    for index, guard in enumerate(experiment.guards):
-        at: Location = ("guards", index)
-        if isinstance(guard, ErrorRatioGuard):
-            context.declared("slos", guard.slo, (*at, "slo"))
-        elif guard.source not in known:
-            message = f"unknown source '{guard.source}'"
-            context.in_experiment((*at, "source"), message, one_of(guard.source, known, "sources"))
 
 
 def _expectations(context: Context) -> None:

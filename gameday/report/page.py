@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gameday.model.enums import StepVerdict, Tier, Verdict
-from gameday.model.grade import Criterion, Grade, GradedStep
+from gameday.model.enums import GuardState, StepVerdict, Tier, Verdict
+from gameday.model.grade import Criterion, Grade, GradedGuard, GradedStep
 from gameday.model.quantities import duration_text
 from gameday.report.chart import NARROW, WIDE, Chart, draw
 from gameday.report.text import (
@@ -25,7 +25,7 @@ from gameday.report.text import (
     utc_text,
 )
 
-__all__ = ["Bar", "Facts", "Moment", "Page", "Row", "StepRow", "Tile", "build"]
+__all__ = ["Bar", "Facts", "GuardRow", "Moment", "Page", "Row", "StepRow", "Tile", "build"]
 
 _TILE_NAMES = {"rollback": "Rollback", "recovered": "Recovery", "slo": "Budget spent"}
 _TIERS = {
@@ -88,6 +88,19 @@ class Tile:
     spread: str
     """The whole interval, where that is more than ``big``; empty otherwise."""
     bar: Bar | None
+
+
+@dataclass(frozen=True)
+class GuardRow:
+    """One guard in words."""
+
+    id: str
+    title: str
+    tone: str
+    word: str
+    worst: str
+    reason: str
+    evidence: str
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,7 @@ class Page:
     facts: Facts
     rows: tuple[Row, ...]
     steps: tuple[StepRow, ...]
+    guards: tuple[GuardRow, ...]
     moments: tuple[Moment, ...]
     charts: tuple[Chart, ...]
     """The same chart for wide and for narrow screens; empty without series."""
@@ -186,6 +200,7 @@ def build(grade: Grade) -> Page:
         facts=_facts(grade),
         rows=rows,
         steps=tuple(_step(step, grade.time_scale) for step in grade.steps),
+        guards=tuple(_guard(guard) for guard in grade.guards),
         moments=tuple(
             Moment(number, duration_text(mark.at), _MARK_WORDS[mark.kind], mark.kind, mark.label, mark.seq)
             for number, mark in enumerate(marks, 1)
@@ -333,6 +348,26 @@ def _step(step: GradedStep, scale: float) -> StepRow:
         timeout="" if step.timeout is None else duration_text(step.timeout),
         reason=step.reason,
         evidence=evidence_text(step.evidence),
+    )
+
+
+_GUARD_WORDS = {
+    GuardState.OK: ("pass", "Held"),
+    GuardState.BREACH: ("fail", "Breached"),
+    GuardState.NO_DATA: ("open", "No data"),
+}
+
+
+def _guard(guard: GradedGuard) -> GuardRow:
+    tone, word = _GUARD_WORDS[guard.state]
+    return GuardRow(
+        id=guard.id,
+        title=guard.title,
+        tone=tone,
+        word=word,
+        worst=guard.worst,
+        reason=guard.reason,
+        evidence="" if guard.seq is None else f"seq {guard.seq}",
     )
 
 

@@ -21,7 +21,8 @@ from gameday.model.events import (
     FaultInjected,
     FaultIntent,
     FaultUndo,
-    GuardNote,
+    GuardChanged,
+    GuardEnded,
     LoadBatch,
     LoadEnded,
     LoadStarted,
@@ -180,7 +181,7 @@ def _plan(f: Figures) -> Plan:
                     "binding": {"driver": "toxiproxy", "api": "lab://proxy", "proxy": "payments"},
                 },
             ],
-            "guards": [],
+            "guards": [{"id": "load", "kind": "dead_source", "source": "load", "over": 300}],
             "expect": [
                 {"id": "rolled-back", "kind": "rollback", "service": "checkout", "within": f.rollback_within},
                 {"kind": "recovered", "slo": CUSTOMER, "within": f.recovered_within, "hold": 120.0},
@@ -410,7 +411,9 @@ class _Day:
         add(T0 - 2 * S, "engine", RunOpened(run="run-1", plan=plan(self.f)))
         add(T0 - 2 * S + MS, "preflight", PreflightProvisioned(scheme="lab", id="one", own=True))
         add(T0 - 2 * S + 2 * MS, "preflight", PreflightAddresses(addresses={"lab://checkout": INSTANCES}))
-        add(T0 - S, "engine", GuardNote(guards=2))
+        add(T0 + S, "engine", GuardChanged.model_validate({"id": "load", "state": "ok", "value": 0, "sampled": T0}))
+        ended = {"id": "load", "state": "ok", "judged": 9, "worst": 9}
+        add(self.undo + S, "engine", GuardEnded.model_validate(ended))
         add(T0 + MS, "engine", PhaseEntered.model_validate({"phase": "before"}))
         add(self.inject - MS, "engine", PhaseEntered.model_validate({"phase": "hold"}))
         add(self.undo - MS, "engine", PhaseEntered.model_validate({"phase": "after"}))

@@ -286,7 +286,6 @@ def test_what_was_not_proven_is_said(full: Grade) -> None:
     assert "says nothing about your systems" in notices(full, "scope")
     unproven = notices(full, "unproven")
     assert "page-payments" in unproven
-    assert "2 guards" in unproven
     assert "copy of what receivers get" in notices(full, "info")
     assert "assumed" in notices(full, "info")
     assert "Attendance was not recorded" in notices(full, "info")

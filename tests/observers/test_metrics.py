@@ -23,6 +23,10 @@ USED = DECLARED + (
 )
 
 
+def fast() -> BoundSlo:
+    return bound().model_copy(update={"interval": 0.1})
+
+
 def bound(**total: Any) -> BoundSlo:
     def source(**where: str) -> dict[str, Any]:
         return {
@@ -92,7 +96,7 @@ def test_what_is_not_told_is_no_zero(text: str, reason: str) -> None:
 def test_every_instance_is_sampled(records: Any, running: Any, serve: Any) -> None:
     used, idle = serve(page(USED)), serve(page(DECLARED))
     errors = serve(page(DECLARED + 'payments_calls_total{outcome="error"} 4\n'))
-    with running(MetricsObserver(bound(), [used.url, idle.url, errors.url], interval=0.1)):
+    with running(MetricsObserver(fast(), [used.url, idle.url, errors.url])):
         records.wait(lambda: len(records.all(CounterSample)) >= 5)
     assert {source for source, _ in records.events} == {"slo/payments-availability"}
     assert records.all(CounterSample)[0].instances == {
@@ -111,7 +115,7 @@ def test_one_instance_without_data_is_a_gap(
     records: Any, running: Any, serve: Any, text: str, status: int, reason: str
 ) -> None:
     good, bad = serve(page(USED)), serve(page(text, status))
-    with running(MetricsObserver(bound(), [good.url, bad.url], interval=0.1)):
+    with running(MetricsObserver(fast(), [good.url, bad.url])):
         records.wait(lambda: len(records.gaps) >= 3)
     assert records.all(CounterSample) == []
     assert bad.url in records.gaps[0].reason
@@ -121,7 +125,7 @@ def test_one_instance_without_data_is_a_gap(
 
 def test_an_instance_that_dies_is_a_gap_from_its_last_sample(records: Any, running: Any, serve: Any) -> None:
     good, dying = serve(page(USED)), serve(page(USED))
-    with running(MetricsObserver(bound(), [good.url, dying.url], interval=0.1)):
+    with running(MetricsObserver(fast(), [good.url, dying.url])):
         records.wait(lambda: len(records.all(CounterSample)) >= 2)
         assert records.gaps == []
         dying.stop()
@@ -138,7 +142,7 @@ def test_an_instance_that_hangs_is_a_gap_within_its_timeout(records: Any, runnin
         return web.Response()
 
     hanging = [serve(hang).url, serve(hang).url]
-    with running(MetricsObserver(bound(), hanging, interval=0.1)):
+    with running(MetricsObserver(fast(), hanging)):
         records.wait(lambda: records.gaps, 2)
     assert all(f"{url}: timed out" in records.gaps[0].reason for url in hanging)
 
@@ -147,7 +151,7 @@ def test_a_redirect_is_not_followed(records: Any, running: Any, serve: Any) -> N
     async def moved(_: web.Request) -> web.StreamResponse:
         return web.Response(status=302, headers={"Location": "/elsewhere"})
 
-    with running(MetricsObserver(bound(), [serve(moved).url], interval=0.1)):
+    with running(MetricsObserver(fast(), [serve(moved).url])):
         records.wait(lambda: records.gaps)
     assert "answered 302" in records.gaps[0].reason
 

@@ -15,6 +15,7 @@ import gameday
 from gameday.errors import SpecError, UsageError
 from gameday.model.enums import PhaseName, StepKind
 from gameday.model.experiment import AlertFired, AlertRouted, Recovered, Rollback
+from gameday.model.pace import GUARDED
 from gameday.model.plan import InputDigest, Plan
 from gameday.plan import load_plan, plan_json
 
@@ -68,12 +69,15 @@ def test_receivers_become_the_systems_names(project: Any) -> None:
     assert routed.receiver == "team-payments-pager"
 
 
-def test_guards_become_names_and_are_noted(project: Any) -> None:
+def test_guards_become_names_and_have_paces(project: Any) -> None:
     project.replace("experiment", "source: load", "source: slo/dependency")
     plan = project.bind()
     assert plan.guards[0].slo == "checkout-availability"
     assert plan.guards[1].source == "slo/payments-availability"
-    assert plan.notes == ("guards are not judged yet: 2 recorded",)
+    assert [pace.id for pace in plan.guard_paces] == ["error_ratio", "dead_source"]
+    assert plan.guard_paces[0].noticed == pytest.approx(2.1)  # a batch, and the client's timeout
+    assert plan.guard_paces[0].removed == pytest.approx(16)  # three calls of 5 s, and the settle time
+    assert plan.slo("checkout-availability").interval == GUARDED
 
 
 def test_probe_rates(plan: Plan) -> None:
@@ -178,6 +182,7 @@ def test_external_load(project: Any) -> None:
         text = (project.root / "probes/checkout-availability.yaml").read_text()
         line = next(line for line in text.splitlines() if line.strip().startswith(f"{name}:"))
         project.replace("customer", line, f"        {name}: {ratio}")
+    project.replace("experiment", "source: load", "source: slo/customer")  # the generator is not ours
     plan = project.bind()
     assert plan.load is not None
     assert (plan.load.external_slo, plan.load.at_least, plan.load.pack) == ("payments-availability", 50, None)

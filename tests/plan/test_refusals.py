@@ -70,7 +70,7 @@ BAD: dict[str, Case] = {
         "experiment",
         "source: load",
         "source: §lod",
-        "unknown source 'lod'",
+        "this run has no source 'lod'",
         "did you mean 'load'?",
     ),
     # Drivers

@@ -1,0 +1,81 @@
+"""What became of the guards: judged live by the engine, told here from what it recorded. No criterion."""
+
+from __future__ import annotations
+
+from gameday.grade.effect import story
+from gameday.grade.record import At, Record
+from gameday.model.enums import GuardState, Outcome
+from gameday.model.events import GuardChanged, GuardEnded
+from gameday.model.grade import GradedGuard
+from gameday.model.guard import Guard, guard_text, guard_value
+from gameday.model.quantities import duration_text
+
+__all__ = ["guards"]
+
+
+def guards(record: Record) -> tuple[GradedGuard, ...]:
+    """One for each guard of the plan, in its order."""
+    return tuple(_graded(record, guard) for guard in record.plan.guards)
+
+
+def _graded(record: Record, guard: Guard) -> GradedGuard:
+    changes = [one for one in record.of(GuardChanged) if one.data.id == guard.id]
+    ended = next((one.data for one in record.of(GuardEnded) if one.data.id == guard.id), None)
+    breach = next((one for one in changes if one.data.state is GuardState.BREACH), None)
+    values = [one.data.value for one in changes if one.data.value is not None]
+    worst = ended.worst if ended is not None else (values[-1] if values else None)
+    judged = ended.judged if ended is not None else 0
+    removed = _removed(record, breach) if breach else None
+    return GradedGuard(
+        id=guard.id,
+        kind=guard.kind,
+        title=guard_text(guard),
+        state=_state(breach, judged, changes),
+        worst="" if worst is None else guard_value(guard, worst),
+        judged=judged,
+        at=record.plan_time(breach.data.sampled) if breach else None,
+        noticed=(breach.mono - breach.data.sampled) / 1e9 if breach else None,
+        removed=removed,
+        reason=_breached(record, guard, breach, removed) if breach else _held(judged, changes),
+        seq=breach.seq if breach else None,
+    )
+
+
+def _state(breach: At[GuardChanged] | None, judged: int, changes: list[At[GuardChanged]]) -> GuardState:
+    if breach is not None:
+        return GuardState.BREACH
+    return (
+        GuardState.OK if judged or any(one.data.state is GuardState.OK for one in changes) else GuardState.NO_DATA
+    )
+
+
+def _breached(record: Record, guard: Guard, breach: At[GuardChanged], removed: float | None) -> str:
+    value = "" if breach.data.value is None else f" with {guard_value(guard, breach.data.value)}"
+    sample = f" by the sample of seq {breach.data.sample}" if breach.data.sample is not None else ""
+    noticed = duration_text(round((breach.mono - breach.data.sampled) / 1e9, 3))
+    text = f"Breached at {duration_text(record.plan_time(breach.data.sampled))}{value}{sample}."
+    text += f" It was noticed {noticed} later"
+    if record.injected_at is None:
+        return f"{text}; nothing had been injected (real time)."
+    if removed is None:
+        return f"{text}; not every fault was verified clear after that (real time)."
+    after = duration_text(round(removed, 3))
+    return f"{text}, and every fault was verified clear {after} after the sample (real time)."
+
+
+def _held(judged: int, changes: list[At[GuardChanged]]) -> str:
+    if not judged:
+        return "It never had data to judge: it guarded nothing."
+    gaps = sum(one.data.state is GuardState.NO_DATA for one in changes[1:])
+    text = f"Never breached in {judged} judgements"
+    return f"{text}; {gaps} times without data." if gaps else f"{text}."
+
+
+def _removed(record: Record, breach: At[GuardChanged]) -> float | None:
+    """Real seconds from the breaching sample to the last fault's verified end; None if one was not verified."""
+    told = [one for one in (story(record, fault) for fault in record.plan.faults) if one.intent is not None]
+    last = [one.cleared[-1] for one in told if one.cleared]
+    clear = [one for one in last if one.data.outcome not in (Outcome.FAILED, Outcome.UNKNOWN)]
+    if not told or len(clear) < len(told):
+        return None
+    return (max(one.mono for one in clear) - breach.data.sampled) / 1e9

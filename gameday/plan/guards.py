@@ -1,0 +1,188 @@
+"""Guards at binding: whether each can be judged and can be breached, and how quickly a breach ends the faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gameday.model.document import Location
+from gameday.model.guard import (
+    BudgetGuard,
+    BurnGuard,
+    DeadSourceGuard,
+    ErrorRatioGuard,
+    Guard,
+    GuardPace,
+    LatencyGuard,
+    ProbeGuard,
+)
+from gameday.model.pace import COUNTERS, GUARDED, LOAD, SCRAPE
+from gameday.model.plan import BoundLoad
+from gameday.model.quantities import duration_text, share_text
+from gameday.model.slo import LoadSource, Slo
+from gameday.model.suggest import one_of
+from gameday.plan.context import Context
+from gameday.plan.limits import pairs_of
+from gameday.slo.burn import threshold
+
+__all__ = ["check", "guard_paces", "guarded_slos"]
+
+_ENOUGH = 30
+"""Events that a window should hold: as many as it needs to breach before it is full."""
+_READINGS = 4
+"""Readings of counters that a window holds at least."""
+_BEATS = 3
+"""A source is not dead before it missed so many beats."""
+_EPSILON = 1e-9
+
+
+def guarded_slos(context: Context) -> frozenset[str]:
+    """The roles of the SLOs that a guard rests on."""
+    resting = (BurnGuard, ErrorRatioGuard, BudgetGuard)
+    return frozenset(guard.slo for guard in context.experiment.guards if isinstance(guard, resting))
+
+
+def check(context: Context, rates: Mapping[str, float]) -> None:
+    """Note everything that is wrong with guards; ``rates`` are the probes', checks per real second by name."""
+    seen: set[str] = set()
+    for index, guard in enumerate(context.experiment.guards):
+        at: Location = ("guards", index)
+        if guard.id in seen:
+            context.in_experiment((*at, "id"), f"duplicate id '{guard.id}'", "give each guard an id of its own")
+        seen.add(guard.id)
+        _check(context, at, guard, rates)
+
+
+def _check(context: Context, at: Location, guard: Guard, rates: Mapping[str, float]) -> None:
+    match guard:
+        case BurnGuard() | ErrorRatioGuard() | BudgetGuard():
+            if context.declared("slos", guard.slo, (*at, "slo")):
+                _on_slo(context, at, guard)
+        case ProbeGuard():
+            if context.declared("probes", guard.probe, (*at, "probe")):
+                rate = rates.get(context.environment.probes.get(guard.probe, ""), float("nan"))
+                _events(context, (*at, "over"), guard.over, rate)
+        case LatencyGuard():
+            _latency(context, at, guard)
+        case DeadSourceGuard():
+            _dead_source(context, at, guard, rates)
+
+
+def _on_slo(context: Context, at: Location, guard: BurnGuard | ErrorRatioGuard | BudgetGuard) -> None:
+    document = context.slo(guard.slo)
+    if document is None:
+        return
+    if isinstance(guard, ErrorRatioGuard):
+        _window(context, (*at, "over"), guard.over, document.value)
+    elif isinstance(guard, BurnGuard):
+        _burn(context, (*at, "window"), guard, document.value)
+
+
+def _burn(context: Context, at: Location, guard: BurnGuard, slo: Slo) -> None:
+    pairs = {pair.window: pair for pair in pairs_of(slo)}
+    pair = pairs.get(guard.window)
+    if pair is None:
+        message = f"the SLO '{slo.metadata.name}' has no burn pair over '{guard.window}'"
+        context.in_experiment(at, message, one_of(guard.window, pairs, "windows"))
+        return
+    if threshold(pair, slo.spec.objectives[0].target) >= 1:
+        objective = share_text(slo.spec.objectives[0].target, 4)
+        message = f"a burn rate of {pair.burn:g} can never be seen at an objective of {objective}"
+        context.in_experiment(at, message, "it is above a total outage's")
+    _window(context, at, pair.short, slo)
+
+
+def _window(context: Context, at: Location, over: float, slo: Slo) -> None:
+    """The window holds enough of its source's data to say something."""
+    if isinstance(slo.spec.indicator.spec.ratio_metric.total.metric_source, LoadSource):
+        load = context.experiment.load
+        _events(context, at, over, load.rate if load is not None and load.rate is not None else float("nan"))
+        return
+    readings = over / context.scale / GUARDED
+    if readings < _READINGS - _EPSILON:
+        message = f"a window of {duration_text(over)} holds {readings:.2g} readings of the counters"
+        context.in_experiment(at, f"{message}, {_READINGS} are needed", "lengthen it, or lower the time scale")
+
+
+def _events(context: Context, at: Location, over: float, rate: float) -> None:
+    events = rate * over / context.scale
+    if events < _ENOUGH - _EPSILON:
+        message = f"a window of {duration_text(over)} holds {events:.2g} events, {_ENOUGH} are needed"
+        context.in_experiment(at, message, "lengthen it, or lower the time scale")
+
+
+def _latency(context: Context, at: Location, guard: LatencyGuard) -> None:
+    load = context.experiment.load
+    if load is None or load.rate is None:
+        context.in_experiment(at, "it reads the run's own load, but the experiment sends none")
+        return
+    timeout = BoundLoad().timeout
+    if guard.above >= timeout - _EPSILON:
+        message = f"no request takes longer than the client's timeout of {duration_text(timeout)}"
+        context.in_experiment((*at, "above"), f"{message}: this can not be breached", "lower it")
+    _events(context, (*at, "over"), guard.over, load.rate)
+
+
+def _dead_source(context: Context, at: Location, guard: DeadSourceGuard, rates: Mapping[str, float]) -> None:
+    paces = dict(_paces(context, rates))
+    if guard.source not in paces:
+        message = f"this run has no source '{guard.source}'"
+        context.in_experiment((*at, "source"), message, one_of(guard.source, paces, "sources"))
+        return
+    least = _BEATS * paces[guard.source]
+    if guard.over / context.scale < least - _EPSILON:
+        message = f"'over: {duration_text(guard.over)}' is {guard.over / context.scale:.2g} s of real time"
+        message += f", and '{guard.source}' speaks every {paces[guard.source]:.2g} s"
+        context.in_experiment((*at, "over"), message, f"allow {least * context.scale:.3g}s or more")
+
+
+def _paces(context: Context, rates: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Every source that the run has -> real seconds between two of its words."""
+    experiment, environment = context.experiment, context.environment
+    if experiment.load is not None and experiment.load.rate is not None:
+        yield "load", LOAD
+    if environment.observers.alerts is not None:
+        yield "alerts", environment.observers.alerts.watchdog.every
+    if environment.observers.releases is not None and experiment.stimuli:
+        yield "releases", COUNTERS
+    for role in experiment.roles.slos:
+        document = context.slo(role)
+        if document is None or not isinstance(
+            document.value.spec.indicator.spec.ratio_metric.total.metric_source, LoadSource
+        ):
+            yield f"slo/{role}", COUNTERS
+    for role in experiment.roles.probes:
+        rate = rates.get(environment.probes.get(role, ""), 0.0)
+        yield f"probe/{role}", 1 / rate if rate > 0 else float("nan")
+
+
+def guard_paces(context: Context, rates: Mapping[str, float]) -> tuple[GuardPace, ...]:
+    """How quickly each guard ends the faults, at worst; for a plan that is sound."""
+    removed = round(sum(_removal(context)), 3)
+    return tuple(
+        GuardPace(id=guard.id, noticed=round(_noticed(context, guard, rates), 3), removed=removed)
+        for guard in context.experiment.guards
+    )
+
+
+def _removal(context: Context) -> Iterator[float]:
+    """Of each fault: undo and two looks, each as long as its driver may take, and the settle time between."""
+    for fault in context.experiment.faults:
+        service = context.service(fault.service)
+        if service is not None:
+            info = context.capabilities.drivers[service.faults[fault.kind].driver]
+            yield 3 * info.deadline + info.settle
+
+
+def _noticed(context: Context, guard: Guard, rates: Mapping[str, float]) -> float:
+    match guard:
+        case DeadSourceGuard():
+            return guard.over / context.scale
+        case LatencyGuard():
+            return LOAD + BoundLoad().timeout
+        case ProbeGuard():
+            document = context.sources.probes[context.environment.probes[guard.probe]]
+            return 1 / rates[document.value.metadata.name] + document.value.spec.http.timeout
+        case BurnGuard() | ErrorRatioGuard() | BudgetGuard():
+            source = context.sources.slos[context.environment.slos[guard.slo]].value.spec.indicator.spec
+            of_load = isinstance(source.ratio_metric.total.metric_source, LoadSource)
+            return LOAD + BoundLoad().timeout if of_load else GUARDED + SCRAPE
