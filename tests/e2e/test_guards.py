@@ -1,0 +1,71 @@
+"""The shipped guards on a real run: they bear what the experiment expects and 29 % on top, and not 31 %."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.conftest import Cli
+
+Wait = Callable[[Callable[[], bool], float], None]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def events(folder: Path, kind: str) -> list[dict[str, Any]]:
+    path = folder / "timeline.jsonl"
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if f'"kind":"{kind}"'.encode() in line and line.endswith(b"}")]
+
+
+def rolled_back(folder: Path) -> bool:
+    return any(event["data"]["change"] == "rolled_back" for event in events(folder, "release.changed"))
+
+
+def spoil(cli: Cli, share: float) -> None:
+    """Have the edge of the only lab answer that share with errors, evenly spaced."""
+    (lab,) = (cli.folder / "state" / "labs").iterdir()
+    control = json.loads((lab / "record.json").read_text(encoding="utf-8"))["control"]["edge"]
+    token = (lab / "token").read_text(encoding="ascii").strip()
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.put(
+            f"{control}/control/errors",
+            json={"every": 1 / share},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=5,
+        )
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("share", "breached"), [(0.29, False), (0.31, True)], ids=["29%", "31%"])
+def test_the_shipped_guard_trips_just_above_its_limit_only(
+    cli: Cli, wait_for: Wait, share: float, breached: bool
+) -> None:
+    """The canary is gone by then: what the customer sees is the edge's errors alone."""
+    folder = cli.folder / "run"
+    process = cli.start("run", "api-dependency-brownout", "--out", str(folder), "-o", "json")
+    wait_for(lambda: rolled_back(folder) or process.poll() is not None, 90)
+    spoil(cli, share)
+    out, err = process.communicate(timeout=120)
+    # An abort is 5, unless a required criterion had failed before: the budget of the day, where the errors last.
+    assert process.returncode in ({1, 5} if breached else {1}), err
+    grade = json.loads(out)["grade"]
+    guard = next(one for one in grade["guards"] if one["id"] == "error_ratio")
+    assert guard["state"] == ("breach" if breached else "ok"), guard
+    value = float(guard["worst"].rstrip("%"))
+    if not breached:
+        assert 28 <= value <= 30
+        assert events(folder, "abort.requested") == []
+        return
+    assert 30 < value <= 33
+    (abort,) = events(folder, "abort.requested")
+    assert abort["data"]["by"] == "guard"
+    assert "error_ratio" in abort["data"]["reason"]
+    assert "by the sample of seq" in guard["reason"]
+    assert guard["removed"] < 1
