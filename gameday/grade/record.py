@@ -34,7 +34,7 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
-from gameday.model.experiment import Rollback
+from gameday.model.experiment import Rollback, SteadyBurn, SteadyProbe
 from gameday.model.pace import COUNTERS
 from gameday.model.plan import BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
@@ -288,7 +288,8 @@ def _check_plan(plan: Plan) -> None:
     """What the plan refers to is in it; binding made sure, a plan from elsewhere may not."""
     steps = (bound.step.verify for bound in plan.runbook.steps) if plan.runbook else ()
     probes = {fault.proof for fault in plan.faults} | {v.probe for v in steps if isinstance(v, StepVerify)}
-    slos = {condition.slo for condition in plan.steady_state}
+    probes |= {condition.probe for condition in plan.steady_state if isinstance(condition, SteadyProbe)}
+    slos = {condition.slo for condition in plan.steady_state if isinstance(condition, SteadyBurn)}
     slos |= {expected.slo for expected in plan.expect if not isinstance(expected, Rollback)}
     if plan.load is not None and plan.load.external_slo is not None:
         slos.add(plan.load.external_slo)

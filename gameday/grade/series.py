@@ -1,4 +1,4 @@
-"""The levels over time, as a chart shows them: one series per SLO, and one per proof probe."""
+"""The levels over time, as a chart shows them: one series per SLO, and one per probe that criteria rest on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gameday.grade.coverage import Observed
 from gameday.grade.record import Counted, Record
+from gameday.model.experiment import SteadyProbe
 from gameday.model.grade import Point, Series
 from gameday.model.plan import BoundProbe, BoundSlo
 
@@ -21,10 +22,12 @@ _BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 4
 
 
 def all_series(record: Record) -> tuple[Series, ...]:
-    """One per SLO in the plan's order, then one per probe that proves a fault."""
-    slos = [_of_slo(record, slo) for slo in record.plan.slos]
-    proofs = dict.fromkeys(fault.proof for fault in record.plan.faults)
-    return (*slos, *(_of_probe(record, record.plan.probe(name)) for name in proofs))
+    """One per SLO in the plan's order, then one per probe that proves a fault or shows the steady state."""
+    plan = record.plan
+    slos = [_of_slo(record, slo) for slo in plan.slos]
+    steady = [condition.probe for condition in plan.steady_state if isinstance(condition, SteadyProbe)]
+    names = dict.fromkeys([*(fault.proof for fault in plan.faults), *steady])
+    return (*slos, *(_of_probe(record, plan.probe(name)) for name in names))
 
 
 def _bin(length: float, per_second: float) -> float:

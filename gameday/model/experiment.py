@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from gameday.model.base import Identified, Model
 from gameday.model.enums import FaultKind
@@ -27,7 +27,9 @@ __all__ = [
     "Roles",
     "Rollback",
     "SloBudget",
+    "SteadyBurn",
     "SteadyCondition",
+    "SteadyProbe",
     "Stimulus",
     "UpperBound",
 ]
@@ -58,13 +60,42 @@ class UpperBound(Model):
     below: Annotated[float, Field(gt=0)]
 
 
-class SteadyCondition(Model):
+class SteadyBurn(Model):
     """The SLO burns its budget slower than ``burn.below`` times the sustainable pace, on enough events."""
 
     slo: str
     """A role in an experiment, the SLO's own name in a plan."""
     burn: UpperBound
     min_events: Annotated[int, Field(ge=1)] = 1
+
+
+class SteadyProbe(Model):
+    """At least this share of the probe's checks is answered well, of enough checks."""
+
+    probe: str
+    """A role in an experiment, the probe's own name in a plan."""
+    at_least: Annotated[Share, Field(gt=0, le=1)]
+    min_events: Annotated[int, Field(ge=1)] = 1
+
+
+def _steady_form(value: object) -> str | None:
+    """The key that says which form a condition has; None for both or neither of the two."""
+    if isinstance(value, SteadyBurn | SteadyProbe):
+        return "slo" if isinstance(value, SteadyBurn) else "probe"
+    if not isinstance(value, dict):
+        return "slo"  # neither form takes it, and both would say so in the same words
+    found = [key for key in ("slo", "probe") if key in value]
+    return found[0] if len(found) == 1 else None
+
+
+SteadyCondition = Annotated[
+    Annotated[SteadyBurn, Tag("slo")] | Annotated[SteadyProbe, Tag("probe")],
+    Discriminator(
+        _steady_form,
+        custom_error_type="steady_form",
+        custom_error_message="A condition names either an 'slo' (with 'burn') or a 'probe' (with 'atLeast')",
+    ),
+]
 
 
 class LoadSpec(Model):

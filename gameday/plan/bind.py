@@ -19,6 +19,7 @@ from gameday.model.experiment import (
     Rollback,
     SloBudget,
     SteadyCondition,
+    SteadyProbe,
 )
 from gameday.model.guard import (
     BudgetGuard,
@@ -205,6 +206,8 @@ def _probes(context: Context, probe_rates: Mapping[str, float]) -> tuple[BoundPr
 
 
 def _steady(context: Context, condition: SteadyCondition) -> SteadyCondition:
+    if isinstance(condition, SteadyProbe):
+        return condition.model_copy(update={"probe": context.environment.probes[condition.probe]})
     return condition.model_copy(update={"slo": context.environment.slos[condition.slo]})
 
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 
 from gameday.model.document import Location
 from gameday.model.enums import StepKind
-from gameday.model.experiment import AlertFired, AlertRouted, Fault, Recovered, Rollback, SloBudget
+from gameday.model.experiment import AlertFired, AlertRouted, Fault, Recovered, Rollback, SloBudget, SteadyBurn
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.slo import BurnPair, LoadSource, Slo
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.slo.burn import parse_pairs, threshold
 
-__all__ = ["BLOCK", "CHECKS", "SHORTEST_LIMIT", "detection_time", "pairs_of", "steady_after_span"]
+__all__ = ["BLOCK", "CHECKS", "SHORTEST_LIMIT", "detection_time", "pairs_of", "steady_after_span", "steady_spans"]
 
 SHORTEST_LIMIT = 5.0
 """Real seconds; below this, a limit measures the machine, not the system."""
 BLOCK = 5.0
-"""Real seconds of the blocks in which load is judged: *before* holds at least one."""
+"""Real seconds of the blocks in which load is judged: *before* holds at least one, as long as SLOs are judged."""
 _UNJUDGED = "leave it out, and see to it yourself until a version judges it"
 _EPSILON = 1e-9
 
@@ -36,6 +36,12 @@ def detection_time(pair: BurnPair, target: float, share: float) -> float:
 def steady_after_span(after: float) -> float:
     """How long *steady after* looks back: 5 minutes, or the last half of *after* where that is shorter."""
     return min(300.0, after / 2)
+
+
+def steady_spans(context: Context) -> dict[str, float]:
+    """Real seconds over which the steady state is judged, by the words for them."""
+    spans = {"before": context.fault_start, "steady after": steady_after_span(context.experiment.after)}
+    return {name: span / context.scale for name, span in spans.items()}
 
 
 def _blast_radius(context: Context) -> None:
@@ -130,8 +136,9 @@ def _lower_scale(plan_seconds: float) -> str:
 
 def _timing(context: Context) -> None:
     """Faults begin after a block; stimuli lie inside the run, a release under test before the fault."""
+    blocks = _judged_in_blocks(context)
     for index, fault in enumerate(context.experiment.faults):
-        if fault.at / context.scale < BLOCK - _EPSILON:
+        if blocks and fault.at / context.scale < BLOCK - _EPSILON:
             real = fault.at / context.scale
             message = (
                 f"the fault begins after {real:.3g} s of real time; {BLOCK:g} s are needed to see how it was before"
@@ -148,20 +155,25 @@ def _timing(context: Context) -> None:
             )
 
 
+def _judged_in_blocks(context: Context) -> bool:
+    """Whether load or an SLO has to be seen before a fault; what probes need is said by their rate alone."""
+    steady = context.experiment.steady_state
+    return context.experiment.load is not None or any(isinstance(condition, SteadyBurn) for condition in steady)
+
+
 def _min_events(context: Context) -> None:
     """The steady state's events can be had from the load, before and after."""
     load = context.experiment.load
     if load is None or load.rate is None:
         return
-    spans = {"before": context.fault_start, "steady after": steady_after_span(context.experiment.after)}
     for index, condition in enumerate(context.experiment.steady_state):
-        document = context.slo(condition.slo)
+        document = context.slo(condition.slo) if isinstance(condition, SteadyBurn) else None
         if document is None or not _is_of_load(document.value):
             continue
-        for name, span in spans.items():
-            events = load.rate * span / context.scale
+        for name, span in steady_spans(context).items():
+            events = load.rate * span
             if events < condition.min_events:
-                message = f"'{name}' is {span / context.scale:.3g} s of real time: {events:.0f} requests"
+                message = f"'{name}' is {span:.3g} s of real time: {events:.0f} requests"
                 message += f", not {condition.min_events}"
                 context.in_experiment(("steadyState", index, "minEvents"), message, "lower it, or the time scale")
 

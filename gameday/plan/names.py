@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable
 from gameday.model.document import Document, Location
 from gameday.model.enums import FaultKind, Tier
 from gameday.model.environment import DriverBinding
-from gameday.model.experiment import AlertFired, AlertRouted, Fault, Rollback
+from gameday.model.experiment import (
+    AlertFired,
+    AlertRouted,
+    Fault,
+    Rollback,
+    SteadyProbe,
+)
 from gameday.model.runbook import Step
 from gameday.model.slo import MetricsSource, Probe, Slo
 from gameday.model.suggest import one_of
@@ -164,9 +170,10 @@ def _stimuli(context: Context) -> None:
 
 
 def _load(context: Context) -> None:
-    """Own load needs a pack and a service to send it to; external load an SLO."""
+    """Own load needs a pack and a service to send it to; external load an SLO. Without any, none is heard."""
     load = context.experiment.load
     if load is None:
+        _no_load(context)
         return
     if load.slo is not None:
         context.declared("slos", load.slo, ("load", "slo"))
@@ -176,6 +183,13 @@ def _load(context: Context) -> None:
         context.in_experiment(("load",), f"{context.place} has no load pack", "name one in spec.load.pack")
     if not context.experiment.roles.services:
         context.in_experiment(("load",), "load without a service to send it to", "declare a service role 'entry'")
+
+
+def _no_load(context: Context) -> None:
+    for index, guard in enumerate(context.experiment.guards):
+        if isinstance(guard, DeadSourceGuard) and guard.source == "load":
+            message = "it listens to the load, but the experiment declares none"
+            context.in_experiment(("guards", index, "source"), message)
 
 
 def _slos(context: Context) -> None:
@@ -222,10 +236,13 @@ def _probes(context: Context) -> None:
 
 
 def _conditions(context: Context) -> None:
-    """The steady state names SLOs that are there."""
+    """The steady state names SLOs and probes that are there."""
     experiment = context.experiment
     for index, condition in enumerate(experiment.steady_state):
-        context.declared("slos", condition.slo, ("steadyState", index, "slo"))
+        if isinstance(condition, SteadyProbe):
+            context.declared("probes", condition.probe, ("steadyState", index, "probe"))
+        else:
+            context.declared("slos", condition.slo, ("steadyState", index, "slo"))
     if not experiment.steady_state:
         context.in_experiment(
             ("steadyState",), "no steady state", "without one nobody knows that the day began well"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from gameday.model.experiment import Fault, SloBudget
+from gameday.model.experiment import Fault, SloBudget, SteadyProbe
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
+from gameday.plan.limits import steady_spans
 
 __all__ = ["EASY_RATE", "EVIDENCE", "proof_rate", "rates"]
 
@@ -47,6 +48,7 @@ def rates(context: Context) -> Mapping[str, float]:
             message = f"of the probeRate of {most:g}/s, nothing is left for the probe '{name}'"
             context.in_environment(("probeRate",), message)
     _step_windows(context, found)
+    _steady_checks(context, found)
     return found
 
 
@@ -89,3 +91,18 @@ def _step_windows(context: Context, found: Mapping[str, float]) -> None:
                 f"'for: {duration_text(verify.for_)}' holds {checks:.2g} checks of the probe, {_FEWEST} are needed"
             )
             context.in_runbook(("steps", index, "verify", "for"), message, "lengthen it, or lower the time scale")
+
+
+def _steady_checks(context: Context, found: Mapping[str, float]) -> None:
+    """A steady state's checks can be had, before and after."""
+    for index, condition in enumerate(context.experiment.steady_state):
+        name = context.environment.probes.get(condition.probe, "") if isinstance(condition, SteadyProbe) else ""
+        if found.get(name, 0.0) < 1:
+            continue
+        for phase, span in steady_spans(context).items():
+            # The last one may still be under way at the end.
+            checks = max(0, math.floor(found[name] * span + 1e-9) - 1) if math.isfinite(span) else math.inf
+            if checks < condition.min_events:
+                message = f"'{phase}' is {span:.3g} s of real time: {checks} checks of the probe"
+                message += f" at {found[name]:g}/s, not {condition.min_events}"
+                context.in_experiment(("steadyState", index, "minEvents"), message, "lower it, or the time scale")

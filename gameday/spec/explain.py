@@ -294,10 +294,17 @@ def _flat(annotation: Any) -> list[Any]:
 
 
 def _models(annotation: Any, value: Value | None) -> list[type[BaseModel]]:
-    """The models among the branches; of those told apart by a literal, the one that the value names."""
+    """The models among the branches: the one that a literal of the value names, else those most like it."""
     models = [item for item in _flat(annotation) if isinstance(item, type) and issubclass(item, BaseModel)]
-    named = [item for item in models if isinstance(value, dict) and _names(item, value)]
-    return named or models
+    if not isinstance(value, dict) or len(models) < 2:
+        return models
+    named = [item for item in models if _names(item, value)]
+    alike = max(_in_common(item, value) for item in models)
+    return named or [item for item in models if _in_common(item, value) == alike]
+
+
+def _in_common(model: type[BaseModel], value: dict[str, Value]) -> int:
+    return sum((spec.alias or name) in value for name, spec in model.model_fields.items())
 
 
 def _names(model: type[BaseModel], value: dict[str, Value]) -> bool:

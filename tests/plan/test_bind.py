@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import gameday
 from gameday.errors import SpecError, UsageError
 from gameday.model.enums import PhaseName, StepKind
-from gameday.model.experiment import AlertFired, AlertRouted, Recovered, Rollback
+from gameday.model.experiment import AlertFired, AlertRouted, Recovered, Rollback, SteadyBurn
 from gameday.model.pace import GUARDED
 from gameday.model.plan import InputDigest, Plan
 from gameday.plan import load_plan, plan_json
@@ -45,7 +45,8 @@ def test_roles_become_names(plan: Plan) -> None:
         ("service", "checkout", "lab://checkout"),
         ("dependency", "payments", "lab://payments"),
     ]
-    assert [condition.slo for condition in plan.steady_state] == ["checkout-availability", "payments-availability"]
+    steady = [condition.slo for condition in plan.steady_state if isinstance(condition, SteadyBurn)]
+    assert steady == ["checkout-availability", "payments-availability"]
     assert plan.faults[0].service == "payments"
     assert plan.faults[0].proof == "payments-answers"
     assert plan.faults[0].binding.options == {"proxy": "payments"}
