@@ -115,7 +115,15 @@ def _missing(  # noqa: PLR0913 - what a missing alert is judged by
     if not record.slo_observed(record.plan.slo(wanted.slo)).unbroken(effect.lo, limit):
         why = f"{what}, but the figures of {wanted.slo} have gaps."
         return Ruling(Verdict.INCONCLUSIVE, why, measured, seqs=seqs)
+    if record.plan.load is None and _uncalled(record, wanted.slo, effect.lo, limit):
+        why = f"{what}, but {wanted.slo} saw no events that it could tell of."
+        return Ruling(Verdict.INCONCLUSIVE, why, measured, seqs=seqs)
     return Ruling(Verdict.FAIL, f"{what}, though the alerting was alive.", measured, seqs=seqs)
+
+
+def _uncalled(record: Record, slo: str, start: int, end: int) -> bool:
+    """Without load, that anybody called is not a criterion of its own."""
+    return not any(one.grown.total for one in record.counted(slo) if start < one.end <= end)
 
 
 def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) -> str:

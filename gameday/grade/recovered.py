@@ -82,7 +82,9 @@ class _Curve:
     def ruling(self, effect: Effect) -> Ruling:
         limit = effect.hi + self._record.length(self._expected.within)
         surely = self._back(limit, worst=True)
-        possibly = self._back(limit, worst=False) if self._unknown[-1] else surely
+        # With load, that it was there is a criterion of its own; without, nobody may have called at all.
+        doubtful = self._unknown[-1] or self._record.plan.load is None
+        possibly = self._back(limit, worst=False) if doubtful else surely
         seqs = (*effect.seqs, *self._seqs(surely))
         never = (self._start, self._start)
         if self._last < limit and (surely is None or surely == never):
@@ -93,16 +95,22 @@ class _Curve:
             return self._never_back(effect, seqs)
         if surely is None or (possibly == never and self._expected.left):
             return inconclusive(
-                f"Too many requests were never started to say when {self._slo.name} recovered.", seqs
+                f"When {self._slo.name} recovered can not be said: {self._doubt} leave it open.", seqs
             )
         lo, hi = effect.since((possibly or surely)[0], surely[1])
         measured = (self._record.span(lo), self._record.span(hi))
         target = share_text(self._slo.target, 3)
         reason = f"{self._slo.name} met {target} again {length_text(measured)} after the fault took effect"
-        reason += " (requests that were never started leave it open)" if possibly != surely else ""
+        reason += f" ({self._doubt} leave it open)" if possibly != surely else ""
         verdict = at_most(measured, self._expected.within)
         reason += against(verdict, duration_text(self._expected.within))
         return Ruling(verdict, reason, measured, seqs=seqs)
+
+    @property
+    def _doubt(self) -> str:
+        if self._record.plan.load is None:
+            return "windows in which nobody called"
+        return "requests that were never started"
 
     def _never_left(self, seqs: tuple[int, ...]) -> Ruling:
         verdict = Verdict.FAIL if self._expected.left else Verdict.PASS

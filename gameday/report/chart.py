@@ -42,7 +42,8 @@ _GAP = 16
 """Between panels."""
 _FOOT = 44
 """Below the last panel, for the time axis."""
-_MINUTES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080)
+_UNITS = {"minutes": 60.0, "seconds": 1.0}
+_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080)
 _STEPS = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 
 
@@ -110,6 +111,10 @@ class Chart:
     markers: tuple[Marker, ...]
     ticks: tuple[Tick, ...]
     gaps: bool
+    unit: str
+    """Of the time axis: ``minutes``, or ``seconds`` of a day that is shorter than one."""
+    origin: str
+    """What time counts from."""
     title: str
     description: str
 
@@ -131,6 +136,7 @@ class _Axis:
 def draw(grade: Grade, marks: Sequence[Mark], names: Sequence[str], size: Size) -> Chart:
     """The chart at one size. ``marks`` ascend in time; ``names`` are their labels."""
     axis = _Axis(*_range(grade), size.left, size.width - size.right)
+    unit = "minutes" if axis.end - axis.start >= _UNITS["minutes"] else "seconds"
     markers, lanes = _markers(marks, names, axis, size)
     top = 6 + lanes * _LANE
     panels = []
@@ -151,8 +157,10 @@ def draw(grade: Grade, marks: Sequence[Mark], names: Sequence[str], size: Size) 
         panels=tuple(panels),
         phases=tuple(_phase(phase, axis, size) for phase in grade.phases),
         markers=markers,
-        ticks=_time_ticks(axis, size.ticks),
+        ticks=_time_ticks(axis, size.ticks, _UNITS[unit]),
         gaps=any(panel.gaps for panel in panels),
+        unit=unit,
+        origin="first arrival" if any(item.kind == "load_valid" for item in grade.criteria) else "start",
         title="Service level over time",
         description=_description(grade, marks),
     )
@@ -180,11 +188,11 @@ def _description(grade: Grade, marks: Sequence[Mark]) -> str:
 # --- the time axis -------------------------------------------------------------------------------------------
 
 
-def _time_ticks(axis: _Axis, most: int) -> tuple[Tick, ...]:
-    minutes = (axis.end - axis.start) / 60
-    step = next((step for step in _MINUTES if minutes / step <= most), math.ceil(minutes / most))
-    first, last = math.ceil(axis.start / 60 / step - 1e-9), math.floor(axis.end / 60 / step + 1e-9)
-    return tuple(Tick(axis(index * step * 60), f"{index * step:.6g}") for index in range(first, last + 1))
+def _time_ticks(axis: _Axis, most: int, unit: float) -> tuple[Tick, ...]:
+    length = (axis.end - axis.start) / unit
+    step = next((step for step in _INTERVALS if length / step <= most), math.ceil(length / most))
+    first, last = math.ceil(axis.start / unit / step - 1e-9), math.floor(axis.end / unit / step + 1e-9)
+    return tuple(Tick(axis(index * step * unit), f"{index * step:.6g}") for index in range(first, last + 1))
 
 
 def _phase(phase: PhaseSpan, axis: _Axis, size: Size) -> Band:

@@ -281,6 +281,53 @@ def errors_after(scene: Scene, draft: Draft, chance: Random) -> str:
     return _errors(scene, draft, chance, steady_window(scene, after=True))
 
 
+def steady_by_probe(scene: Scene, draft: Draft) -> str:
+    """Have the plan judge the steady state by a probe that proves no fault, too; the probe's source."""
+    name = next(probe.name for probe in scene.plan.probes if probe.name != scene.proof.name)
+    line = draft.one("run.opened")
+    plan = cast("dict[str, JSON]", copy.deepcopy(line.data["plan"]))
+    plan["steadyState"] = [
+        *cast("list[JSON]", plan["steadyState"]),
+        {"probe": name, "atLeast": 0.99, "minEvents": 8},
+    ]
+    line.data["plan"] = plan
+    return f"probe/{name}"
+
+
+def _steady_checks(scene: Scene, draft: Draft, chance: Random) -> tuple[list[Line], str]:
+    """The checks of one of the two windows, whole, by which the steady state is now judged too."""
+    after = chance.random() < 0.5
+    start, end = steady_window(scene, after)
+    lines = scene.checks(draft, start, end - 50 * MS, steady_by_probe(scene, draft))
+    return lines, "after" if after else "before"
+
+
+@breaking
+def steady_checks_bad(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines, when = _steady_checks(scene, draft, chance)
+    count = chance.randint(len(lines) // 50 + 1, len(lines))
+    for line in chance.sample(lines, count):
+        line.data.update(ok=False, status=chance.choice([None, 500, scene.fault.with_.status]))
+    return f"{count} of {len(lines)} checks {when} are bad"
+
+
+@breaking
+def steady_checks_stop(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines, when = _steady_checks(scene, draft, chance)
+    start = int(cast(str, chance.choice(lines[: len(lines) // 2]).data["start"]))
+    length = chance.randint(S, 3 * S)
+    draft.drop([line for line in lines if start <= int(cast(str, line.data["start"])) < start + length])
+    return f"nobody looked for {seconds(length)} {when}"
+
+
+@breaking
+def steady_checks_few(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines, when = _steady_checks(scene, draft, chance)
+    left = chance.randint(0, 5)
+    draft.drop(chance.sample(lines, len(lines) - left))
+    return f"only {left} of {len(lines)} checks {when} are on record"
+
+
 def _errors(scene: Scene, draft: Draft, chance: Random, window: tuple[int, int]) -> str:
     requests = scene.requests(draft)
     inside = [r for r in requests if window[0] <= r.start * 1000 + scene.record.t0 < window[1]]
@@ -939,6 +986,11 @@ def phases_swapped(scene: Scene, draft: Draft, chance: Random) -> str:
 @benign
 def unchanged(scene: Scene, draft: Draft, _: Random) -> str:
     return "nothing"
+
+
+@benign
+def steady_checks_good(scene: Scene, draft: Draft, _: Random) -> str:
+    return f"the steady state is judged by {steady_by_probe(scene, draft)} too"
 
 
 @benign

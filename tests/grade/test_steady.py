@@ -11,8 +11,26 @@ from gameday.grade import grade, judge_steady_before
 from gameday.model.base import JSON
 from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.events import AbortRequested
+from gameday.model.experiment import SteadyProbe
+from gameday.model.grade import Interval
+from gameday.model.plan import Plan
 from gameday.timeline import TimelineRead
-from tests.grade.builder import DEPENDENCY, FULL, LEAN, MS, T0, Burst, Draft, Reality, S, draft, make
+from tests.grade.builder import (
+    DEPENDENCY,
+    FULL,
+    LEAN,
+    MS,
+    PARKED,
+    PROOF,
+    T0,
+    Burst,
+    Draft,
+    Line,
+    Reality,
+    S,
+    draft,
+    make,
+)
 from tests.grade.conftest import Judge, lean, replan
 
 BEFORE, AFTER = "steady_before", "steady_after"
@@ -221,3 +239,234 @@ def test_a_run_that_ended_early_has_no_end_to_judge(judge: Judge) -> None:
 
     assert judge(AFTER, early(0.0)).verdict is Verdict.PASS
     assert judge(AFTER, early(1.0)).verdict is Verdict.INCONCLUSIVE
+
+
+# By probe ------------------------------------------------------------------------------------------------------
+
+
+def by_probe(
+    edit: Callable[[Draft], object] | None = None, probe: str = PROOF, at_least: float = 0.95, min_events: int = 50
+) -> Callable[[Draft], None]:
+    """A day without load whose steady state is this probe's, and then ``edit``."""
+
+    def change(made: Draft) -> None:
+        condition = SteadyProbe(probe=probe, at_least=at_least, min_events=min_events)
+        less: dict[str, object] = {"load": None, "slos": (), "expect": (), "runbook": None, "alerts": None}
+        replan(made, lambda _: {**less, "steady_state": (condition,)})
+        sources = ("engine", "preflight", f"probe/{probe}")
+        made.drop([line for line in made.lines if line.source not in sources])
+        if edit is not None:
+            edit(made)
+
+    return change
+
+
+def checks(made: Draft, probe: str, start: float, end: float) -> list[Line]:
+    """The checks that start in those plan seconds."""
+    a, b = (T0 + round(at / 60 * S) for at in (start, end))
+    return [one for one in made.of("sample", f"probe/{probe}") if a <= int(cast(str, one.data["start"])) < b]
+
+
+def spoiled(probe: str, start: float, end: float, count: int) -> Callable[[Draft], object]:
+    """That many checks, from the first on, are bad."""
+
+    def edit(made: Draft) -> None:
+        for line in checks(made, probe, start, end)[:count]:
+            line.data.update(ok=False, status=500)
+
+    return edit
+
+
+@pytest.mark.parametrize("kind", [BEFORE, AFTER])
+def test_good_answers_pass_with_their_figures(judge: Judge, kind: str) -> None:
+    found = judge(kind, by_probe())
+    assert found.verdict is Verdict.PASS
+    assert (found.comparator, found.limit, found.unit) == (">=", 0.95, "share")
+    assert found.measured == Interval(lo=1.0, hi=1.0)
+    assert f"{PROOF}: {107 if kind == BEFORE else 62} of" in found.details[0]
+
+
+@pytest.mark.parametrize(("bad", "verdict"), [(5, Verdict.PASS), (6, Verdict.FAIL)])
+def test_the_share_must_reach_its_limit(judge: Judge, bad: int, verdict: Verdict) -> None:
+    # 18/s for 6 s: 107 checks after t = 0, of which 5 % are 5.35.
+    found = judge(BEFORE, by_probe(spoiled(PROOF, 5, 360, bad)))
+    assert found.verdict is verdict
+    assert found.measured is not None
+    assert found.measured.lo == pytest.approx(1 - bad / 107)
+
+
+def test_bad_answers_at_the_end_fail_it(judge: Judge) -> None:
+    assert judge(AFTER, by_probe(spoiled(PROOF, 1351, 1500, 10))).verdict is Verdict.FAIL
+    assert judge(AFTER, by_probe(spoiled(PROOF, 1300, 1340, 10))).verdict is Verdict.PASS
+
+
+def test_too_few_checks_prove_nothing(judge: Judge) -> None:
+    found = judge(BEFORE, by_probe(min_events=120))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "checks, 120 are needed" in found.reason
+    assert judge(BEFORE, by_probe(lambda made: made.drop(checks(made, PROOF, -90, 1600)))).verdict is (
+        Verdict.INCONCLUSIVE
+    )
+
+
+@pytest.mark.parametrize(("kind", "at"), [(BEFORE, 100.0), (AFTER, 1400.0)])
+def test_a_gap_in_the_checks(judge: Judge, kind: str, at: float) -> None:
+    found = judge(kind, by_probe(lambda made: made.drop(checks(made, PROOF, at, at + 60)), min_events=10))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "of the time" in found.reason
+
+
+def test_checks_that_are_not_on_record_may_have_been_bad(judge: Judge) -> None:
+    def thinned(made: Draft) -> None:
+        made.drop(checks(made, PROOF, 0, 360)[::3])
+
+    # 18/s for 6 s; those of the first 4 s, 71, must be known by the end: without a third, as many are.
+    assert judge(BEFORE, by_probe(thinned, min_events=10)).verdict is Verdict.PASS
+
+    def halved(made: Draft) -> None:
+        made.drop(checks(made, PROOF, 0, 360)[::2])
+
+    found = judge(BEFORE, by_probe(halved, min_events=10))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "17 are not on record; 95% only if those were good" in found.reason
+
+
+def hang(made: Draft) -> None:
+    """Every fifth check gets no answer, and says so only after a second."""
+    for line in checks(made, PROOF, 0, 360)[::5]:
+        line.data.update(ok=False, status=None, error="timed out", end=str(int(cast(str, line.data["start"])) + S))
+        line.mono += S
+
+
+def test_a_check_that_hangs_past_the_injection_is_bad(judge: Judge) -> None:
+    found = judge(BEFORE, by_probe(hang))
+    assert found.verdict is Verdict.FAIL
+    assert f"{PROOF}: 86 of 107 checks were good" in found.reason
+
+
+def test_a_check_that_the_fault_caught_says_nothing_of_the_time_before(judge: Judge) -> None:
+    def caught(made: Draft) -> None:
+        for line in checks(made, PROOF, 330, 360):
+            line.data.update(ok=False, status=503, end=str(T0 + 6 * S + 5 * MS))
+            line.mono = T0 + 6 * S + 6 * MS
+
+    assert judge(BEFORE, by_probe(caught)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("bad", "verdict"), [(0, Verdict.PASS), (20, Verdict.FAIL)])
+def test_by_probe_live_and_afterwards_agree(bad: int, verdict: Verdict) -> None:
+    made = draft(Reality(figures=LEAN))
+    by_probe(spoiled(PROOF, 5, 360, bad))(made)
+    live = judge_steady_before(cut(made.copy(), T0 + 6 * S - MS).events)
+    later = grade(made.sealed()).criteria[0]
+    assert (live.verdict, later.verdict) == (verdict, verdict)
+
+
+def test_live_without_an_answer_is_inconclusive() -> None:
+    made = draft(Reality(figures=LEAN))
+    by_probe(lambda one: one.drop(one.of("sample", f"probe/{PROOF}")))(made)
+    assert judge_steady_before(cut(made, T0 + 6 * S - MS).events).verdict is Verdict.INCONCLUSIVE
+
+
+def mixed(bad: int = 0) -> Callable[[Draft], None]:
+    def edit(made: Draft) -> None:
+        probe = SteadyProbe(probe=PARKED, at_least=1.0, min_events=10)
+        replan(made, lambda plan: {"steady_state": (plan.steady_state[0], probe)})
+        spoiled(PARKED, 0, 360, bad)(made)
+
+    return edit
+
+
+def test_conditions_of_both_kinds_share_no_number(judge: Judge) -> None:
+    found = judge(BEFORE, mixed())
+    assert found.verdict is Verdict.PASS
+    # Even where the two limits are the same number: one is a burn rate, the other a share.
+    assert (found.comparator, found.limit, found.unit, found.measured) == ("none", None, "", None)
+    assert len(found.details) == 2
+    failed = judge(BEFORE, mixed(bad=1))
+    assert failed.verdict is Verdict.FAIL
+    assert PARKED in failed.reason
+    assert "checkout-availability" not in failed.reason
+
+
+def test_probes_of_other_shares_show_no_limit_but_the_lowest_share(judge: Judge) -> None:
+    def edit(made: Draft) -> None:
+        both = tuple(
+            SteadyProbe(probe=name, at_least=least, min_events=10) for name, least in ((PROOF, 0.9), (PARKED, 0.5))
+        )
+        replan(made, lambda _: {"steady_state": both})
+        spoiled(PARKED, 0, 360, 6)(made)
+
+    found = judge(BEFORE, edit)
+    assert found.verdict is Verdict.PASS
+    assert (found.comparator, found.limit, found.unit) == (">=", None, "share")
+    assert found.measured is not None
+    assert found.measured.lo == pytest.approx(0.8)
+
+
+# Without load --------------------------------------------------------------------------------------------------
+
+
+def without_load(made: Draft, traffic: bool = True) -> None:
+    """The experiment declares no load; somebody else may call checkout, or nobody."""
+
+    def change(plan: Plan) -> dict[str, object]:
+        kept = tuple(
+            one.model_copy(update={"slo": DEPENDENCY})
+            for one in plan.expect
+            if one.kind in {"recovered", "alert_fired", "slo"}
+        )
+        return {
+            "load": None,
+            "slos": plan.slos[1:],
+            "expect": kept,
+            "runbook": None,
+            "steady_state": (SteadyProbe(probe=PROOF, at_least=0.95, min_events=50),),
+        }
+
+    replan(made, change)
+    made.drop([line for line in made.lines if line.kind.startswith(("load.", "step."))])
+    if not traffic:
+        for line in made.of("sample", f"slo/{DEPENDENCY}"):
+            instances = cast("dict[str, dict[str, JSON]]", line.data["instances"])
+            line.data["instances"] = {name: {"good": 5.0, "total": 5.0} for name in instances}
+
+
+def test_without_load_no_criterion_rests_on_it() -> None:
+    graded = grade(make(lean(alert=240.0), without_load))
+    found = {one.kind: one.verdict for one in graded.criteria}
+    assert "load_valid" not in found
+    assert {kind: found[kind] for kind in (BEFORE, "fault_effective", "faults_removed", AFTER)} == dict.fromkeys(
+        (BEFORE, "fault_effective", "faults_removed", AFTER), Verdict.PASS
+    )
+    assert found["alert_fired"] is Verdict.PASS
+
+
+def test_without_load_what_nobody_called_neither_passes_nor_fails() -> None:
+    graded = grade(make(lean(alert=None), lambda made: without_load(made, traffic=False)))
+    found = {one.kind: (one.verdict, one.reason) for one in graded.criteria}
+    assert {kind: found[kind][0] for kind in ("recovered", "alert_fired", "slo")} == dict.fromkeys(
+        ("recovered", "alert_fired", "slo"), Verdict.INCONCLUSIVE
+    )
+    assert "nobody called" in found["recovered"][1]
+    assert "saw no events" in found["alert_fired"][1]
+    assert "saw no events" in found["slo"][1]
+    assert graded.verdict is RunVerdict.INCONCLUSIVE
+
+
+def test_without_load_a_missing_alert_fails_if_there_was_traffic() -> None:
+    graded = grade(make(lean(alert=None), without_load))
+    assert next(one for one in graded.criteria if one.kind == "alert_fired").verdict is Verdict.FAIL
+
+
+def test_without_load_a_burn_is_judged_by_its_counters(judge: Judge) -> None:
+    def edit(made: Draft, traffic: bool = True) -> None:
+        kept = made.one("run.opened").data["plan"]
+        assert isinstance(kept, dict)
+        burn = cast("list[JSON]", kept["steadyState"])[1]
+        without_load(made, traffic)
+        plan = cast("dict[str, JSON]", made.one("run.opened").data["plan"])
+        plan["steadyState"] = [burn]
+
+    assert judge(BEFORE, edit).verdict is Verdict.PASS
+    assert judge(BEFORE, lambda made: edit(made, traffic=False)).verdict is Verdict.INCONCLUSIVE

@@ -288,6 +288,34 @@ BAD: dict[str, Case] = {
         "no steady state",
         "",
     ),
+    "probe of a condition": (
+        "experiment",
+        "    - {slo: customer, burn: {below: 1}, minEvents: 500}",
+        "    - {probe: §dependency-answer, atLeast: 99%, minEvents: 50}",
+        "the role 'dependency-answer' is not declared in roles.probes",
+        "did you mean 'dependency-answers'?",
+    ),
+    "checks that can not come": (
+        "experiment",
+        "    - {slo: customer, burn: {below: 1}, minEvents: 500}",
+        "    - {probe: dependency-answers, atLeast: 99%, minEvents: §204}",
+        "'before' is 6 s of real time: 203 checks of the probe at 34/s, not 204",
+        "lower it, or the time scale",
+    ),
+    "checks that can not come at the end": (
+        "experiment",
+        "    - {slo: customer, burn: {below: 1}, minEvents: 500}",
+        "    - {probe: dependency-answers, atLeast: 99%, minEvents: §170}",
+        "'steady after' is 5 s of real time: 169 checks of the probe at 34/s, not 170",
+        "",
+    ),
+    "load that nobody sends": (
+        "experiment",
+        "  load: {rate: 200/s}\n",
+        "",
+        "it listens to the load, but the experiment declares none",
+        "",
+    ),
     # Ids
     "reserved id": (
         "experiment",
@@ -445,6 +473,72 @@ def test_scale_above_what_the_experiment_allows(project: Any) -> None:
     assert "maxTimeScale: 60" in line
     assert problems[0].message == "a time scale of 61 is above the experiment's maxTimeScale of 60"
     assert any("a limit of 5m is 4.92 s of real time" in problem.message for problem in problems)
+
+
+QUICK = """apiVersion: gameday/v1
+kind: Experiment
+metadata: {name: api-dependency-brownout}
+spec:
+  hypothesis: A brownout is seen.
+  roles: {services: [dependency], probes: [dependency-answers]}
+  steadyState:
+    - {probe: dependency-answers, atLeast: 99%, minEvents: 20}
+  faults:
+    - id: brownout
+      kind: brownout
+      service: dependency
+      at: 1s
+      for: 8s
+      with: {share: 100%, as: status}
+      proof: {probe: dependency-answers}
+  after: 2s
+  expect: []
+"""
+
+
+@pytest.fixture
+def quick(project: Any) -> Any:
+    """A project whose experiment has no load."""
+    (project.root / "experiments/api-dependency-brownout.yaml").write_text(QUICK)
+    project.replace("environment", "share: 30%", "share: 100%")
+    return project
+
+
+def test_without_load_a_fault_may_begin_as_soon_as_the_steady_state_can_be_seen(quick: Any) -> None:
+    plan = quick.bind()
+    assert plan.load is None
+    assert [condition.model_dump() for condition in plan.steady_state] == [
+        {"probe": "payments-answers", "atLeast": 0.99, "minEvents": 20}
+    ]
+    quick.replace("experiment", "at: 1s", "at: 800ms")
+    assert [problem.message for problem in quick.problems()] == [
+        "'before' is 0.8 s of real time: 19 checks of the probe at 25/s, not 20"
+    ]
+
+
+def test_a_fault_at_once_leaves_no_time_before_it(quick: Any) -> None:
+    quick.replace("experiment", "at: 1s", "at: 0s")
+    quick.replace("experiment", ", minEvents: 20", "")
+    assert [problem.message for problem in quick.problems()] == [
+        "'before' is 0 s of real time: 0 checks of the probe at 25/s, not 1"
+    ]
+
+
+def test_an_slo_needs_its_time_before_the_fault_without_load_too(quick: Any) -> None:
+    quick.replace("experiment", "probes: [", "slos: [dependency], probes: [")
+    quick.replace("experiment", "{probe: dependency-answers, atLeast: 99%,", "{slo: dependency, burn: {below: 1},")
+    assert [problem.message for problem in quick.problems()] == [
+        "the fault begins after 1 s of real time; 5 s are needed to see how it was before"
+    ]
+
+
+def test_without_load_nothing_may_rest_on_it(quick: Any) -> None:
+    quick.replace("experiment", "probes: [", "slos: [customer], probes: [")
+    quick.replace("experiment", "expect: []", "expect: [{kind: slo, slo: customer, budget: 1%}]")
+    told = {(problem.file, problem.message) for problem in quick.problems()}
+    assert told == {
+        ("probes/checkout-availability.yaml", "it reads the run's own load, but the experiment sends none")
+    }
 
 
 @pytest.mark.parametrize("scale", [1, 12, 60])
