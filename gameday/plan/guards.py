@@ -126,6 +126,8 @@ def _dead_source(context: Context, at: Location, guard: DeadSourceGuard, rates: 
     paces = dict(_paces(context, rates))
     if guard.source not in paces:
         message = f"this run has no source '{guard.source}'"
+        if guard.source == "load":
+            message = "it listens to the run's own load, but the experiment sends none"
         context.in_experiment((*at, "source"), message, one_of(guard.source, paces, "sources"))
         return
     least = _BEATS * paces[guard.source]

@@ -170,10 +170,9 @@ def _stimuli(context: Context) -> None:
 
 
 def _load(context: Context) -> None:
-    """Own load needs a pack and a service to send it to; external load an SLO. Without any, none is heard."""
+    """Own load needs a pack and a service to send it to; external load an SLO."""
     load = context.experiment.load
     if load is None:
-        _no_load(context)
         return
     if load.slo is not None:
         context.declared("slos", load.slo, ("load", "slo"))
@@ -183,13 +182,6 @@ def _load(context: Context) -> None:
         context.in_experiment(("load",), f"{context.place} has no load pack", "name one in spec.load.pack")
     if not context.experiment.roles.services:
         context.in_experiment(("load",), "load without a service to send it to", "declare a service role 'entry'")
-
-
-def _no_load(context: Context) -> None:
-    for index, guard in enumerate(context.experiment.guards):
-        if isinstance(guard, DeadSourceGuard) and guard.source == "load":
-            message = "it listens to the load, but the experiment declares none"
-            context.in_experiment(("guards", index, "source"), message)
 
 
 def _slos(context: Context) -> None:

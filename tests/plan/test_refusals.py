@@ -313,7 +313,7 @@ BAD: dict[str, Case] = {
         "experiment",
         "  load: {rate: 200/s}\n",
         "",
-        "it listens to the load, but the experiment declares none",
+        "it listens to the run's own load, but the experiment sends none",
         "",
     ),
     # Ids
