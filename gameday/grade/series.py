@@ -18,7 +18,7 @@ _READABLE = 200
 """Points of a curve that an eye can follow on a page."""
 _EVENTS = 15
 """Events that a bin should hold, at least."""
-_BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
+_BINS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
 
 
 def all_series(record: Record) -> tuple[Series, ...]:

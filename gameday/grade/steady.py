@@ -50,9 +50,10 @@ def ruling(record: Record, start: int, end: int) -> Ruling:
     verdict = next(verdict for verdict in _ORDER if any(one.verdict is verdict for one in found))
     decisive = [one.reason for one in found if one.verdict is verdict]
     measured = [one.measured for one in found if one.measured is not None]
+    held = f"All of its {len(found)} conditions held." if len(found) > 1 else "Its one condition held."
     return Ruling(
         verdict,
-        " ".join(decisive) if verdict is not Verdict.PASS else f"All of its {len(found)} conditions held.",
+        " ".join(decisive) if verdict is not Verdict.PASS else held,
         _worst(measured, _same_form(conditions)),
         tuple(one.reason for one in found),
         tuple(seq for one in found for seq in one.seqs),

@@ -31,7 +31,7 @@ from tests.grade.builder import (
     draft,
     make,
 )
-from tests.grade.conftest import Judge, lean, replan
+from tests.grade.conftest import SMALL, Judge, lean, replan
 
 BEFORE, AFTER = "steady_before", "steady_after"
 
@@ -440,6 +440,12 @@ def test_without_load_no_criterion_rests_on_it() -> None:
         (BEFORE, "fault_effective", "faults_removed", AFTER), Verdict.PASS
     )
     assert found["alert_fired"] is Verdict.PASS
+
+
+def test_the_probe_of_the_steady_state_has_a_curve() -> None:
+    graded = grade(make(SMALL, by_probe(probe=PARKED, min_events=10)))
+    assert [one.name for one in graded.series] == [PROOF, PARKED]
+    assert (graded.series[1].points[0].value, graded.series[1].slo, graded.series[1].target) == (1.0, "", None)
 
 
 def test_without_load_what_nobody_called_neither_passes_nor_fails() -> None:

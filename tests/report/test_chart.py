@@ -117,6 +117,17 @@ def test_ticks_are_plan_minutes(passed: Grade) -> None:
     assert [tick.text for tick in drawn(passed).ticks] == [str(minute) for minute in range(0, 50, 5)]
 
 
+def test_a_day_shorter_than_a_minute_has_seconds(passed: Grade) -> None:
+    assert (drawn(passed).unit, drawn(passed).origin) == ("minutes", "first arrival")
+    phases = tuple(
+        phase.model_copy(update={"start": n * 1.5, "end": n * 1.5 + 1.5}) for n, phase in enumerate(passed.phases)
+    )
+    short = passed.model_copy(update={"phases": phases, "marks": (), "criteria": passed.criteria[:1]})
+    chart = drawn(short)
+    assert [tick.text for tick in chart.ticks][:3] == ["0", "0.5", "1"]
+    assert (chart.unit, chart.origin) == ("seconds", "start")
+
+
 def test_phases_are_named_where_there_is_room(passed: Grade) -> None:
     assert [phase.text for phase in drawn(passed).phases] == ["before · 6m", "hold · 30m", "after · 12m"]
     assert [phase.text for phase in drawn(passed, NARROW).phases] == ["", "hold · 30m", "after"]
