@@ -87,6 +87,8 @@ class Setup:
     """Called when the observers run, before load: returns once the sources answer, or gives up waiting."""
     waker: Waker
     processes: tuple[ProcessIdentity, ...] = ()
+    budget: Callable[[Sequence[Event]], str] = lambda events: ""
+    """Why too little of an SLO's budget is left to inject anything; empty: enough is."""
 
 
 @dataclass(frozen=True)
@@ -232,11 +234,18 @@ class _Run:
             self._setup.ledger.hold({**holder, "environment": self._plan.environment.name})
 
     def _gate(self) -> None:
+        if self._standing:
+            # One more on top would be more at once than the blast radius allows.
+            still = ", ".join(undone.entry.token.id for undone in self._standing)
+            self._stop("engine", f"nothing more is injected, there still stands: {still}")
         if self._injected:
             return
         steady = self._setup.steady(self._setup.record.events)
         if steady.verdict is not Verdict.PASS:
             self._stop("engine", f"nothing was injected, steady state before: {steady.reason}")
+        spent = self._setup.budget(self._setup.record.events)
+        if spent:
+            self._stop("engine", f"nothing was injected: {spent}")
 
     def _prepared(self, id: str) -> Prepared:
         return next(prepared for prepared in self._setup.prepared if prepared.token.id == id)

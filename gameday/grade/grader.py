@@ -11,6 +11,7 @@ from gameday.errors import TimelineError
 from gameday.grade import (
     alert_fired,
     alert_routed,
+    budget_left,
     fault_effective,
     faults_removed,
     guards,
@@ -36,7 +37,7 @@ from gameday.model.experiment import AlertFired, AlertRouted, Expectation, Recov
 from gameday.model.grade import Criterion, Grade, GradedStep
 from gameday.timeline import TimelineRead
 
-__all__ = ["KINDS", "grade", "grade_json", "judge_steady_before", "load_grade"]
+__all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_steady_before", "load_grade"]
 
 KINDS = (
     "alert_fired",
@@ -107,6 +108,14 @@ def judge_steady_before(events: Sequence[Event]) -> Criterion:
     criterion = _safely("steady_before", lambda: steady_before.judge(record))
     odd = contradictions(record)
     return _doubted(criterion, odd[0]) if odd else criterion
+
+
+def judge_budget_left(events: Sequence[Event]) -> str:
+    """Why the environment's ``minBudget`` lets nothing be injected, from what is on record so far; empty: it does.
+
+    TimelineError as for ``grade``.
+    """
+    return budget_left.lacking(index(events, live=True))
 
 
 def grade_json(made: Grade) -> bytes:

@@ -103,6 +103,8 @@ class AtOnce(Model):
 
     faults: Annotated[int, Field(ge=1)] = 1
     services: Annotated[int, Field(ge=1)] = 1
+    replicas: Annotated[int, Field(ge=0)] | None = None
+    """Instances that are taken away or changed, over all faults; None: not limited."""
 
 
 class BlastRadius(Model):
@@ -111,12 +113,19 @@ class BlastRadius(Model):
     faults: tuple[FaultKind, ...]
     at_once: AtOnce = AtOnce()
     share: Share = 0.0
+    """The most of one service's calls, also by several faults together."""
 
 
 class ForbiddenHours(Model):
-    """Days and local hours without Game Days."""
+    """Days and local hours without Game Days: ``[from, to)``, which begins on the named days.
 
-    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
+    ``to`` at or before ``from`` is a time of the next day, ``24:00`` the next day's ``00:00``.
+    """
+
+    days: Annotated[
+        tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...],
+        Field(min_length=1),
+    ]
     from_: Annotated[str, Field(alias="from", pattern=_TIME)]
     to: Annotated[str, Field(pattern=_TIME)]
     zone: str
@@ -126,6 +135,7 @@ class Safety(Model):
     """Rules that refuse a run."""
 
     min_budget: Share = 0.0
+    """Nothing is injected when less of an SLO's budget is left."""
     forbidden: tuple[ForbiddenHours, ...] = ()
     confirm: bool = True
 

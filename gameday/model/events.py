@@ -43,6 +43,7 @@ __all__ = [
     "PreflightMatched",
     "PreflightProvisioned",
     "PreflightReady",
+    "PreflightUndo",
     "ProbeSample",
     "ReleaseChanged",
     "ReleaseSample",
@@ -149,6 +150,19 @@ class PreflightReady(Payload):
 
     KIND: ClassVar = "preflight.ready"
     sink: str | None = None
+
+
+class PreflightUndo(Payload):
+    """The undo of a fault or stimulus was tried on the clean system, before the first injection.
+
+    ``ok``: nothing of ours stood, the undo was accepted, and nothing stands; ``unknown``: no answer in time. Both
+    ``failed`` and ``unknown`` end the run before anything is injected.
+    """
+
+    KIND: ClassVar = "preflight.undo"
+    id: str
+    outcome: Outcome
+    error: str = ""
 
 
 class PhaseEntered(Payload):

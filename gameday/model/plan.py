@@ -12,7 +12,7 @@ from pydantic import Field
 
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, PhaseName, Tier
-from gameday.model.environment import AlertsObserver, DriverBinding, ReleasesObserver
+from gameday.model.environment import AlertsObserver, BlastRadius, DriverBinding, ReleasesObserver, Safety
 from gameday.model.experiment import Brownout, Expectation, SteadyCondition
 from gameday.model.guard import Guard, GuardPace
 from gameday.model.pace import COUNTERS
@@ -202,6 +202,10 @@ class Plan(Model):
     """What people should know before the run."""
     reproduce: str
     """The command line that makes this plan again."""
+    blast_radius: BlastRadius | None = None
+    """How far, as the environment says; None: of a version that did not write it down."""
+    safety: Safety = Safety()
+    """The rules that refuse a run, as the environment says; judged when it starts and before it injects."""
 
     @property
     def duration(self) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from gameday.model.base import JSON, Model
 from gameday.model.enums import FaultKind
 
@@ -30,3 +34,5 @@ class Token(Model):
     service: str
     data: dict[str, JSON]
     """What the driver needs; it alone reads this."""
+    replicas: Annotated[int, Field(ge=0)] = 0
+    """How many instances this takes away or changes at once."""

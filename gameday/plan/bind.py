@@ -107,6 +107,8 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         runbook=runbook,
         guard_paces=guard_paces(context, probe_rates),
         reproduce=context.options.reproduce,
+        blast_radius=context.environment.blast_radius,
+        safety=context.environment.safety,
     )
 
 

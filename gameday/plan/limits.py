@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 from gameday.model.document import Location
 from gameday.model.enums import StepKind
@@ -19,7 +20,6 @@ SHORTEST_LIMIT = 5.0
 """Real seconds; below this, a limit measures the machine, not the system."""
 BLOCK = 5.0
 """Real seconds of the blocks in which load is judged: *before* holds at least one, as long as SLOs are judged."""
-_UNJUDGED = "leave it out, and see to it yourself until a version judges it"
 _EPSILON = 1e-9
 
 
@@ -61,17 +61,27 @@ def _blast_radius(context: Context) -> None:
 
 
 def _safety(context: Context) -> None:
-    """A rule that is not judged yet must not be taken for one that holds."""
-    safety = context.environment.safety
-    if safety.forbidden:
-        context.in_environment(("safety", "forbidden"), "forbidden hours are not judged by this version", _UNJUDGED)
-    if safety.min_budget > 0:
-        context.in_environment(("safety", "minBudget"), "minBudget is not judged by this version", _UNJUDGED)
+    """A rule that can not be judged must not be taken for one that holds."""
+    least = context.environment.safety.min_budget
+    if not least > 0 or context.environment.history == "clean":
+        return
+    # What the sources of this version (load, metrics) tell begins with the run; a period is days or weeks.
+    message = f"minBudget is {share_text(least)}, but nobody can say what is left of a budget in {context.place}:"
+    message += " its history is unknown, and no source of its SLOs reaches back over a period"
+    hint = "say history: clean if nothing was spent there; else look yourself, and leave minBudget out"
+    context.in_environment(("safety", "minBudget"), message, hint)
 
 
 def _at_once(context: Context, at: Location, fault: Fault) -> None:
+    """What holds at the moment at which this fault begins: the most of any moment is found at one of these.
+
+    A fault that ends as another begins does not overlap it: the engine ends it first, and injects no more if it
+    could not.
+    """
     most = context.environment.blast_radius.at_once
-    together = [other for other in context.experiment.faults if other.at <= fault.at < other.at + other.for_]
+    together = [
+        other for other in context.experiment.faults if other.at <= fault.at < other.at + other.for_ - _EPSILON
+    ]
     if len(together) > most.faults:
         message = f"blast radius: {len(together)} faults at once, {context.place} allows {most.faults}"
         context.in_experiment((*at, "at"), message)
@@ -79,6 +89,26 @@ def _at_once(context: Context, at: Location, fault: Fault) -> None:
     if len(names) > most.services:
         message = f"blast radius: {len(names)} services at once, {context.place} allows {most.services}"
         context.in_experiment((*at, "service"), message)
+    _share_at_once(context, at, fault, together)
+
+
+def _share_at_once(context: Context, at: Location, fault: Fault, together: Sequence[Fault]) -> None:
+    """Two faults on one service break more of its calls than either of them."""
+    service = context.service(fault.service)
+    if service is None:
+        return
+    shares = [
+        other.with_.share
+        for other in together
+        if (bound := context.service(other.service)) is not None and bound.name == service.name
+    ]
+    spared = math.prod(1 - share for share in shares)
+    most = context.environment.blast_radius.share
+    if len(shares) > 1 and 1 - spared > most + _EPSILON:
+        each = " and ".join(share_text(share) for share in shares)
+        message = f"blast radius: {each} of {service.name} at once are {share_text(1 - spared)}"
+        message += f", above the {share_text(most)} that {context.place} allows"
+        context.in_experiment((*at, "with", "share"), message, f"'share' of {context.sources.environment.path}")
 
 
 def _load_rate(context: Context) -> None:

@@ -139,6 +139,7 @@ class Bench:
     verdict: Verdict = Verdict.PASS
     ready: Callable[[], None] = lambda: None
     on_event: Callable[[Event], None] | None = None
+    budget: Callable[[Sequence[Event]], str] = lambda events: ""
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder / "environments" / "fake")
@@ -175,6 +176,7 @@ class Bench:
             steady=steady(self.verdict),
             ready=self.ready,
             waker=self.clock,
+            budget=self.budget,
         )
 
     def timeline(self) -> TimelineRead:

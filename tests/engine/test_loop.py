@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from gameday.errors import DriverError, PreflightError
 from gameday.model.enums import Verdict
 from gameday.model.events import Event
 from gameday.testing import FakeObserver
-from tests.engine.conftest import Bench
+from tests.engine.conftest import Bench, make_fault
 
 
 def test_a_whole_run_injects_and_removes_in_order(bench: Bench) -> None:
@@ -89,6 +90,38 @@ def test_nothing_is_injected_unless_steady_state_passed(bench: Bench) -> None:
     assert "as the test says" in ending.reason
     assert not any(kind.startswith("fault.") for kind in bench.kinds())
     assert "stimulus.cleared canary" in bench.kinds()
+
+
+def test_nothing_is_injected_when_too_little_of_a_budget_is_left(bench: Bench) -> None:
+    seen: list[Sequence[Event]] = []
+
+    def spent(events: Sequence[Event]) -> str:
+        seen.append(events)
+        return "only 3% of the budget of x is left, minBudget is 50%"
+
+    bench.budget = spent
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert ending.reason == "nothing was injected: only 3% of the budget of x is left, minBudget is 50%"
+    assert not any(kind.startswith("fault.") for kind in bench.kinds())
+    assert "stimulus.cleared canary" in bench.kinds()
+    (events,) = seen
+    assert "phase.entered" in {event.kind for event in events}
+
+
+def test_the_budget_is_judged_once_before_the_first_injection(bench: Bench) -> None:
+    answers = ["", "too late to matter"]
+    bench.budget = lambda events: answers.pop(0)
+    assert bench.go().outcome == "completed"
+
+
+def test_nothing_is_injected_beside_what_could_not_be_undone(bench: Bench) -> None:
+    bench.plan = bench.plan.model_copy(update={"faults": (make_fault("first", 10, 5), make_fault("second", 15, 5))})
+    bench.driver.broken["undo"] = [DriverError("refused")] * 51  # for its whole deadline, and none after it
+    ending = bench.go()
+    assert (ending.outcome, ending.reason) == ("aborted", "nothing more is injected, there still stands: first")
+    assert "fault.intent second" not in bench.kinds()
+    assert [undone.entry.token.id for undone in ending.standing] == ["first"]
 
 
 @pytest.mark.parametrize("error", [DriverError("no"), TimeoutError("late"), RuntimeError("bug")])

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from gameday.plan import load_plan, plan_json
+
 Case = tuple[str, str, str, str, str]
 BAD: dict[str, Case] = {
-    # Safety rules that this version does not judge
-    "forbidden hours": (
+    # Blast radius
+    "kind that is not allowed": (
         "environment",
-        "forbidden: []",
-        'forbidden: §[{days: [fri], from: "16:00", to: "24:00", zone: Europe/Berlin}]',
-        "forbidden hours are not judged",
-        "",
+        "faults: [brownout]",
+        "faults: []",
+        "blast radius: environment 'lab' allows no brownout",
+        "allowed: none",
     ),
-    "least budget": (
+    "share above the radius": (
         "environment",
-        "minBudget: 0%",
-        "minBudget: §10%",
-        "minBudget is not judged",
-        "",
+        "share: 30%",
+        "share: 19.9%",
+        "blast radius: a share of 20% is above the 19.9% that environment 'lab' allows",
+        "'share' of experiments/environments/lab.yaml",
     ),
     # Roles
     "unbound role": (
@@ -546,37 +549,114 @@ def test_smaller_scales_are_fine(scale: float, project: Any) -> None:
     assert project.problems(time_scale=scale) == ()
 
 
-def test_faults_at_once(project: Any) -> None:
-    second = """
+SECOND = """
     - id: second
       kind: brownout
-      service: dependency
-      at: 10m
-      for: 5m
-      with: {share: 10%, as: status}
-      proof: {probe: dependency-answers}
-  after: ${after}"""
-    project.replace("experiment", "\n  after: ${after}", second)
-    problems = project.problems(time_scale=1)
-    assert [problem.message for problem in problems] == [
-        "blast radius: 2 faults at once, environment 'lab' allows 1",
-    ]
+      service: {service}
+      at: {at}
+      for: {for_}
+      with: {{share: {share}, as: status}}
+      proof: {{probe: dependency-answers}}
+  after: ${{after}}"""
+OTHER = (
+    "services:\n    entry:",
+    'services:\n    other:\n      name: {name}\n      url: "lab://payments"\n      faults:\n'
+    '        brownout: {{driver: toxiproxy, api: "lab://proxy", proxy: payments}}\n    entry:',
+)
+
+
+def add_second(project: Any, at: str, for_: str = "5m", share: str = "10%", service: str = "dependency") -> None:
+    """The first fault holds from 6m to 36m, with a share of 20 %; the radius allows 30 %."""
+    text = SECOND.format(at=at, for_=for_, share=share, service=service)
+    project.replace("experiment", "\n  after: ${after}", text)
+
+
+def told(project: Any) -> list[str]:
+    return [problem.message for problem in project.problems(time_scale=1)]
+
+
+@pytest.mark.parametrize(
+    ("at", "for_", "overlaps"),
+    [
+        ("10m", "5m", True),  # inside the first
+        ("35m", "20m", True),  # begins while the first holds, and outlasts it
+        ("36m", "15m", False),  # begins as the first ends
+        ("1m", "5m", False),  # ends as the first begins
+        ("1m", "301s", True),  # holds when the first begins
+        ("1m", "50m", True),  # around the first
+        ("6m", "30m", True),  # the same span
+    ],
+)
+def test_faults_at_once(at: str, for_: str, overlaps: bool, project: Any) -> None:
+    add_second(project, at, for_)
+    two = "blast radius: 2 faults at once, environment 'lab' allows 1"
+    found = [message for message in told(project) if "blast radius" in message]
+    assert set(found) == ({two} if overlaps else set())
     project.replace("environment", "atOnce: {faults: 1", "atOnce: {faults: 2")
-    assert project.problems(time_scale=1) == ()
+    assert [message for message in told(project) if "faults at once" in message] == []
 
 
-def test_faults_one_after_the_other(project: Any) -> None:
-    second = """
-    - id: second
-      kind: brownout
-      service: dependency
-      at: 36m
-      for: 15m
-      with: {share: 20%, as: status}
-      proof: {probe: dependency-answers}
-  after: ${after}"""
-    project.replace("experiment", "\n  after: ${after}", second)
-    assert project.problems(time_scale=1) == ()
+def test_an_end_that_adds_up_to_a_begin_does_not_overlap(project: Any) -> None:
+    # 0.1 + 0.2 is more than 0.3 in floating point.
+    project.replace("experiment", "before: 6m, hold: 30m", "before: 600.1s, hold: 1200.2s")
+    assert 600.1 + 1200.2 > 1800.3
+    add_second(project, "1800.3s")
+    assert [message for message in told(project) if "blast radius" in message] == []
+
+
+def test_shares_of_one_service_at_once(project: Any) -> None:
+    project.replace("environment", "atOnce: {faults: 1", "atOnce: {faults: 2")
+    add_second(project, "10m", share="12.5%")
+    assert told(project) == []  # 1 - 0.8 * 0.875 is exactly 30 %
+    project.replace("experiment", "share: 12.5%", "share: 13%")
+    assert told(project) == [
+        "blast radius: 20% and 13% of payments at once are 30.4%, above the 30% that environment 'lab' allows"
+    ]
+
+
+def test_shares_one_after_the_other_do_not_add_up(project: Any) -> None:
+    add_second(project, "36m", for_="15m", share="20%")
+    assert told(project) == []
+
+
+@pytest.mark.parametrize(("name", "together"), [("ledger", False), ("payments", True)])
+def test_shares_are_of_the_bound_service(name: str, together: bool, project: Any) -> None:
+    project.replace("environment", "atOnce: {faults: 1, services: 1}", "atOnce: {faults: 2, services: 2}")
+    project.replace("environment", OTHER[0], OTHER[1].format(name=name))
+    project.replace("experiment", "services: [entry,", "services: [other, entry,")
+    add_second(project, "10m", share="20%", service="other")
+    assert any("of payments at once are 36%" in message for message in told(project)) == together
+
+
+def test_a_least_budget_needs_a_history(project: Any) -> None:
+    place = project.replace("environment", "minBudget: 0%", "minBudget: §10%")
+    assert project.problems() == ()
+    project.replace("environment", "history: clean", "history: unknown")
+    (problem,) = project.problems()
+    assert str(problem).startswith(f"{place}: minBudget is 10%, but nobody can say what is left of a budget")
+    assert "say history: clean" in problem.hint
+    project.replace("environment", "minBudget: 10%", "minBudget: 0%")
+    assert project.problems() == ()
+
+
+def test_the_plan_carries_the_rules(project: Any) -> None:
+    project.replace("environment", "services: 1}", "services: 1, replicas: 3}")
+    project.replace("environment", "minBudget: 0%", "minBudget: 10%")
+    hours = '[{days: [fri, sat], from: "16:00", to: "24:00", zone: Europe/Berlin}]'
+    project.replace("environment", "forbidden: []", f"forbidden: {hours}")
+    plan = load_plan(plan_json(project.bind()))
+    assert plan.blast_radius is not None
+    assert plan.blast_radius.at_once.replicas == 3
+    assert plan.safety.min_budget == 0.1
+    (rule,) = plan.safety.forbidden
+    assert (rule.days, rule.from_, rule.to, rule.zone) == (("fri", "sat"), "16:00", "24:00", "Europe/Berlin")
+
+
+def test_a_plan_of_before_has_no_rules(project: Any) -> None:
+    body = json.loads(plan_json(project.bind()))
+    del body["safety"], body["blastRadius"]
+    plan = load_plan(json.dumps(body).encode())
+    assert (plan.safety.forbidden, plan.safety.min_budget, plan.blast_radius) == ((), 0.0, None)
 
 
 def test_token_is_kept_as_a_reference(project: Any) -> None:

@@ -283,6 +283,13 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "'25:00' is not a time of the day",
         "such as 08:30",
     ),
+    "rule without days": (
+        "environment",
+        "forbidden: []",
+        'forbidden: [{days: §[], from: "16:00", to: "24:00", zone: UTC}]',
+        "must have at least 1 entries",
+        "",
+    ),
     "zone": (
         "environment",
         "forbidden: []",
