@@ -94,6 +94,8 @@ class FakeDriver:
     sweepable: bool = True
     noop: bool = False
     """True: inject says yes and does nothing."""
+    replicas: int = 0
+    """What its tokens say that they take away or change."""
 
     def resolve(self, target: Target) -> Token:
         """Touches nothing."""
@@ -106,6 +108,7 @@ class FakeDriver:
             run=target.run,
             service=target.plan.service,
             data=dict(data),
+            replicas=self.replicas,
         )
 
     def inject(self, token: Token) -> None:

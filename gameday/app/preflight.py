@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gameday.app import tables
+from gameday.app import safety, tables
 from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
 from gameday.engine import Prepared
@@ -151,6 +151,7 @@ def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Ti
         record("preflight", PreflightMatched(token=token))
         stimulus = isinstance(item, BoundStimulus)
         prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle))
+    safety.check_replicas(plan, [one.token for one in prepared])
     return prepared
 
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gameday import grade as grading
 from gameday import timeline
-from gameday.app import preflight, standing
+from gameday.app import preflight, safety, standing
 from gameday.app.actions import HttpActions
 from gameday.app.artefacts import grade_folder, write_bytes
 from gameday.app.guardian import Charge, Guardian
@@ -30,6 +31,7 @@ from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, Stim
 from gameday.model.grade import Grade
 from gameday.plan import plan_json
 from gameday.spec import Kind
+from gameday.state import state_dir
 from gameday.timeline import Timeline
 
 __all__ = ["EXIT_CODES", "RunResult", "run"]
@@ -67,6 +69,7 @@ def run(
     thread that recorded it. Raises GamedayError (SpecError, UsageError, PreflightError, EnvironmentBusy ...).
     """
     planned = make_plan(request)
+    safety.check_hours(planned.plan, datetime.now(UTC))
     _confirm(planned, request)
     preflight.check(planned.plan, request.flaws, request.existing)
     run_id = _run_id(planned.plan.experiment.name)
@@ -153,7 +156,10 @@ class _Day:
             known = self._identity()
             if known:
                 ledger = stack.enter_context(standing.ledger_of(standing.environment_key(name, known)))
+                self._durable(ledger.folder, ledger)
                 self._take(ledger)
+            else:
+                self._durable(state_dir() / "environments", None)
             stand = preflight.provision(self.planned.plan, self.request.flaws, self.request.existing, self.record)
             stack.callback(stand.close)
             if not known and stand.provisioned is not None:
@@ -179,7 +185,20 @@ class _Day:
             ledger.lock({**holder, "environment": name})
         except LedgerLocked as error:
             raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
-        still = ledger.entries()
+        self._free(ledger)
+
+    def _durable(self, folder: Path, ledger: Ledger | None) -> None:
+        """The state folder can be relied on; what still stands there is told before what is wrong with it."""
+        try:
+            safety.check_state(folder, self.planned.plan.environment.tier)
+        except PreflightError:
+            with suppress(OSError):  # what can not be read says nothing
+                if ledger is not None and ledger.holder() is None:
+                    self._free(ledger)
+            raise
+
+    def _free(self, ledger: Ledger) -> None:
+        name, still = self.planned.plan.environment.name, ledger.entries()
         if still:
             what = ", ".join(f"{entry.token.id} of run {entry.token.run}" for entry in still)
             raise EnvironmentBusy(f"on '{name}' there still stands: {what}", hint="run `gameday recover` first")
@@ -198,6 +217,7 @@ class _Day:
                 hands.ready()
             except DriverError as error:
                 raise PreflightError(error.message, hint=error.hint) from error
+            safety.prove_undo(setup.prepared, self.record)
             return run_engine(setup)
 
     def _setup(self, stand: preflight.Stand, ledger: Ledger, hands: Hands) -> Setup:
@@ -223,6 +243,7 @@ class _Day:
             ready=lambda: readiness.wait(stand, sink, record),
             waker=self.waker,
             processes=stand.provisioned.processes if stand.provisioned else (),
+            budget=grading.judge_budget_left,
         )
 
     def _without_gone(self, ledger: Ledger, ending: Ending) -> Ending:

@@ -52,9 +52,11 @@ class DeployerDriver:
         return _weight(token) > 0
 
     def undo(self, token: Token) -> None:
-        """Abort the release if the revision still takes traffic; idempotent."""
-        if _weight(token) > 0:
-            _post(token, "/abort", {"revision": token.data["revision"], "by": "gameday"})
+        """Abort the release of the revision; idempotent: the deployer does nothing where it takes no traffic.
+
+        Asked for in any case, so that a refusal shows before the release is made, and not when it has to go.
+        """
+        _post(token, "/abort", {"revision": token.data["revision"], "by": "gameday"})
 
     def is_clear(self, token: Token) -> bool:
         """Whether the revision takes no traffic."""
