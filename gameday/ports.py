@@ -156,5 +156,8 @@ class Provisioner(Protocol):
     def connect(self, sink: str | None) -> None:
         """Tell the environment where alerts are to be sent. Called once, after the sink listens."""
 
+    def known(self) -> Sequence[Provisioned]:
+        """The instances that stand on this machine, whoever started them; read only."""
+
     def close(self) -> None:
         """End what ``provision`` started (never what it attached to); idempotent."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["alive", "end", "fence_session", "identify", "session_members"]
+__all__ = ["alive", "end", "fence_session", "identify", "send", "session_members"]
 
 _ROUNDS = 20
 _SESSION_FIELD = 3  # session is field 6
@@ -97,6 +97,24 @@ def end(processes: Iterable[ProcessIdentity], grace: float) -> Sequence[ProcessI
     finally:
         for _, descriptor in opened:
             os.close(descriptor)
+
+
+def send(process: ProcessIdentity, number: signal.Signals) -> bool:
+    """Send a signal to exactly that process; False if it does not run any more. PermissionError."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        # The pidfd pins whoever holds the pid now; only then is it safe to ask whether it is the one we mean.
+        if not alive(process):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _signal_and_wait(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from typing import NoReturn
+
+from pydantic import TypeAdapter, ValidationError
 
 from gameday import processes
 from gameday.app.hand import CALLS
@@ -19,53 +23,66 @@ from gameday.ports import Driver, Target
 
 __all__ = ["ForkedDriver"]
 
-_LONGEST = 60_000
-"""Bytes of an answer: what a pipe takes without waiting for its reader."""
+_LONGEST = 8_000
+"""Characters of an error."""
+_PACE = 0.25
+"""Real seconds between two beats of whoever waits."""
+_STANDARD = 2
+_ORPHAN = 2.0
+"""Real seconds past its deadline after which a child ends by itself: whoever would have ended it is dead."""
 
 
 class ForkedDriver:
-    """What the reaper undoes with: its driver is imported already, and no call can hold the reaper up."""
+    """What reaper and recover undo with: the driver is imported already, and no call can hold them up.
 
-    def __init__(self, inner: Driver, deadline: float) -> None:
+    ``beat`` is called about four times a second while a call is waited for.
+    """
+
+    def __init__(self, inner: Driver, deadline: float, beat: Callable[[], object] = lambda: None) -> None:
         self.kinds: frozenset[FaultKind] = inner.kinds
         self.sweepable = inner.sweepable
         self._inner = inner
         self._deadline = deadline
+        self._beat = beat
 
     def resolve(self, target: Target) -> Token:
-        """Never called: the reaper injects nothing."""
-        raise DriverError("the reaper resolves nothing")
+        """Never called: nothing is injected from here."""
+        raise DriverError("nothing is injected from here")
 
     def inject(self, token: Token) -> None:
         """Never called."""
-        raise DriverError("the reaper injects nothing")
+        raise DriverError("nothing is injected from here")
 
     def in_effect(self, token: Token) -> bool:
         """Never called."""
-        raise DriverError("the reaper injects nothing")
+        raise DriverError("nothing is injected from here")
 
     def find(self, api: str) -> list[Token]:
-        """Never called: the reaper goes by the ledger alone."""
-        raise DriverError("the reaper finds nothing")
+        """In a child, as `undo`; DriverError also for an answer that holds no tokens."""
+        found = self._run("find", lambda: [_as_json(token) for token in self._inner.find(api)])
+        try:
+            return TypeAdapter(list[Token]).validate_python(found)
+        except ValidationError as error:
+            raise DriverError(f"find did not answer with tokens: {error}") from error
 
     def undo(self, token: Token) -> None:
         """In a child; TimeoutError after the driver's deadline, DriverError as the driver says."""
-        self._call("undo", token)
+        self._run("undo", lambda: CALLS["undo"](self._inner, token))
 
     def is_clear(self, token: Token) -> bool:
         """In a child, as `undo`."""
-        return bool(self._call("is_clear", token))
+        return bool(self._run("is_clear", lambda: CALLS["is_clear"](self._inner, token)))
 
-    def _call(self, call: str, token: Token) -> JSON:
+    def _run(self, call: str, work: Callable[[], JSON]) -> JSON:
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(read)
-            self._in_child(call, token, write)
+            self._in_child(work, write)
         os.close(write)
         identity = processes.identify(child) or ProcessIdentity(pid=child, start=0, boot="")
         try:
-            return _result(_read(read, self._deadline, call))
+            return _result(self._read(read, call))
         finally:
             os.close(read)
             # Not reaped yet, so the pid is still the child's, and so is its session.
@@ -74,29 +91,49 @@ class ForkedDriver:
             processes.fence_session(identity)
             os.waitpid(child, 0)
 
-    def _in_child(self, call: str, token: Token, write: int) -> NoReturn:
-        """A forked child must never return into its parent's code."""
+    def _in_child(self, work: Callable[[], JSON], write: int) -> NoReturn:
+        """A forked child must never return into its parent's code, nor outlive it with the environment's lock."""
         try:
             os.setsid()
-            answer: dict[str, JSON] = {"value": CALLS[call](self._inner, token)}
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, self._deadline + _ORPHAN)
+            _close_all_but(write)
+            answer: dict[str, JSON] = {"value": work()}
+        except DriverError as error:
+            answer = {"error": error.message[:_LONGEST]}
         except BaseException as error:  # noqa: BLE001 - told to the parent
-            answer = {"error": f"{type(error).__name__}: {error}"[: _LONGEST // 8]}
+            answer = {"error": f"{type(error).__name__}: {error}"[:_LONGEST]}
         try:
-            os.write(write, json.dumps(answer).encode())
+            data = json.dumps(answer).encode()
+            while data:
+                data = data[os.write(write, data) :]
         finally:
             os._exit(0)
 
+    def _read(self, descriptor: int, call: str) -> bytes:
+        deadline = time.monotonic() + self._deadline
+        data = b""
+        while (left := deadline - time.monotonic()) > 0:
+            self._beat()
+            if select.select([descriptor], [], [], min(left, _PACE))[0]:
+                read = os.read(descriptor, 65536)
+                if not read:
+                    return data
+                data += read
+        raise TimeoutError(f"{call}: no answer within {self._deadline:g} s")
 
-def _read(descriptor: int, seconds: float, call: str) -> bytes:
-    deadline = time.monotonic() + seconds
-    data = b""
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([descriptor], [], [], left)[0]:
-            read = os.read(descriptor, 65536)
-            if not read:
-                return data
-            data += read
-    raise TimeoutError(f"{call}: no answer within {seconds:g} s")
+
+def _as_json(token: Token) -> JSON:
+    made: JSON = token.model_dump(mode="json", by_alias=True)
+    return made
+
+
+def _close_all_but(kept: int) -> None:
+    """What is open in the parent (its lock, its sockets) is not for the child; standard streams stay."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > _STANDARD and int(name) != kept:
+            with contextlib.suppress(OSError):  # the one that listed them
+                os.close(int(name))
 
 
 def _result(data: bytes) -> JSON:

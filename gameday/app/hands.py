@@ -153,7 +153,7 @@ class Hands(Closing):
         if hand.warm:
             return
         try:
-            hand.answer(_READY, self.guardian.beat)
+            hand.answer(_READY, self.beat)
         except (TimeoutError, DriverError, ValueError) as error:
             self.drop(hand)
             raise PreflightError(f"a hand did not come up: {error}") from error
@@ -172,6 +172,11 @@ class Hands(Closing):
             self._all.remove(hand)
             self._waker.forget(hand.pidfd)
             hand.fence()
+
+    def beat(self) -> None:
+        """What the engine's thread has to do about four times a second while it waits for a hand."""
+        self.guardian.beat()
+        self._waker.glance()
 
     def lose(self, what: str) -> None:
         """The run has to stop."""
@@ -253,7 +258,7 @@ class HandedDriver:
     def _call(self, hand: Hand, call: str, token: Token) -> JSON:
         try:
             hand.ask(call, token)
-            answer = hand.answer(self._deadline, self._hands.guardian.beat)
+            answer = hand.answer(self._deadline, self._hands.beat)
         except (TimeoutError, HandDied, ValueError) as error:
             # Nothing that this hand began may go on: killed and awaited before anything else is asked.
             self._hands.drop(hand)

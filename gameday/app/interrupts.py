@@ -27,6 +27,10 @@ __all__ = ["Interrupts"]
 T = TypeVar("T")
 _PACE = 0.25
 """Real seconds between two beats, at most."""
+_ASK = 0.25
+"""Real seconds between two looks for a request from outside, at least."""
+_TELL = 1.0
+"""Real seconds between two answers to signals, at least."""
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,6 +54,11 @@ class Interrupts:
         self._pending: list[str] = []
         self._beat: Callable[[], str] = lambda: ""
         self._lost = ""
+        self._request: Callable[[], str] = lambda: ""
+        self._asked = 0.0
+        self._operator = ""
+        self._notice: Callable[[str], object] = lambda name: None
+        self._told = float("-inf")
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -83,6 +92,21 @@ class Interrupts:
         """Call ``beat`` four times a second or more while this thread waits; it says what was lost, if anything."""
         self._beat = beat
 
+    def obey(self, request: Callable[[], str]) -> None:
+        """Call ``request`` up to four times a second while this thread waits; the first thing that it says is what
+        a `wait` tells as ``operator``, once."""
+        self._request = request
+
+    def answer(self, notice: Callable[[str], object]) -> None:
+        """Call ``notice`` with the name of a signal that this thread can not turn to at once, since it undoes
+        something or is not done with something else; at most once a second. It must return at once."""
+        self._notice = notice
+
+    def glance(self) -> None:
+        """Take note of signals and of a request, without waiting: for whoever waits at another place."""
+        self._came(_drain(self._signals[0]), heard=0)
+        self._ask()
+
     def watch(self, descriptor: int, notice: Callable[[], str]) -> None:
         """Call ``notice`` whenever the descriptor is readable; it says what was lost, if anything.
 
@@ -101,11 +125,11 @@ class Interrupts:
 
     def wait(self, until: int) -> Wakes:
         """Return at the monotonic time ``until``, or earlier with what came (or to beat)."""
-        if not self._pending and not self._lost:
-            self._select(until)
-        wakes = Wakes(tuple(self._pending), self._lost)
+        if not self._pending and not self._lost and not self._operator:
+            self._select(until, heard=1)
+        wakes = Wakes(tuple(self._pending), self._lost, self._operator)
         self._pending.clear()
-        self._lost = ""
+        self._lost = self._operator = ""
         return wakes
 
     def rest(self, until: int) -> None:
@@ -131,7 +155,8 @@ class Interrupts:
         thread.join()
         return done.result()
 
-    def _select(self, until: int) -> None:
+    def _select(self, until: int, heard: int = 0) -> None:
+        """``heard``: how many signals reach the engine at once, so that they need no other answer."""
         seconds = max(0.0, (until - time.monotonic_ns()) / 1e9)
         for key, _ in self._selector.select(min(seconds, _PACE)):
             if key.data is not None:
@@ -139,8 +164,27 @@ class Interrupts:
                 continue
             received = _drain(key.fileobj)
             if key.fileobj is self._signals[0]:
-                self._pending += [signal.Signals(number).name for number in received]
+                self._came(received, heard)
         self.lose(self._beat())
+        self._ask()
+
+    def _came(self, received: bytes, heard: int) -> None:
+        names = [signal.Signals(number).name for number in received]
+        self._pending += names
+        for name in names[heard:]:
+            if time.monotonic() - self._told >= _TELL:
+                self._told = time.monotonic()
+                with contextlib.suppress(Exception):  # whatever telling people raises, the undo goes on
+                    self._notice(name)
+
+    def _ask(self) -> None:
+        now = time.monotonic()
+        if now - self._asked < _ASK:
+            return
+        self._asked = now
+        said = self._request()
+        if said:
+            self._operator, self._request = said, lambda: ""
 
     def ring(self) -> None:
         """End the wait that is under way, or the next one."""

@@ -14,7 +14,7 @@ from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
 from gameday.spec import Catalog, gather
 
-__all__ = ["Planned", "RunRequest", "capabilities", "control_addresses", "make_plan"]
+__all__ = ["Planned", "RunRequest", "capabilities", "control_addresses", "file_or_name", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def capabilities() -> Capabilities:
 def make_plan(request: RunRequest) -> Planned:
     """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
     catalog = Catalog.default(request.project)
-    experiment, environment = _file_or_name(request.experiment), _file_or_name(request.environment)
+    experiment, environment = file_or_name(request.experiment), file_or_name(request.environment)
     sources = gather(catalog, experiment, environment, profile=request.profile, settings=request.settings)
     options = BindOptions(time_scale=request.time_scale, attended=False, reproduce=_command(request))
     return Planned(bind(sources, capabilities(), options), sources, catalog)
@@ -76,7 +76,7 @@ def control_addresses(environment: Environment) -> Sequence[str]:
     return sorted({binding.api for binding in bindings})
 
 
-def _file_or_name(text: str) -> Path | str:
+def file_or_name(text: str) -> Path | str:
     """What looks like a path is one: ``./mine.yaml``; all else is a name in the catalog."""
     return Path(text) if text.endswith((".yaml", ".yml")) or "/" in text else text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from gameday import grade as grading
 from gameday import timeline
 from gameday.app import preflight, safety, standing
+from gameday.app.aborting import Inbox
 from gameday.app.actions import HttpActions
 from gameday.app.artefacts import grade_folder, write_bytes
 from gameday.app.guardian import Charge, Guardian
@@ -21,7 +21,7 @@ from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
 from gameday.app.narrator import Narrator
 from gameday.app.planning import Planned, RunRequest, control_addresses, make_plan
-from gameday.engine import Ending, Ledger, LedgerLocked, Setup
+from gameday.engine import Ending, Entry, Ledger, LedgerLocked, Setup
 from gameday.engine import run as run_engine
 from gameday.errors import DriverError, EnvironmentBusy, GamedayError, PreflightError, UsageError
 from gameday.load.locust import LocustLoad
@@ -62,11 +62,14 @@ def run(
     request: RunRequest,
     listen: Callable[[Event], None] | None = None,
     begin: Callable[[Planned, Path], None] | None = None,
+    interrupted: Callable[[str, Sequence[Entry]], None] | None = None,
 ) -> RunResult:
     """Plan, run, grade and report.
 
     ``begin`` is told the plan and the folder before anything is started; ``listen`` is told every event, in the
-    thread that recorded it. Raises GamedayError (SpecError, UsageError, PreflightError, EnvironmentBusy ...).
+    thread that recorded it; ``interrupted`` is told a signal that comes while something is being undone, and what
+    still stands: it is called in the engine's own thread, so it must return at once. Raises GamedayError
+    (SpecError, UsageError, PreflightError, EnvironmentBusy ...).
     """
     planned = make_plan(request)
     safety.check_hours(planned.plan, datetime.now(UTC))
@@ -84,7 +87,7 @@ def run(
             if listen is not None:
                 record.listen(stack.enter_context(Narrator(listen)).hear)
             record("engine", RunOpened(run=run_id, plan=planned.plan))
-            day = _Day(planned, request, run_id, folder, record, waker)
+            day = _Day(planned, request, run_id, folder, record, waker, interrupted)
             with _closing(record):
                 ending = day.run()
             # Without it the record reads as cut off, and is graded as aborted: that is the truth then.
@@ -147,6 +150,7 @@ class _Day:
     folder: Path
     record: Timeline
     waker: Interrupts
+    interrupted: Callable[[str, Sequence[Entry]], None] | None = None
 
     def run(self) -> Ending:
         """Nothing of an environment is touched, not even to reset it, before it is this run's alone."""
@@ -168,7 +172,7 @@ class _Day:
                 stack.callback(ledger.discard)
                 self._take(ledger)
             ending = self._guarded(stand, ledger)
-            stand.close()
+            self.waker.during(stand.close)
             return self._without_gone(ledger, ending)
 
     def _identity(self) -> Sequence[str]:
@@ -181,8 +185,8 @@ class _Day:
     def _take(self, ledger: Ledger) -> None:
         name = self.planned.plan.environment.name
         try:
-            holder: dict[str, JSON] = {"run": self.run_id, "pid": os.getpid(), "phase": "preflight"}
-            ledger.lock({**holder, "environment": name})
+            holder: dict[str, JSON] = {"run": self.run_id, "phase": "preflight", "environment": name}
+            ledger.lock({**holder, **standing.self_identity()})
         except LedgerLocked as error:
             raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
         self._free(ledger)
@@ -207,6 +211,7 @@ class _Day:
         """The run proper, while a reaper stands by; hands and reaper are gone when this returns."""
         own = stand.provisioned.processes if stand.provisioned and stand.provisioned.own else ()
         used = preflight.drivers(self.planned.plan)
+        self._heed(ledger)
         with (
             Guardian(Charge(ledger, self.folder, used, own), self.waker) as guardian,
             Hands(guardian, self.waker, used) as hands,
@@ -219,6 +224,13 @@ class _Day:
                 raise PreflightError(error.message, hint=error.hint) from error
             safety.prove_undo(setup.prepared, self.record)
             return run_engine(setup)
+
+    def _heed(self, ledger: Ledger) -> None:
+        """From here on a request to stop is looked for, and signals that come during an undo are answered."""
+        self.waker.obey(Inbox(ledger, self.run_id))
+        if self.interrupted is not None:
+            tell = self.interrupted
+            self.waker.answer(lambda name: tell(name, ledger.entries()))
 
     def _setup(self, stand: preflight.Stand, ledger: Ledger, hands: Hands) -> Setup:
         plan, record = self.planned.plan, self.record

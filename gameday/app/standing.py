@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from gameday import processes
 from gameday.app import tables
+from gameday.app.forked import ForkedDriver
 from gameday.app.interrupts import Interrupts
-from gameday.engine import Entry, Ledger, LedgerLocked, Undone, undo_entry
+from gameday.engine import Entry, Ledger, LedgerLocked, LedgerUnreadable, Undone, undo_entry
 from gameday.engine.undo import Undoing
 from gameday.errors import UsageError
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome
 from gameday.model.events import Payload
+from gameday.model.token import ProcessIdentity
 from gameday.state import state_dir
 
 __all__ = [
+    "RECOVER",
     "OpenFault",
+    "Recoverer",
     "Recovery",
     "Status",
+    "await_reaper",
     "close_gone",
     "environment_key",
     "holder_of",
     "is_gone",
     "ledger_of",
     "ledgers",
+    "open_entries",
     "recover",
+    "self_identity",
     "status",
+    "take",
 ]
 
 
+RECOVER = "recover"
+"""Who holds a lock while `recover` undoes."""
 _REAPER = 150.0
 """Real seconds: longer than a reaper works."""
 
@@ -101,7 +114,8 @@ def status() -> Status:
     for ledger in ledgers():
         holder = ledger.holder()
         if holder is not None:
-            runs.append({"id": holder.get("run", ""), **{k: v for k, v in holder.items() if k != "run"}})
+            shown = {key: value for key, value in holder.items() if key not in ("run", "engine")}
+            runs.append({"id": holder.get("run", ""), **shown})
         reaper = holder.get("reaper") if holder is not None else None
         pid = reaper if isinstance(reaper, int) else None
         faults += [OpenFault(entry, holder is not None, pid) for entry in ledger.entries()]
@@ -124,39 +138,125 @@ def close_gone(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What recover did."""
+    """What recover found and did."""
 
-    undone: Sequence[Undone]
-    refused: Sequence[str]
+    undone: Sequence[Undone] = field(default_factory=list)
+    """Every open entry, and how it came out."""
+    refused: Sequence[str] = field(default_factory=list)
     """Runs that are still under way and hold what is open, one sentence each."""
+    unread: Sequence[str] = field(default_factory=list)
+    """Ledgers that could not be read or locked, one sentence each: something may stand there."""
+    standing: Sequence[Entry] = field(default_factory=list)
+    """What the ledgers still hold of what was to be undone: not cleared, or cleared and the close not written."""
+    environments: Sequence[str] = field(default_factory=list)
+    """Every environment that had something open, also those that were not asked for."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing stands any more, apart from what live runs hold."""
+        return not self.standing and not self.unread and all(u.outcome is not Outcome.FAILED for u in self.undone)
+
+    def __add__(self, other: Recovery) -> Recovery:
+        return Recovery(
+            [*self.undone, *other.undone],
+            [*self.refused, *other.refused],
+            [*self.unread, *other.unread],
+            [*self.standing, *other.standing],
+            [*self.environments, *other.environments],
+        )
 
 
-def recover(environment: str | None = None) -> Recovery:
-    """Undo what the ledgers still hold, newest first.
+@dataclass
+class Recoverer:
+    """Undoes what ledgers hold. Driver calls run in children with the driver's deadline each."""
 
-    What a live run holds is left to it: `Recovery.refused` says so. A reaper at work is waited for. UsageError for
-    an environment that has nothing open while others have.
+    waker: Interrupts
+    interrupted: str = ""
+    """The signal after which nothing further is begun."""
+
+    def undo(self, ledger: Ledger, entries: Sequence[Entry]) -> list[Undone]:
+        """Faults first, then stimuli, each newest first. The ledger's lock is held.
+
+        A signal does not interrupt an undo: what was not begun by then is left, as failed.
+        """
+        gone = close_gone(ledger, entries)
+        undone = [Undone(entry, Outcome.GONE) for entry in gone]
+        left = [entry for entry in entries if entry not in gone]
+        by = Undoing(ledger, _discard, self.waker, "recover", self.waker.monotonic_ns(), is_gone)
+        for entry in sorted(left, key=lambda entry: (entry.stimulus, -entry.opened)):
+            undone.append(self._undo(entry, by))
+        return undone
+
+    def _undo(self, entry: Entry, by: Undoing) -> Undone:
+        if self.stopped():
+            return Undone(entry, Outcome.FAILED, f"not tried: {self.interrupted} came first")
+        try:
+            info = tables.info(entry.token.driver)
+            driver = ForkedDriver(tables.driver(info.path), info.deadline, self.waker.glance)
+        except (LookupError, ImportError) as error:
+            return Undone(entry, Outcome.FAILED, str(error.args[0]))
+        return undo_entry(entry, driver, by)
+
+    def stopped(self) -> bool:
+        """Whether a signal came."""
+        signals = self.waker.wait(self.waker.monotonic_ns()).signals
+        self.interrupted = self.interrupted or next(iter(signals), "")
+        return bool(self.interrupted)
+
+
+def recover(
+    environment: str | None = None, interrupted: Callable[[str, Sequence[Entry]], None] | None = None
+) -> Recovery:
+    """Undo what the ledgers still hold, of that environment or of all.
+
+    What a live run holds is left to it: `Recovery.refused` says so. A reaper at work is waited for. ``interrupted``
+    is told a signal that comes during an undo and what still stands; it must return at once. UsageError for an
+    environment that has nothing open while others have.
     """
-    undone: list[Undone] = []
-    refused: list[str] = []
-    others: set[str] = set()
+    found = Recovery()
     with Interrupts() as waker:
+        if interrupted is not None:
+            waker.answer(lambda name: interrupted(name, open_entries(environment)))
+        recoverer = Recoverer(waker)
         for ledger in ledgers():
-            _await_reaper(ledger, waker)
-            found = ledger.entries()
-            others |= {entry.environment for entry in found}
-            entries = [entry for entry in found if environment in (None, entry.environment)]
-            if entries:
-                with ledger:
-                    refusal = _take(ledger)
-                    refused += [refusal] if refusal else []
-                    undone += [] if refusal else _recover(ledger, entries, waker)
-    if environment is not None and others and environment not in others:
+            await_reaper(ledger, waker)
+            found += _recover(ledger, environment, recoverer)
+    others = sorted(set(found.environments))
+    if environment is not None and others and environment not in others and not found.unread:
         raise UsageError(f"nothing stands on '{environment}'", hint=f"there is something on: {', '.join(others)}")
-    return Recovery(undone, refused)
+    return found
 
 
-def _await_reaper(ledger: Ledger, waker: Interrupts) -> None:
+def _recover(ledger: Ledger, environment: str | None, recoverer: Recoverer) -> Recovery:
+    """One ledger; nothing of it keeps the others from being recovered."""
+    try:
+        names = sorted({entry.environment for entry in ledger.entries()})
+        if not names or environment not in (None, *names):
+            return Recovery(environments=names)
+        with ledger:
+            refusal = take(ledger)
+            if refusal:
+                return Recovery(refused=[refusal], environments=names)
+            # Read once more: until the lock was taken, whoever held it may have gone on.
+            wanted = [entry for entry in ledger.entries() if environment in (None, entry.environment)]
+            undone = recoverer.undo(ledger, wanted)
+            ids = {entry.id for entry in wanted}
+            left = [entry for entry in ledger.entries() if entry.id in ids]
+            return Recovery(undone, standing=left, environments=names)
+    except (OSError, LedgerUnreadable) as error:
+        return Recovery(unread=[f"{ledger.folder.name}: {error}"])
+
+
+def open_entries(environment: str | None = None) -> list[Entry]:
+    """What the ledgers hold, of that environment or of all; a ledger that can not be read is left out."""
+    found: list[Entry] = []
+    for ledger in ledgers():
+        with contextlib.suppress(OSError, LedgerUnreadable):
+            found += [entry for entry in ledger.entries() if environment in (None, entry.environment)]
+    return found
+
+
+def await_reaper(ledger: Ledger, waker: Interrupts) -> None:
     """Wait while a reaper undoes what a dead engine left: it gives up by itself after two minutes."""
     until = waker.monotonic_ns() + int(_REAPER * 1e9)
     while waker.monotonic_ns() < until and _reaping(ledger.holder()):
@@ -168,37 +268,37 @@ def _reaping(holder: Mapping[str, JSON] | None) -> bool:
     """Whether a dead engine's environment is held by its reaper."""
     if holder is None or "reaper" not in holder:
         return False
-    pid = holder.get("pid")
-    return pid == holder["reaper"] or not isinstance(pid, int) or processes.identify(pid) is None
+    return holder.get("pid") == holder["reaper"] or not _engine_lives(holder)
 
 
-def _take(ledger: Ledger) -> str:
-    """Take the lock; says who has it if that is refused."""
+def _engine_lives(holder: Mapping[str, JSON]) -> bool:
     try:
-        ledger.lock({"run": "recover"})
+        return processes.alive(ProcessIdentity.model_validate(holder.get("engine")))
+    except ValidationError:  # written by an earlier version: by its pid alone
+        pid = holder.get("pid")
+        return isinstance(pid, int) and processes.identify(pid) is not None
+
+
+def self_identity() -> dict[str, JSON]:
+    """This process, as the holder of a lock: its pid for people, its identity for whoever has to be sure."""
+    identity = processes.identify(os.getpid())
+    return {"pid": os.getpid(), "engine": identity.model_dump() if identity is not None else None}
+
+
+def take(ledger: Ledger) -> str:
+    """Take the lock to undo what is open; says who has it if that is refused. OSError if there can be no lock."""
+    try:
+        ledger.lock({"run": RECOVER, "phase": "undoes what stands", **self_identity()})
     except LedgerLocked:
-        holder = ledger.holder() or {}
-        return f"run {holder.get('run', '?')} is under way there, and undoes its own faults"
+        run = (ledger.holder() or {}).get("run", "?")
+        if run == RECOVER:
+            return "another `gameday recover` is at work there"
+        return f"run {run} is under way there, and undoes its own faults (`gameday abort` stops it)"
+    except OSError:
+        # A full disk: nobody can read who has the lock, and it is held all the same. Undo never waits for a write.
+        if not ledger.locked:
+            raise
     return ""
-
-
-def _recover(ledger: Ledger, entries: Sequence[Entry], waker: Interrupts) -> list[Undone]:
-    gone = close_gone(ledger, entries)
-    undone = [Undone(entry, Outcome.GONE) for entry in gone]
-    left = [entry for entry in entries if entry not in gone]
-    by = Undoing(ledger, _discard, waker, "recover", waker.monotonic_ns(), is_gone)
-    # Faults first, then stimuli; each newest first.
-    for entry in sorted(left, key=lambda entry: (entry.stimulus, -entry.opened)):
-        undone.append(_recover_one(entry, by))
-    return undone
-
-
-def _recover_one(entry: Entry, by: Undoing) -> Undone:
-    try:
-        driver = tables.driver(entry.token.driver)
-    except (LookupError, ImportError) as error:
-        return Undone(entry, Outcome.FAILED, str(error))
-    return undo_entry(entry, driver, by)
 
 
 def _discard(payload: Payload) -> None:

@@ -203,14 +203,43 @@ def status(output: str) -> int:
 
 
 @gameday.command()
-@click.option("--env", "environment", help="Only this environment. Default: every one.")
+@click.argument("run", required=False)
 @_output("table", "json")
 @_debug
-def recover(environment: str | None, output: str) -> int:
-    """Undo whatever earlier runs left behind. Exit 6 while anything still stands."""
-    from gameday.cli.standing import recover_all
+def abort(run: str | None, output: str) -> int:
+    """Stop the run under way (RUN, if several are) and wait until its faults are gone.
 
-    return recover_all(environment, output)
+    Exit 0 if nothing stands afterwards, 6 if something does or the run has not let go.
+    """
+    from gameday.cli.aborting import abort_run
+
+    return abort_run(run, output)
+
+
+@gameday.command()
+@click.option("--env", "environment", help="Only this environment. Default: every one.")
+@click.option(
+    "--sweep", is_flag=True, help="Ask the drivers of --env (a name or file) what gameday once made there."
+)
+@click.option("--lab", "existing", metavar="ID", help="With --sweep: only this lab. Default: every one that is up.")
+@_output("table", "json")
+@_project
+@_debug
+def recover(environment: str | None, sweep: bool, existing: str | None, output: str, project: Path) -> int:
+    """Undo whatever earlier runs left behind. Exit 6 while anything still stands.
+
+    The ledger says what to undo. Where the ledger itself is gone, --sweep finds it by gameday's own marks; that
+    also removes what a run on another machine has made there.
+    """
+    from gameday.cli import standing
+
+    if not sweep:
+        if existing is not None:
+            raise click.UsageError("--lab goes with --sweep")
+        return standing.recover_all(environment, output)
+    if environment is None:
+        raise click.UsageError("--sweep needs --env: which environment is to be looked at?")
+    return standing.sweep(environment, existing, project, output)
 
 
 @gameday.group()
@@ -254,6 +283,16 @@ def lab_down(id: str | None) -> None:
     from gameday.cli.labs import down
 
     down(id)
+
+
+@lab.command("mend")
+@click.argument("id")
+@_debug
+def lab_mend(id: str) -> None:
+    """Have the proxy of the lab ID obey again: ends the flaws stuck-fault and fault-noop."""
+    from gameday.cli.labs import mend
+
+    mend(id)
 
 
 @lab.command("flaws")

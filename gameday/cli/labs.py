@@ -14,7 +14,7 @@ from gameday.lab.flaws import FLAWS
 from gameday.lab.record import LabRecord
 from gameday.model.base import JSON
 
-__all__ = ["down", "show", "show_flaws", "up"]
+__all__ = ["down", "mend", "show", "show_flaws", "up"]
 
 
 def up(scale: float, flaws: Sequence[str], output: str) -> None:
@@ -34,20 +34,29 @@ def show(output: str) -> None:
     if output == "json":
         print_json([_as_json(record) for record in records])
         return
-    if not records:
+    bare = manage.unrecorded()
+    if not records and not bare:
         print("No lab is up.")
         return
     rows = [
-        (r.id, f"{r.scale:g}", ",".join(r.flaws) or "-", _alive(r), " ".join(r.addresses.get("lab://edge", ())))
+        (
+            r.id,
+            f"{r.scale:g}",
+            ",".join(r.flaws) or "-",
+            manage.condition(r),
+            _alive(r),
+            " ".join(r.addresses.get("lab://edge", ())) or "-",
+        )
         for r in records
     ]
-    table(("id", "scale", "flaws", "processes", "storefront"), rows)
+    rows += [(name, "-", "-", "half started", "0/0", "-") for name in bare]
+    table(("id", "scale", "flaws", "state", "processes", "storefront"), rows)
 
 
 def down(id: str | None) -> None:
     """End the lab of that id, or the only one."""
     if id is None:
-        known = [record.id for record in manage.status()]
+        known = [*(record.id for record in manage.status()), *manage.unrecorded()]
         if len(known) != 1:
             raise UsageError(
                 "no lab is up" if not known else "several labs are up",
@@ -56,8 +65,17 @@ def down(id: str | None) -> None:
         id = known[0]
     run = standing.holder_of([id])
     if run:
-        raise UsageError(f"run {run} is under way on {id}", hint="let it end, or stop it with Ctrl-C or SIGTERM")
-    print(f"Lab {manage.down(id).id} has ended.")
+        raise UsageError(f"run {run} is under way on {id}", hint=f"gameday abort {run}")
+    manage.down(id)
+    print(f"Lab {id} has ended.")
+
+
+def mend(id: str) -> None:
+    """The proxy of that lab obeys again."""
+    record = manage.mend(id)
+    print(f"The proxy of {record.id} obeys again.")
+    if standing.open_entries():
+        click.echo("Next: gameday recover", err=True)
 
 
 def show_flaws(output: str) -> None:
@@ -92,7 +110,8 @@ def _as_json(record: LabRecord) -> JSON:
         "scale": record.scale,
         "flaws": list(record.flaws),
         "own": record.own,
+        "state": manage.condition(record),
         "addresses": {name: list(urls) for name, urls in record.addresses.items()},
         "processes": {name: process.pid for name, process in record.processes.items()},
-        "alive": all(record.alive.values()),
+        "alive": manage.condition(record) == "up",
     }

@@ -14,6 +14,7 @@ from gameday.app.artefacts import grade_folder
 from gameday.app.planning import Planned, RunRequest
 from gameday.app.run import EXIT_CODES, RunResult
 from gameday.app.run import run as run_day
+from gameday.cli.interrupted import interrupted
 from gameday.cli.output import console, verdict_table
 from gameday.cli.progress import Progress
 from gameday.model.events import Event
@@ -23,6 +24,8 @@ from gameday.model.quantities import duration_text
 from gameday.spec import Catalog
 
 __all__ = ["carry_out", "grade_again"]
+
+_REAPER = "Should this process die, its reaper removes it; else"
 
 
 def carry_out(request: RunRequest, output: str) -> int:
@@ -39,7 +42,7 @@ def carry_out(request: RunRequest, output: str) -> int:
             for progress in shown:
                 progress.hear(event)
 
-        result = run_day(request, listen=listen, begin=begin)
+        result = run_day(request, listen=listen, begin=begin, interrupted=interrupted(_REAPER))
     with _whatever_the_terminal_does():
         _conclude(result, output, narration)
     return result.exit_code

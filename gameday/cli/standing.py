@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from gameday.app import standing
+from gameday.app import sweep as sweeping
 from gameday.app.standing import OpenFault
+from gameday.cli.interrupted import interrupted
 from gameday.cli.output import print_json, table
+from gameday.engine import Undone
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome
 
-__all__ = ["recover_all", "show_status"]
+__all__ = ["recover_all", "show_status", "sweep"]
 
 _STANDS = 6
 _USAGE = 2
 """A live run holds it: stop that one, or wait."""
+_WORDS = {
+    Outcome.OK: "removed, verified clear",
+    Outcome.GONE: "gone, with all that it stood on",
+    Outcome.FAILED: "STILL STANDS",
+}
+_AGAIN = "Should this process die, nobody removes it but another"
 
 
 def show_status(output: str) -> int:
@@ -48,35 +59,79 @@ def show_status(output: str) -> int:
 
 def recover_all(environment: str | None, output: str) -> int:
     """Say exactly what was found, done, and could not be done."""
-    recovery = standing.recover(environment)
-    undone = recovery.undone
+    recovery = standing.recover(environment, interrupted(_AGAIN))
     if output == "json":
-        rows: list[JSON] = [
+        print_json(
             {
-                "environment": u.entry.environment,
-                "run": u.entry.token.run,
-                "id": u.entry.token.id,
-                "outcome": u.outcome.value,
-                "error": u.error,
+                "entries": [_undone_as_json(undone) for undone in recovery.undone],
+                "refused": list(recovery.refused),
+                "unread": list(recovery.unread),
             }
-            for u in undone
-        ]
-        print_json({"entries": rows, "refused": list(recovery.refused)})
-    elif not undone and not recovery.refused:
-        print("Nothing stands: the ledgers hold no open entry.")
-    elif undone:
-        table(
-            ("environment", "run", "id", "outcome", "error"),
-            [
-                (u.entry.environment, u.entry.token.run, u.entry.token.id, u.outcome.value, u.error or "-")
-                for u in undone
-            ],
         )
+    elif recovery.undone:
+        table(
+            ("environment", "run", "id", "kind", "service", "outcome", "error"),
+            [_undone_row(undone) for undone in recovery.undone],
+        )
+    elif not recovery.refused and not recovery.unread:
+        print("Nothing stands: the ledgers hold no open entry.")
     for refusal in recovery.refused:
         click.echo(f"gameday: left alone: {refusal}", err=True)
-    if any(u.outcome is Outcome.FAILED for u in undone):
+    for problem in recovery.unread:
+        click.echo(f"gameday: not read, something may stand there: {problem}", err=True)
+    if not recovery.clear:
+        click.echo("Next: mend what the errors name, then `gameday recover` again", err=True)
         return _STANDS
     return _USAGE if recovery.refused else 0
+
+
+def sweep(environment: str, instance: str | None, project: Path, output: str) -> int:
+    """Say of every driver and address what was found there, and what became of it."""
+    rows = sweeping.sweep(environment, instance, project, interrupted(_AGAIN))
+    if output == "json":
+        print_json([_swept_as_json(row) for row in rows])
+    elif rows:
+        table(
+            ("environment", "driver", "address", "found", "outcome"),
+            [(row.environment, row.driver, row.address, row.found or "-", row.outcome) for row in rows],
+        )
+    else:
+        print(f"Nothing to look at: no instance of {environment} is up on this machine.")
+    if any(row.state == "stands" for row in rows):
+        click.echo("Next: mend what the outcomes name, then sweep again", err=True)
+        return _STANDS
+    return _USAGE if any(row.state == "busy" for row in rows) else 0
+
+
+def _undone_as_json(undone: Undone) -> JSON:
+    token = undone.entry.token
+    return {
+        "environment": undone.entry.environment,
+        "run": token.run,
+        "id": token.id,
+        "kind": token.kind.value,
+        "service": token.service,
+        "outcome": undone.outcome.value,
+        "error": undone.error,
+    }
+
+
+def _undone_row(undone: Undone) -> tuple[str, ...]:
+    token = undone.entry.token
+    word = _WORDS.get(undone.outcome, undone.outcome.value)
+    error = undone.error or "-"
+    return (undone.entry.environment, token.run, token.id, token.kind.value, token.service, word, error)
+
+
+def _swept_as_json(row: sweeping.Swept) -> JSON:
+    return {
+        "environment": row.environment,
+        "driver": row.driver,
+        "address": row.address,
+        "found": row.found or None,
+        "outcome": row.outcome,
+        "stands": row.state == "stands",
+    }
 
 
 def _as_json(fault: OpenFault) -> JSON:

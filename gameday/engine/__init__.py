@@ -7,12 +7,13 @@ a file format or a network: drivers, observers, load and time are passed in (``g
 
 from __future__ import annotations
 
-from gameday.engine.ledger import Entry, Ledger, LedgerLocked, LedgerUnreadable
+from gameday.engine.ledger import REQUEST, Entry, Ledger, LedgerLocked, LedgerUnreadable
 from gameday.engine.loop import Ending, Load, Prepared, Setup, StepActions, run
 from gameday.engine.undo import Undone, undo_entry
 from gameday.engine.wait import Waker, Wakes
 
 __all__ = [
+    "REQUEST",
     "Ending",
     "Entry",
     "Ledger",

@@ -8,6 +8,7 @@ open, which is the safe side (undo is idempotent).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -24,10 +25,12 @@ from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
 from gameday.model.token import ProcessIdentity, Token
 
-__all__ = ["SETTLE", "Entry", "Ledger", "LedgerLocked", "LedgerUnreadable"]
+__all__ = ["REQUEST", "SETTLE", "Entry", "Ledger", "LedgerLocked", "LedgerUnreadable"]
 
 SETTLE = 1.0
 """Real seconds: the longest request of a driver that does not say so itself."""
+REQUEST = "abort"
+"""The file in a ledger's folder that asks the run which holds the lock to stop; it lasts as long as the lock."""
 _ASKED = 0.3
 """Real seconds for which the lock may be held by somebody who only asks."""
 
@@ -83,6 +86,11 @@ class Ledger(Closing):
             raise LedgerLocked("the lock is not held")
         return self._lock
 
+    @property
+    def locked(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._lock is not None
+
     def lock(self, holder: Mapping[str, JSON]) -> None:
         """Take the environment for this process; LedgerLocked if another one has it. ``holder`` is for people."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,6 +99,7 @@ class Ledger(Closing):
             os.close(descriptor)
             raise LedgerLocked(str(self.folder))
         self._lock = descriptor
+        self._forget_request()  # it was meant for whoever held the lock before
         self.hold(holder)
 
     def hold(self, holder: Mapping[str, JSON]) -> None:
@@ -109,7 +118,8 @@ class Ledger(Closing):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _holder(os.pread(descriptor, 65536, 0))
+            # Between the two steps of `hold` nothing can be read; somebody holds the lock all the same.
+            return _holder(os.pread(descriptor, 65536, 0)) or {}
         finally:
             os.close(descriptor)
         return None
@@ -150,13 +160,15 @@ class Ledger(Closing):
         done = not self.entries()
         self.close()
         if done:
-            for name in ("ledger.jsonl", "lock"):
+            for name in ("ledger.jsonl", "lock", REQUEST):
                 (self.folder / name).unlink(missing_ok=True)
-            self.folder.rmdir()
+            with contextlib.suppress(OSError):  # a request that comes just now keeps the folder; nobody looks there
+                self.folder.rmdir()
 
     def close(self) -> None:
         """Give the lock back; a ledger without open entries is emptied first. Idempotent."""
         if self._lock is not None:
+            self._forget_request()
             lock, self._lock = self._lock, None
             try:
                 if not self.entries():
@@ -166,6 +178,10 @@ class Ledger(Closing):
                 return  # kept as it is: what can not be read or emptied is not thrown away
             finally:
                 os.close(lock)
+
+    def _forget_request(self) -> None:
+        with contextlib.suppress(OSError):  # whoever reads it checks which run it is for
+            (self.folder / REQUEST).unlink(missing_ok=True)
 
     @property
     def _path(self) -> Path:

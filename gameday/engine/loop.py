@@ -198,6 +198,8 @@ class _Run:
     def _look(self, wakes: Wakes) -> None:
         if wakes.signals:
             self._stop("signal", f"{wakes.signals[0]} received")
+        if wakes.operator:
+            self._stop("operator", wakes.operator)
         if wakes.lost:
             self._stop("engine", wakes.lost)
 

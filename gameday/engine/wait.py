@@ -19,6 +19,8 @@ class Wakes:
     signals: tuple[str, ...] = ()
     lost: str = ""
     """What the run can not do without and is gone now, for people; empty: nothing."""
+    operator: str = ""
+    """Who asked from outside that the run stops, for people; empty: nobody."""
 
 
 class Waker(Protocol):

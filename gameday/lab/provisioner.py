@@ -93,14 +93,7 @@ class LabProvisioner:
             self._reset(record)
         rules = tuple(rule_for(slo, plan, record.addresses) for slo in plan.slos)
         self._tell("PUT", "alerting", "/control/rules", Rules(rules=rules))
-        return Provisioned(
-            id=record.id,
-            own=record.own,
-            addresses=record.addresses,
-            flaws=record.flaws,
-            processes=tuple(record.processes.values()),
-            load_environment=starvation(plan, record.flaws),
-        )
+        return _provisioned(record, starvation(plan, record.flaws))
 
     def check(self, plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
         """UsageError as `provision` would raise it; starts and changes nothing."""
@@ -117,6 +110,11 @@ class LabProvisioner:
             "/control/receivers",
             Receivers(receivers=urls, watchdog_every=self._watchdog_every),
         )
+
+    def known(self) -> Sequence[Provisioned]:
+        """Every lab that came up and has a process that still runs."""
+        up = [record for record in records.read_all() if record.state == "up"]
+        return [_provisioned(record, {}) for record in up if any(record.alive.values())]
 
     def close(self) -> None:
         """End an own lab; an attached one only stops sending alerts. Idempotent."""
@@ -149,6 +147,17 @@ class LabProvisioner:
                 answer.raise_for_status()
         except requests.RequestException as error:
             raise ProvisionError(f"the lab's process '{process}' does not do as it is told: {error}") from error
+
+
+def _provisioned(record: LabRecord, load_environment: Mapping[str, str]) -> Provisioned:
+    return Provisioned(
+        id=record.id,
+        own=record.own,
+        addresses=record.addresses,
+        flaws=record.flaws,
+        processes=tuple(record.processes.values()),
+        load_environment=load_environment,
+    )
 
 
 def _attach(existing: str, scale: float, flaws: Sequence[str]) -> LabRecord:

@@ -16,7 +16,7 @@ from gameday.model.token import ProcessIdentity
 from gameday.processes import alive
 from gameday.state import state_dir
 
-__all__ = ["LabRecord", "find", "folder", "is_up", "labs_dir", "read_all", "remove", "token", "write"]
+__all__ = ["LabRecord", "find", "folder", "is_up", "labs_dir", "read_all", "remove", "token", "unrecorded", "write"]
 
 _FILE = "record.json"
 _TOKEN = "token"  # noqa: S105 - the name of a file
@@ -82,6 +82,13 @@ def read_all() -> Iterator[LabRecord]:
         record = _read(path)
         if record is not None:
             yield record
+
+
+def unrecorded() -> list[str]:
+    """Labs that have a folder and no readable record: whoever started them died before the first process ran."""
+    known = {record.id for record in read_all()}
+    found = sorted(labs_dir().iterdir()) if labs_dir().is_dir() else []
+    return [path.name for path in found if path.is_dir() and path.name not in known]
 
 
 def find(lab: str) -> LabRecord:

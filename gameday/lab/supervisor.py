@@ -38,7 +38,7 @@ from gameday.lab.record import LabRecord
 from gameday.model.token import ProcessIdentity
 from gameday.processes import end, identify
 
-__all__ = ["SERVICE", "Lab", "end_processes"]
+__all__ = ["PROXY_FLAWS", "SERVICE", "Lab", "end_processes"]
 
 SERVICE = "checkout"
 """The service that the deployer releases."""
@@ -47,7 +47,8 @@ _SPARE = "checkout-spare"
 _CANARY = "checkout-canary"
 _REPLICAS = (*_STABLE, _SPARE, _CANARY)
 _SERVICES = ("payments", "alerting", "edge", "deployer", *_REPLICAS)
-_PROXY_FLAWS = {"fault-noop": "noop", "stuck-fault": "stuck"}
+PROXY_FLAWS = {"fault-noop": "noop", "stuck-fault": "stuck"}
+"""The flaws that are the proxy's own, as it spells them."""
 _READY_WITHIN = 20.0
 _ASK_EVERY = 0.03
 _GRACE = 1.5
@@ -139,7 +140,7 @@ class Lab:
         self._sockets.clear()
 
     def _proxy_arguments(self) -> list[str]:
-        flaw = next((_PROXY_FLAWS[name] for name in self.record.flaws if name in _PROXY_FLAWS), None)
+        flaw = next((PROXY_FLAWS[name] for name in self.record.flaws if name in PROXY_FLAWS), None)
         return ["--host", "127.0.0.1", "--port", "0", *(["--flaw", flaw] if flaw else [])]
 
     def _common(self) -> list[str]:

@@ -36,10 +36,10 @@ class Drill:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, point: str = "") -> subprocess.Popen[str]:
+    def start(self, point: str = "", *more: str) -> subprocess.Popen[str]:
         """Start it; it stops at the point."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.app.drill", str(self.folder), point],
+            [sys.executable, "-m", "tests.app.drill", str(self.folder), point, *more],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,

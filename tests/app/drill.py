@@ -1,21 +1,24 @@
 """An engine in a process of its own, on files, with hands and a reaper: what the tests beside it break.
 
 ``python -m tests.app.drill FOLDER POINT``: at the point it makes ``FOLDER/at`` and waits for ``FOLDER/go``. Prints
-how the run ended.
+how the run ended. With a third argument the run is in another thread than the main one.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from gameday.app import standing
+from gameday.app.aborting import Inbox
 from gameday.app.guardian import Charge, Guardian
 from gameday.app.hands import HandedDriver, Hands
 from gameday.app.interrupts import Interrupts
+from gameday.cli.interrupted import interrupted
 from gameday.engine import Entry, Ledger, Prepared, Setup, run
 from gameday.model.enums import Outcome, PhaseName, Verdict
 from gameday.model.events import Event, RunOpened
@@ -100,7 +103,9 @@ def main(folder: Path, point: str) -> None:
         record.listen(hear)
         record("engine", RunOpened(run="r1", plan=made))
         with PointedLedger(standing.ledger_of("drill-1").folder) as ledger:
-            ledger.lock({"run": "r1", "environment": "drill"})
+            ledger.lock({"run": "r1", "environment": "drill", **standing.self_identity()})
+            waker.obey(Inbox(ledger, "r1"))
+            waker.answer(lambda name: interrupted("Else")(name, ledger.entries()))
             with (
                 Guardian(Charge(ledger, folder, [DRIVER]), waker) as guardian,
                 Hands(guardian, waker, [DRIVER]) as hands,
@@ -124,7 +129,7 @@ def main(folder: Path, point: str) -> None:
                         load=None,
                         steps=NoActions(),
                         steady=steady(Verdict.PASS),
-                        ready=lambda: None,
+                        ready=lambda: reach("ready"),
                         waker=waker,
                     )
                 )
@@ -132,4 +137,9 @@ def main(folder: Path, point: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    work = threading.Thread(target=main, args=(Path(sys.argv[1]), sys.argv[2]))
+    if len(sys.argv) > 3:
+        work.start()
+        work.join()
+    else:
+        main(Path(sys.argv[1]), sys.argv[2])

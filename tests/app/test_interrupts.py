@@ -88,3 +88,60 @@ def test_outside_the_main_thread_it_waits_without_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [()]
+
+
+def test_a_signal_that_the_engine_can_not_turn_to_is_answered_and_kept() -> None:
+    told: list[str] = []
+    with Interrupts() as waker:
+        waker.answer(told.append)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert waker.wait(soon(waker)).signals == ("SIGINT",)
+        assert told == []  # that one stops the run: it needs no other answer
+        os.kill(os.getpid(), signal.SIGTERM)
+        waker.rest(soon(waker, 0.05))
+        assert told == ["SIGTERM"]
+        os.kill(os.getpid(), signal.SIGINT)
+        waker.glance()
+        assert told == ["SIGTERM"]  # one a second is enough
+        assert waker.wait(soon(waker)).signals == ("SIGTERM", "SIGINT")
+
+
+def test_of_two_signals_at_once_the_second_is_answered() -> None:
+    told: list[str] = []
+    with Interrupts() as waker:
+        waker.answer(told.append)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert set(waker.wait(soon(waker)).signals) == {"SIGINT", "SIGTERM"}
+        assert len(told) == 1
+
+
+def test_an_answer_that_raises_changes_nothing() -> None:
+    def broken(name: str) -> None:
+        raise RuntimeError(name)
+
+    with Interrupts() as waker:
+        waker.answer(broken)
+        os.kill(os.getpid(), signal.SIGINT)
+        waker.glance()
+        assert waker.wait(soon(waker)).signals == ("SIGINT",)
+
+
+def test_a_request_is_looked_for_at_most_four_times_a_second_and_told_once() -> None:
+    looks: list[float] = []
+
+    def request() -> str:
+        looks.append(time.monotonic())
+        return "stop" if len(looks) == 2 else ""
+
+    with Interrupts() as waker:
+        waker.obey(request)
+        for _ in range(50):
+            waker.glance()
+        assert len(looks) == 1
+        assert waker.wait(soon(waker, 0.05)).operator == ""
+        waker.rest(soon(waker, 0.6))
+        assert looks[1] - looks[0] >= 0.25
+        assert waker.wait(soon(waker)).operator == "stop"
+        waker.rest(soon(waker, 0.3))
+        assert (waker.wait(waker.monotonic_ns()).operator, len(looks)) == ("", 2)

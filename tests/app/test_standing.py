@@ -108,8 +108,13 @@ def test_an_entry_that_can_not_be_read_is_never_nothing(state: Path) -> None:
     ledger.open(entry("a"))
     path = state / "environments" / "e-1" / "ledger.jsonl"
     path.write_text(path.read_text(encoding="utf-8").replace('"opened"', '"from": "the future", "opened"'), "utf-8")
+    standing.ledger_of("e-2").open(entry("b", "x:Y", dead_process()))
+    recovery = standing.recover()
+    assert "can not read" in recovery.unread[0]
+    assert not recovery.clear
+    assert [undone.outcome for undone in recovery.undone] == [Outcome.GONE]
     with pytest.raises(EnvironmentBusy, match="can not read"):
-        standing.recover()
+        standing.status()
     with ledger:
         ledger.lock({"run": "another"})
     assert path.exists()

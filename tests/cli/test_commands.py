@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def gameday(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    keep = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
     state = {"GAMEDAY_STATE_DIR": str(folder / "state")}
     return subprocess.run(
         [sys.executable, "-m", "gameday", *arguments],
@@ -122,6 +122,13 @@ def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
         ("lab", "down"),
         ("lab", "down", "none"),
         ("lab", "up", "--flaw", "none"),
+        ("lab", "mend", "none"),
+        ("abort",),
+        ("abort", "none"),
+        ("recover", "--sweep"),
+        ("recover", "--lab", "none"),
+        ("recover", "--sweep", "--env", "none"),
+        ("recover", "--sweep", "--env", "lab", "--lab", "none"),
         ("nonsense",),
         (),
         ("lab",),
@@ -174,6 +181,11 @@ def test_status_and_recover_on_a_fresh_machine(tmp_path: Path) -> None:
         "unresolved": [],
     }
     assert gameday(tmp_path, "recover").returncode == 0
+    swept = gameday(tmp_path, "recover", "--sweep", "--env", "lab")
+    assert (swept.returncode, swept.stdout) == (
+        0,
+        "Nothing to look at: no instance of lab is up on this machine.\n",
+    )
 
 
 def test_list_shows_the_promise(tmp_path: Path) -> None:

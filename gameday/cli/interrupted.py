@@ -1,0 +1,41 @@
+"""What a signal is answered with while something is being undone: what still stands, and how it goes."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Sequence
+
+from gameday.engine import Entry
+
+__all__ = ["interrupted"]
+
+_MOST = 4000
+"""Bytes: what a pipe that can be written at all takes at once."""
+
+
+def interrupted(rest: str, descriptor: int = 2) -> Callable[[str, Sequence[Entry]], None]:
+    """Tells a signal's name and what stands, to stderr; ``rest`` says who removes it should this process die.
+
+    It never blocks: a terminal that is stopped, or a pipe that nobody reads, is told nothing.
+    """
+
+    def tell(signal: str, entries: Sequence[Entry]) -> None:
+        text = "\n".join(_lines(signal, entries, rest))
+        if select.select([], [descriptor], [], 0)[1]:
+            # It begins on a line of its own: a line that is being redrawn may stand there.
+            os.write(descriptor, f"\n{text}\n".encode(errors="replace")[:_MOST])
+
+    return tell
+
+
+def _lines(signal: str, entries: Sequence[Entry], rest: str) -> list[str]:
+    if not entries:
+        return [f"gameday: {signal} is noted. Nothing stands; this ends as soon as what is under way lets it."]
+    named = sorted({entry.environment for entry in entries})
+    again = " or ".join(f"gameday recover --env {name}" for name in named)
+    return [
+        f"gameday: {signal} is noted; an undo is never interrupted. STILL STANDS:",
+        *(f"  {e.token.id} ({e.token.kind.value} on {e.token.service}) of run {e.token.run}" for e in entries),
+        f"It is being removed now. {rest} `{again}`.",
+    ]
