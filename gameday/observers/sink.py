@@ -12,6 +12,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,10 @@ __all__ = ["AlertSink", "parse_instant"]
 
 _MOST_BYTES = 1 << 20
 _MOST_PER_SECOND = 200
+_MOST_AT_ONCE = 32
+"""Deliveries under way: what they hold in memory is bounded by that many bodies."""
+_MOST_CONNECTIONS = 128
+"""A flood must not take the descriptors that undo needs."""
 _READ_TIMEOUT = 5.0
 _START_TIMEOUT = 10.0
 _STOP_TIMEOUT = 1.0
@@ -74,7 +79,8 @@ class AlertSink:
     """Records one ``AlertReceived`` for each alert of a delivery, before the delivery is answered with 200.
 
     Whoever posts must know the token in the path. What is refused because it does not parse, or comes too quickly
-    (503: Alertmanager sends it again), is recorded as a gap.
+    (503: Alertmanager sends it again), is recorded as a gap. What it takes of memory, descriptors and time is
+    bounded, whatever comes.
     """
 
     source = "alerts"
@@ -86,6 +92,7 @@ class AlertSink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
+        self._under_way = 0
         self._allowance, self._seen = float(_MOST_PER_SECOND), time.monotonic()
 
     @property
@@ -127,14 +134,23 @@ class AlertSink:
         await runner.setup()
         try:
             host, _, port = self._binding.listen.rpartition(":")
-            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+            assert runner.server is not None  # for mypy: it was set up
+            server = runner.server
+            listening = await self._loop.create_server(
+                lambda: _Gate(server, self._refuse), host.strip("[]"), int(port), reuse_address=True
+            )
             shown = f"[{host.strip('[]')}]" if ":" in host else host
-            self._bound.set_result(f"http://{shown}:{runner.addresses[0][1]}")
+            self._bound.set_result(f"http://{shown}:{listening.sockets[0].getsockname()[1]}")
             await self._over.wait()
+            listening.close()  # not awaited: that would wait for senders that keep their connections
         except (OSError, ValueError) as error:
             self._bound.set_exception(error if isinstance(error, OSError) else OSError(str(error)))
         finally:
             await runner.cleanup()
+
+    def _refuse(self) -> None:
+        with contextlib.suppress(OSError):  # the engine sees by itself that nothing can be recorded
+            self._gaps.bad(f"more than {_MOST_CONNECTIONS} connections at once")
 
     async def _receive(self, request: web.Request) -> web.Response:
         segments = request.match_info["path"].split("/")
@@ -146,9 +162,19 @@ class AlertSink:
             return web.Response(status=503)
 
     async def _take(self, request: web.Request) -> web.Response:
-        if not self._may_come():
-            self._gaps.bad(f"more than {_MOST_PER_SECOND} deliveries a second")
+        if self._under_way >= _MOST_AT_ONCE:
+            self._gaps.bad(f"more than {_MOST_AT_ONCE} deliveries at once")
             return web.Response(status=503)
+        if not self._may_come():
+            self._gaps.bad(f"more than {_MOST_PER_SECOND} alerts a second")
+            return web.Response(status=503)
+        self._under_way += 1
+        try:
+            return await self._read(request)
+        finally:
+            self._under_way -= 1
+
+    async def _read(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(_READ_TIMEOUT):
                 body = await request.read()
@@ -166,6 +192,8 @@ class AlertSink:
         return web.Response(status=200)
 
     def _take_down(self, delivery: _Delivery) -> None:
+        # What a delivery brings is paid for afterwards: a big one is taken whole, and the next has to wait.
+        self._allowance -= max(0, len(delivery.alerts) - 1)
         receiver = _ESCAPED.sub(r"\1", delivery.receiver)  # Alertmanager quotes it as a regular expression
         for alert in delivery.alerts:
             received = AlertReceived(
@@ -177,7 +205,7 @@ class AlertSink:
         self._gaps.good()
 
     def _may_come(self) -> bool:
-        """A token bucket of one second's worth."""
+        """A token bucket of one second's worth of alerts, which a delivery of many may overdraw."""
         now = time.monotonic()
         self._allowance = min(_MOST_PER_SECOND, self._allowance + (now - self._seen) * _MOST_PER_SECOND)
         self._seen = now
@@ -185,6 +213,25 @@ class AlertSink:
             return False
         self._allowance -= 1
         return True
+
+
+class _Gate(asyncio.Protocol):
+    """Lets a connection through to the server, or closes it at once, unread, if that has too many."""
+
+    def __init__(self, server: web.Server, refuse: Callable[[], None]) -> None:
+        self._server = server
+        self._refuse = refuse
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Counted here and not when it is accepted: many are accepted at once, before the server knows of one."""
+        assert isinstance(transport, asyncio.Transport)  # for mypy: what a listening socket makes
+        if len(self._server.connections) >= _MOST_CONNECTIONS:
+            self._refuse()
+            transport.abort()
+            return
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
 
 
 def _token(binding: AlertsObserver) -> str:

@@ -221,6 +221,16 @@ def test_a_proxy_in_the_environment_does_not_matter(
     assert records.all(ProbeSample)[0].ok
 
 
+def test_stopping_waits_for_no_answer_beyond_the_timeout(records: Any, silent: str) -> None:
+    observer = ProbeObserver(bound(100, timeout=0.5), [silent])
+    observer.start(records)
+    records.wait(lambda: records.all(ProbeSample))  # so others are under way
+    began = time.monotonic()
+    observer.stop()
+    assert time.monotonic() - began < 0.5 + 2.0
+    assert not any(sample.ok for sample in records.all(ProbeSample))
+
+
 def test_it_needs_an_http_address() -> None:
     for urls in ([], ["ftp://x"], ["lab://payments"], ["127.0.0.1:80"]):
         with pytest.raises(ValueError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +207,62 @@ def test_instants_are_exact(text: str, nanoseconds: int) -> None:
 def test_what_is_no_instant(text: str) -> None:
     with pytest.raises(ValueError):
         parse_instant(text)
+
+
+def test_a_delivery_of_many_alerts_is_taken_whole_and_paid_for(sink: AlertSink, records: Any) -> None:
+    many = delivery(alerts=delivery()["alerts"] * 1000)
+    assert post(sink.url, many) == 200
+    assert len(records.all(AlertReceived)) == 1000
+    assert post(sink.url, many) == 503
+    assert len(records.all(AlertReceived)) == 1000
+    assert "alerts a second" in records.gaps[0].reason
+
+
+def test_deliveries_that_never_end_do_not_pile_up(
+    sink: AlertSink, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_AT_ONCE", 3)
+    host, port = sink.address.removeprefix("http://").split(":")
+    head = f"POST {sink.url.removeprefix(sink.address)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{"
+    with ExitStack() as stack:
+        for _ in range(3):
+            slow = stack.enter_context(socket.create_connection((host, int(port)), 5))
+            slow.sendall(head.encode())
+        deadline = time.monotonic() + 10
+        while (code := post(sink.url, delivery())) == 200:
+            assert time.monotonic() < deadline
+        assert code == 503
+        assert "3 deliveries at once" in records.gaps[0].reason
+
+
+def test_connections_are_bounded_and_one_too_many_is_told(
+    sink: AlertSink, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_CONNECTIONS", 4)
+    host, port = sink.address.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        ends = [stack.enter_context(socket.create_connection((host, int(port)), 5)) for _ in range(8)]
+        records.wait(lambda: records.gaps)
+        assert "4 connections at once" in records.gaps[0].reason
+        for end in ends[4:]:
+            with contextlib.suppress(ConnectionResetError):
+                assert end.recv(1) == b""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert post(sink.url, delivery()) == 200
+        except requests.ConnectionError:
+            assert time.monotonic() < deadline
+        else:
+            break
+
+
+def test_it_ends_though_senders_keep_their_connections(records: Any) -> None:
+    observer = AlertSink(AlertsObserver.model_validate(BINDING))
+    observer.start(records)
+    host, port = observer.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 5), requests.Session() as session:
+        assert session.post(observer.url, json=delivery(), timeout=5).status_code == 200
+        began = time.monotonic()
+        observer.stop()
+        assert time.monotonic() - began < 5
