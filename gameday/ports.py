@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gameday.model.enums import FaultKind
@@ -12,10 +14,12 @@ from gameday.model.plan import BoundFault, BoundStimulus, Plan
 from gameday.model.token import ProcessIdentity, Token
 
 __all__ = [
+    "NO_ROOM",
     "Addresses",
     "Clock",
     "Driver",
     "DriverInfo",
+    "Files",
     "Observer",
     "Provisioned",
     "Provisioner",
@@ -26,6 +30,8 @@ __all__ = [
 
 Addresses = Mapping[str, Sequence[str]]
 """Each address as the environment spells it -> the real URLs (or ``host:port``) behind it, at least one."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""How a disk, or a quota, says that it is full."""
 
 
 @dataclass(frozen=True)
@@ -161,3 +167,37 @@ class Provisioner(Protocol):
 
     def close(self) -> None:
         """End what ``provision`` started (never what it attached to); idempotent."""
+
+
+class Files(Protocol):
+    """What the ledger asks of the file system, so that tests can break each of it. Every call may raise OSError."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make it and those above it, for this user alone; fine if it is there."""
+
+    def open(self, path: Path, flags: int) -> int:
+        """A descriptor that no child inherits; a new file is this user's alone."""
+
+    def size(self, descriptor: int) -> int:
+        """Bytes."""
+
+    def read(self, descriptor: int) -> bytes:
+        """All of it, wherever the descriptor stands."""
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Append some of it; returns how many bytes."""
+
+    def overwrite(self, descriptor: int, data: bytes) -> None:
+        """Put it at the beginning, wherever the descriptor stands."""
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut it to that many bytes."""
+
+    def allocate(self, descriptor: int, size: int) -> None:
+        """Give it that many bytes of real blocks."""
+
+    def fsync(self, descriptor: int) -> None:
+        """Return once it would survive a power cut."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove it; FileNotFoundError if it is not there."""

@@ -20,12 +20,14 @@ from gameday.closing import Closing
 from gameday.errors import TimelineError
 from gameday.model.base import JSON
 from gameday.model.events import Event, Payload
-from gameday.ports import Clock
+from gameday.ports import NO_ROOM, Clock
 
 __all__ = ["GENESIS", "START", "Tail", "Timeline", "TimelineRead", "parse", "read", "read_folder", "seal", "tail"]
 
 GENESIS = "0" * 64
 _HASH_KEY = b',"hash"'
+_LAST_WORDS = "engine"
+"""The source that tells how a run ended."""
 _FIELDS = {"seq", "mono", "wall", "source", "kind", "data", "prev", "hash"}
 
 
@@ -83,6 +85,9 @@ class Timeline(Closing):
         self._before = after.seq
         self._head = after.hash
         self._broken: OSError | None = None
+        self._size = 0
+        self._over = False
+        self._make_room: Callable[[], bool] = lambda: False
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -92,8 +97,15 @@ class Timeline(Closing):
 
     @property
     def broken(self) -> OSError | None:
-        """Why nothing can be written any more; None while it can. Whoever owns the run has to look at it."""
+        """What a write met first, after which the run has to end; None while all went well.
+
+        Whoever owns the run has to look at it. If room could be made, the engine's own last words are still taken.
+        """
         return self._broken
+
+    def spare(self, make_room: Callable[[], bool]) -> None:
+        """Have ``make_room`` called when the disk is full, in the thread that writes; if it did, that goes on."""
+        self._make_room = make_room
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Have every later event handed to ``listener``, in the thread that recorded it; it must return quickly."""
@@ -106,7 +118,7 @@ class Timeline(Closing):
             seq = self._before + len(self._events) + 1
             mono, wall = self._clock.monotonic_ns(), self._clock.time_ns()
             line, digest = seal(seq, mono, wall, source, payload.KIND, data, self._head)
-            self._append(line + b"\n")
+            self._append(line + b"\n", source)
             event = Event(seq, mono, wall, source, payload.KIND, data, self._head, digest)
             self._events.append(event)
             self._head = digest
@@ -114,18 +126,44 @@ class Timeline(Closing):
             listener(event)
         return event
 
-    def _append(self, line: bytes) -> None:
-        """After a write that failed nothing more is written: a torn line may only be the last one."""
-        if self._broken is not None:
+    def _append(self, line: bytes, source: str) -> None:
+        """After a write that failed only what tells the end is written, and if one of it fails, nothing more.
+
+        The room that was made must not be taken by samples: undo, closing and verdict have to be on record, or else
+        the record has to end where it broke off: a removal that is missing in it would read as a failed one.
+        """
+        if self._broken is not None and (self._over or source != _LAST_WORDS):
             raise OSError(self._broken.errno, self._broken.strerror)
         if self._file.closed:
             raise OSError(errno.EBADF, "the timeline is closed")
         try:
-            while line:
-                line = line[self._file.write(line) :]
+            self._write(line)
         except OSError as error:
-            self._broken = error
+            self._broken = self._broken or error
+            room = not self._over and error.errno in NO_ROOM and self._make_room()
+            self._over = True
+            if not room:
+                raise
+            self._write(line)
+            self._over = False
+
+    def _write(self, line: bytes) -> None:
+        left = line
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._take_back()
             raise
+        self._size += len(line)
+
+    def _take_back(self) -> None:
+        """Cut off what was written of a line; if that fails, the torn line is the last one."""
+        try:
+            self._file.seek(self._size)
+            self._file.truncate()
+        except OSError:
+            self._over = True
 
     def close(self) -> None:
         """Close the file; idempotent."""

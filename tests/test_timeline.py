@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import random
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -244,3 +247,91 @@ def test_a_broken_file_is_named_with_what_that_means(tmp_path: Path) -> None:
     assert str(tmp_path / "t") in caught.value.message
     assert "can not be graded" in caught.value.hint
     assert caught.value.exit_code == 2
+
+
+class FullDisk:
+    """The timeline's file: from the byte ``room`` on nothing fits, until more is given."""
+
+    def __init__(self, inner: BinaryIO, room: int, error: int = errno.ENOSPC, cut: bool = True) -> None:
+        self._inner, self.room, self._error, self._cut = inner, room, error, cut
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        fits = data[: max(0, self.room - self._inner.tell())]
+        if not fits:
+            raise OSError(self._error, os.strerror(self._error))
+        return self._inner.write(fits)
+
+    def seek(self, offset: int) -> int:
+        return self._inner.seek(offset)
+
+    def truncate(self) -> int:
+        if not self._cut:
+            raise OSError(errno.EIO, "it can not be cut")
+        return self._inner.truncate()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def say(record: Timeline, source: str = "engine") -> None:
+    record(source, AbortRequested(by="engine", reason="x" * 200))
+
+
+def say_five(record: Timeline) -> None:
+    for _ in range(5):
+        say(record)
+
+
+@pytest.mark.parametrize("room", [0, 1, 100, 500, 900])
+def test_a_full_disk_leaves_whole_lines_and_is_told(tmp_path: Path, room: int) -> None:
+    path = tmp_path / "timeline.jsonl"
+    with Timeline(path, Clock()) as record:
+        record._file = FullDisk(record._file, room)  # type: ignore[assignment]
+        with pytest.raises(OSError, match="No space left"):
+            say_five(record)
+        assert record.broken is not None
+        kept = record.events
+    with path.open("rb") as file:
+        assert parse(file) == TimelineRead(kept, torn=False)
+
+
+def test_room_that_is_made_keeps_the_line_and_the_last_words(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    with Timeline(path, Clock()) as record:
+        disk = FullDisk(record._file, 700)
+        record._file = disk  # type: ignore[assignment]
+        made: list[int] = []
+
+        def make_room() -> bool:
+            made.append(1)
+            disk.room += 5000
+            return True
+
+        record.spare(make_room)
+        say(record, "probe/p")
+        say(record, "probe/p")  # does not fit, and is written all the same
+        assert (len(made), record.broken is not None) == (1, True)
+        with pytest.raises(OSError, match="No space left"):
+            say(record, "probe/p")  # what is left is for the end
+        say(record)
+        record("engine", RunClosed(outcome="aborted", reason="the disk is full"))
+        assert len(record.events) == 4
+        assert read(path).events == record.events
+
+
+@pytest.mark.parametrize(("error", "cut"), [(errno.EIO, True), (errno.ENOSPC, False)])
+def test_nothing_is_written_behind_what_may_be_torn(tmp_path: Path, error: int, cut: bool) -> None:
+    path = tmp_path / "timeline.jsonl"
+    with Timeline(path, Clock()) as record:
+        disk = FullDisk(record._file, 700, error, cut)
+        record._file = disk  # type: ignore[assignment]
+        record.spare(lambda: True)
+        say(record)
+        with pytest.raises(OSError):
+            say(record)
+        disk.room = 10**6
+        with pytest.raises(OSError):
+            say(record)
+        assert len(record.events) == 1
+    assert read(path) == TimelineRead(record.events, torn=not cut)

@@ -30,7 +30,7 @@ from gameday.app import tables
 from gameday.app.forked import ForkedDriver
 from gameday.app.standing import close_gone, is_gone
 from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Wakes, undo_entry
-from gameday.engine.undo import Undoing, quietly
+from gameday.engine.undo import Undoing, in_order, quietly
 from gameday.errors import TimelineError
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
@@ -49,6 +49,9 @@ _STOPPED = 1.5
 """Real seconds of silence after which an engine is not at work: it beats every half second."""
 _GIVE_UP = 120.0
 """Real seconds of failed undos after which the rest is left to `gameday recover`."""
+
+_AGAIN = 0.2
+"""Real seconds between two tries to read a ledger."""
 
 T = TypeVar("T")
 
@@ -121,7 +124,7 @@ class _Reaper:
             return ""
         try:
             entries = self.ledger.entries()
-        except (OSError, LedgerUnreadable):
+        except LedgerUnreadable:
             return ""
         if entries and silent > HUNG:
             return f"the engine was silent for {HUNG:g} s while something was open"
@@ -165,10 +168,12 @@ class _Reaper:
         with contextlib.ExitStack() as stack:
             write = stack.enter_context(_record(self.orders.folder))
             write(AbortRequested(by="reaper", reason=why))
-            left = self._undo(write)
-            for process in self.load:
-                processes.fence_session(process)
-            processes.end(self.orders.own, 1.0)
+            try:
+                left = self._undo(write)
+            finally:
+                for process in self.load:
+                    processes.fence_session(process)
+                processes.end(self.orders.own, 1.0)
         gone = close_gone(self.ledger, [undone.entry for undone in left])
         return len(gone) == len(left)
 
@@ -184,13 +189,22 @@ class _Reaper:
         by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), is_gone)
         give_up = time.monotonic() + _GIVE_UP
         while True:
-            # Faults first, then stimuli; each newest first.
-            entries = sorted(self.ledger.entries(), key=lambda entry: (entry.stimulus, -entry.opened))
+            entries = in_order(self._entries(give_up))
             undone = [undo_entry(entry, _driver(entry), by) for entry in entries]
             left = [one for one in undone if one.outcome is Outcome.FAILED]
             # An own environment ends next: what stands on it is gone with it.
             if not left or self.orders.own or time.monotonic() > give_up:
                 return left
+
+    def _entries(self, give_up: float) -> Sequence[Entry]:
+        """What is open; a ledger that can not be read now is read again. LedgerUnreadable at ``give_up``."""
+        while True:
+            try:
+                return self.ledger.entries()
+            except LedgerUnreadable:
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(_AGAIN)
 
 
 def _driver(entry: Entry) -> ForkedDriver:

@@ -21,11 +21,10 @@ from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
 from gameday.app.narrator import Narrator
 from gameday.app.planning import Planned, RunRequest, control_addresses, make_plan
-from gameday.engine import Ending, Entry, Ledger, LedgerLocked, Setup
+from gameday.engine import Ending, Entry, Ledger, Setup
 from gameday.engine import run as run_engine
-from gameday.errors import DriverError, EnvironmentBusy, GamedayError, PreflightError, UsageError
+from gameday.errors import DriverError, GamedayError, PreflightError, UsageError
 from gameday.load.locust import LocustLoad
-from gameday.model.base import JSON
 from gameday.model.enums import Outcome, RunVerdict
 from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
 from gameday.model.grade import Grade
@@ -77,16 +76,19 @@ def run(
     preflight.check(planned.plan, request.flaws, request.existing)
     run_id = _run_id(planned.plan.experiment.name)
     folder = _folder(request, run_id)
-    write_bytes(folder / "plan.json", plan_json(planned.plan))
+    with _writable(folder):
+        write_bytes(folder / "plan.json", plan_json(planned.plan))
     if begin is not None:
         begin(planned, folder)
     # A signal while grade and reports are written comes too late to change anything: it must not hide the verdict.
     with Interrupts() as waker:
         with ExitStack() as stack:
-            record = stack.enter_context(Timeline(folder / "timeline.jsonl", waker))
+            with _writable(folder):
+                record = stack.enter_context(Timeline(folder / "timeline.jsonl", waker))
             if listen is not None:
                 record.listen(stack.enter_context(Narrator(listen)).hear)
-            record("engine", RunOpened(run=run_id, plan=planned.plan))
+            with _writable(folder):
+                record("engine", RunOpened(run=run_id, plan=planned.plan))
             day = _Day(planned, request, run_id, folder, record, waker, interrupted)
             with _closing(record):
                 ending = day.run()
@@ -115,6 +117,23 @@ def _closing(record: Timeline) -> Iterator[None]:
         with suppress(OSError):
             record("engine", RunClosed(outcome="aborted", reason=error.message))
         raise
+    except OSError as error:
+        if record.broken is None:
+            raise
+        # The engine itself never raises for that: it was met before.
+        raise PreflightError(f"the timeline can not be written: {error}", hint="nothing was injected") from error
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """A folder that can not be written before anything was started is refused."""
+    try:
+        yield
+    except OSError as error:
+        raise PreflightError(
+            f"{folder} can not be written: {error.strerror or error}",
+            hint="nothing was started; make room, or choose another folder with --out",
+        ) from error
 
 
 def _confirm(planned: Planned, request: RunRequest) -> None:
@@ -183,13 +202,7 @@ class _Day:
         return [] if preflight.scheme(self.planned.plan) else controls
 
     def _take(self, ledger: Ledger) -> None:
-        name = self.planned.plan.environment.name
-        try:
-            holder: dict[str, JSON] = {"run": self.run_id, "phase": "preflight", "environment": name}
-            ledger.lock({**holder, **standing.self_identity()})
-        except LedgerLocked as error:
-            raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
-        self._free(ledger)
+        standing.claim(ledger, self.planned.plan.environment.name, self.run_id)
 
     def _durable(self, folder: Path, ledger: Ledger | None) -> None:
         """The state folder can be relied on; what still stands there is told before what is wrong with it."""
@@ -198,14 +211,8 @@ class _Day:
         except PreflightError:
             with suppress(OSError):  # what can not be read says nothing
                 if ledger is not None and ledger.holder() is None:
-                    self._free(ledger)
+                    standing.refuse_standing(ledger, self.planned.plan.environment.name)
             raise
-
-    def _free(self, ledger: Ledger) -> None:
-        name, still = self.planned.plan.environment.name, ledger.entries()
-        if still:
-            what = ", ".join(f"{entry.token.id} of run {entry.token.run}" for entry in still)
-            raise EnvironmentBusy(f"on '{name}' there still stands: {what}", hint="run `gameday recover` first")
 
     def _guarded(self, stand: preflight.Stand, ledger: Ledger) -> Ending:
         """The run proper, while a reaper stands by; hands and reaper are gone when this returns."""

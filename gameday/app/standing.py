@@ -17,8 +17,9 @@ from gameday.app import tables
 from gameday.app.forked import ForkedDriver
 from gameday.app.interrupts import Interrupts
 from gameday.engine import Entry, Ledger, LedgerLocked, LedgerUnreadable, Undone, undo_entry
-from gameday.engine.undo import Undoing
-from gameday.errors import UsageError
+from gameday.engine.ledger import RESERVE
+from gameday.engine.undo import Undoing, in_order
+from gameday.errors import EnvironmentBusy, PreflightError, UsageError
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome
 from gameday.model.events import Payload
@@ -32,6 +33,7 @@ __all__ = [
     "Recovery",
     "Status",
     "await_reaper",
+    "claim",
     "close_gone",
     "environment_key",
     "holder_of",
@@ -40,6 +42,7 @@ __all__ = [
     "ledgers",
     "open_entries",
     "recover",
+    "refuse_standing",
     "self_identity",
     "status",
     "take",
@@ -65,6 +68,8 @@ class OpenFault:
     @property
     def expires_in(self) -> float:
         """Real seconds until the plan would have undone it; negative: overdue."""
+        if self.live and self.entry.until:  # the machine was not restarted since, and a wall clock may be set
+            return (self.entry.until - time.monotonic_ns()) / 1e9
         return (self.entry.expires - time.time_ns()) / 1e9
 
 
@@ -85,6 +90,40 @@ def environment_key(name: str, identity: Sequence[str]) -> str:
 def ledger_of(key: str) -> Ledger:
     """The ledger of one environment."""
     return Ledger(state_dir() / "environments" / key)
+
+
+def claim(ledger: Ledger, name: str, run: str) -> None:
+    """Take the environment called ``name`` for a run, with a reserve for its end.
+
+    UsageError while another run has it, EnvironmentBusy while something stands there, PreflightError if the state
+    folder can not be written: a disk that is full before the day begins is no place for one.
+    """
+    try:
+        ledger.lock({"run": run, "phase": "preflight", "environment": name, **self_identity()})
+    except LedgerLocked as error:
+        raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
+    except OSError as error:
+        raise _no_place(ledger, error) from error
+    refuse_standing(ledger, name)
+    try:
+        ledger.keep_reserve()
+    except OSError as error:
+        raise _no_place(ledger, error) from error
+
+
+def refuse_standing(ledger: Ledger, name: str) -> None:
+    """EnvironmentBusy if something stands there; LedgerUnreadable if nobody can say."""
+    still = ledger.entries()
+    if still:
+        what = ", ".join(f"{entry.token.id} of run {entry.token.run}" for entry in still)
+        raise EnvironmentBusy(f"on '{name}' there still stands: {what}", hint="run `gameday recover` first")
+
+
+def _no_place(ledger: Ledger, error: OSError) -> PreflightError:
+    return PreflightError(
+        f"the state folder {ledger.folder} can not be written: {error.strerror or error}",
+        hint=f"nothing was injected; a run needs {RESERVE >> 20} MiB there (see GAMEDAY_STATE_DIR)",
+    )
 
 
 def ledgers() -> Iterator[Ledger]:
@@ -183,7 +222,7 @@ class Recoverer:
         undone = [Undone(entry, Outcome.GONE) for entry in gone]
         left = [entry for entry in entries if entry not in gone]
         by = Undoing(ledger, _discard, self.waker, "recover", self.waker.monotonic_ns(), is_gone)
-        for entry in sorted(left, key=lambda entry: (entry.stimulus, -entry.opened)):
+        for entry in in_order(left):
             undone.append(self._undo(entry, by))
         return undone
 
@@ -219,7 +258,6 @@ def recover(
             waker.answer(lambda name: interrupted(name, open_entries(environment)))
         recoverer = Recoverer(waker)
         for ledger in ledgers():
-            await_reaper(ledger, waker)
             found += _recover(ledger, environment, recoverer)
     others = sorted(set(found.environments))
     if environment is not None and others and environment not in others and not found.unread:
@@ -230,6 +268,7 @@ def recover(
 def _recover(ledger: Ledger, environment: str | None, recoverer: Recoverer) -> Recovery:
     """One ledger; nothing of it keeps the others from being recovered."""
     try:
+        await_reaper(ledger, recoverer.waker)
         names = sorted({entry.environment for entry in ledger.entries()})
         if not names or environment not in (None, *names):
             return Recovery(environments=names)

@@ -1,14 +1,16 @@
 """The ledger: the record of what must still be undone.
 
-One folder per environment, outside the run's folder: ``ledger.jsonl`` (appended, fsynced) and ``lock`` (flock).
-A token is durable here before its inject is called, because inject may never return. A line that does not parse
-can only be one whose write was cut off: a torn ``open`` was never injected, and a torn ``close`` leaves the entry
-open, which is the safe side (undo is idempotent).
+One folder per environment, outside the run's folder: ``ledger.jsonl`` (appended, fsynced), ``lock`` (flock) and,
+during a run, ``reserve`` (room that is given back when the disk is full). Nothing is ever renamed. A token is
+durable here before its inject is called, because inject may never return. A line that does not parse can only be
+one whose write was cut off: a torn ``open`` was never injected, and a torn ``close`` leaves the entry open, which
+is the safe side (undo is idempotent). A file that can not be read is never taken for one that holds nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -24,8 +26,12 @@ from gameday.errors import EnvironmentBusy
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
 from gameday.model.token import ProcessIdentity, Token
+from gameday.ports import NO_ROOM, Files
 
-__all__ = ["REQUEST", "SETTLE", "Entry", "Ledger", "LedgerLocked", "LedgerUnreadable"]
+__all__ = ["REQUEST", "RESERVE", "SETTLE", "Entry", "Ledger", "LedgerLocked", "LedgerUnreadable", "OsFiles"]
+
+RESERVE = 1 << 20
+"""Bytes that a run sets aside beside its ledger, for what has to be written when the disk is full."""
 
 SETTLE = 1.0
 """Real seconds: the longest request of a driver that does not say so itself."""
@@ -40,7 +46,7 @@ class LedgerLocked(Exception):
 
 
 class LedgerUnreadable(EnvironmentBusy):
-    """An entry that this version can not read: something may stand, and it can not say what."""
+    """A ledger, or an entry of it, that can not be read: something may stand, and it can not say what."""
 
 
 class Entry(Model):
@@ -63,20 +69,72 @@ class Entry(Model):
     """When all of these are dead the substrate is gone for good; empty: it is never known to be gone."""
 
 
+class OsFiles:
+    """The real ones."""
+
+    def make_folder(self, path: Path) -> None:
+        """As `os.makedirs`."""
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def open(self, path: Path, flags: int) -> int:
+        """As `os.open`."""
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def size(self, descriptor: int) -> int:
+        """As `os.fstat`."""
+        return os.fstat(descriptor).st_size
+
+    def read(self, descriptor: int) -> bytes:
+        """As `os.pread`, to the end."""
+        data = b""
+        while more := os.pread(descriptor, 1 << 20, len(data)):
+            data += more
+        return data
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """As `os.write`."""
+        return os.write(descriptor, data)
+
+    def overwrite(self, descriptor: int, data: bytes) -> None:
+        """As `os.pwrite`."""
+        os.pwrite(descriptor, data, 0)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """As `os.ftruncate`."""
+        os.ftruncate(descriptor, size)
+
+    def allocate(self, descriptor: int, size: int) -> None:
+        """As `os.posix_fallocate`."""
+        os.posix_fallocate(descriptor, 0, size)
+
+    def fsync(self, descriptor: int) -> None:
+        """As `os.fsync`."""
+        os.fsync(descriptor)
+
+    def unlink(self, path: Path) -> None:
+        """As `os.unlink`."""
+        path.unlink()
+
+
+_OS = OsFiles()
+
+
 class Ledger(Closing):
     """Open it, take the lock, append. Close it when the run is over: the lock goes with the descriptor."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files = _OS) -> None:
         self.folder = folder
+        self._files = files
         self._lock: int | None = None
         self._holder: dict[str, JSON] = {}
+        self._owed: dict[str, dict[str, JSON]] = {}
 
     @classmethod
     def adopt(cls, folder: Path, lock: int) -> Self:
         """The ledger of an environment whose lock this process inherited as the descriptor ``lock``."""
         ledger = cls(folder)
         ledger._lock = lock
-        ledger._holder = _holder(os.pread(lock, 65536, 0)) or {}
+        ledger._holder = _parsed(os.pread(lock, 65536, 0)) or {}
         return ledger
 
     @property
@@ -93,44 +151,108 @@ class Ledger(Closing):
 
     def lock(self, holder: Mapping[str, JSON]) -> None:
         """Take the environment for this process; LedgerLocked if another one has it. ``holder`` is for people."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _locked(descriptor):
+        self._files.make_folder(self.folder)
+        descriptor = self._open_lock()
+        try:
+            locked = _locked(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not locked:
             os.close(descriptor)
             raise LedgerLocked(str(self.folder))
         self._lock = descriptor
         self._forget_request()  # it was meant for whoever held the lock before
-        self.hold(holder)
+        with contextlib.suppress(OSError):  # a full disk must not keep `recover` out
+            self.hold(holder)
+
+    def _open_lock(self) -> int:
+        try:
+            return self._files.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            return self._files.open(self.folder / "lock", os.O_RDONLY)  # enough to keep others out
 
     def hold(self, holder: Mapping[str, JSON]) -> None:
         """Say who holds the lock, and where it stands; what was said before and is not said anew stays."""
         self._holder.update(holder)
         text = json.dumps(self._holder).encode()
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, text, 0)
+        # Spaces over what was longer, cut afterwards: whoever reads in between finds it whole.
+        self._files.overwrite(self.descriptor, text.ljust(self._files.size(self.descriptor)))
+        self._files.truncate(self.descriptor, len(text))
 
     def holder(self) -> dict[str, JSON] | None:
-        """Who holds the lock now; None if nobody does."""
+        """Who holds the lock now, as far as it is told; None if nobody does. LedgerUnreadable."""
         try:
-            descriptor = os.open(self.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = self._files.open(self.folder / "lock", os.O_RDONLY)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unreadable(self.folder / "lock", error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            # Between the two steps of `hold` nothing can be read; somebody holds the lock all the same.
-            return _holder(os.pread(descriptor, 65536, 0)) or {}
+            return self._told(descriptor)
         finally:
             os.close(descriptor)
         return None
 
+    def _told(self, descriptor: int) -> dict[str, JSON]:
+        """Somebody holds it, though who that is may not be there to read."""
+        try:
+            return _parsed(self._files.read(descriptor)) or {}
+        except OSError:
+            return {}
+
+    def keep_reserve(self) -> None:
+        """Set 1 MiB aside for what has to be written when the disk is full.
+
+        OSError if that can not be made, and made durable: a run that begins there might not end in order.
+        """
+        try:
+            descriptor = self._files.open(self._reserve, os.O_RDWR | os.O_CREAT)
+            try:
+                self._files.allocate(descriptor, RESERVE)
+                self._files.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._sync_folder()
+        except OSError:
+            self.free_reserve()
+            raise
+
+    def free_reserve(self) -> bool:
+        """Give the reserve back to the disk; whether there was one. Safe from every thread."""
+        try:
+            self._files.unlink(self._reserve)
+        except OSError:
+            return False
+        return True
+
     def open(self, entry: Entry) -> None:
-        """Make the entry durable (file and folder); OSError means that nothing may be injected."""
-        self._append({"op": "open", "entry": entry.model_dump(mode="json", by_alias=True)})
+        """Make the entry durable (file and folder); OSError means that nothing may be injected.
+
+        The reserve is not spent on it: a full disk is no time for another fault.
+        """
+        try:
+            self._append({"op": "open", "entry": entry.model_dump(mode="json", by_alias=True)})
+        except OSError:
+            # What was written of it is taken back at once, or else when the ledger is closed.
+            self._owed[entry.id] = _close_line(entry, Outcome.OK)
+            raise
 
     def mark_closed(self, entry: Entry, outcome: Outcome) -> None:
-        """Nothing of this entry stands any more."""
-        self._append({"op": "close", "id": entry.id, "outcome": outcome.value})
+        """Nothing of this entry stands any more. After an OSError it is tried again when the ledger is closed."""
+        line = _close_line(entry, outcome)
+        self._owed[entry.id] = line
+        try:
+            self._append(line)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self.free_reserve():
+                raise
+            self._append(line)
+        del self._owed[entry.id]
 
     def entries(self) -> Sequence[Entry]:
         """What is still open, oldest first; LedgerUnreadable if an entry is whole and of an unknown form."""
@@ -157,27 +279,44 @@ class Ledger(Closing):
 
         Only for an environment that nobody else can name (an own one): others could be waiting at the lock.
         """
-        done = not self.entries()
-        self.close()
-        if done:
-            for name in ("ledger.jsonl", "lock", REQUEST):
-                (self.folder / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # a request that comes just now keeps the folder; nobody looks there
+        if self._settled():
+            self.close()
+            with contextlib.suppress(OSError):  # an empty folder more
+                self._files.unlink(self.folder / "lock")
                 self.folder.rmdir()
+        self.close()
 
     def close(self) -> None:
         """Give the lock back; a ledger without open entries is emptied first. Idempotent."""
-        if self._lock is not None:
-            self._forget_request()
+        if self._lock is None:
+            return
+        self._forget_request()
+        try:
+            if self._settled():
+                self.free_reserve()
+                self._files.unlink(self._path)
+        except OSError:
+            return  # not there, or kept as it is: what stands closed in it says so
+        finally:
             lock, self._lock = self._lock, None
-            try:
-                if not self.entries():
-                    self._path.unlink(missing_ok=True)
-                os.ftruncate(lock, 0)
-            except (OSError, LedgerUnreadable):
-                return  # kept as it is: what can not be read or emptied is not thrown away
-            finally:
-                os.close(lock)
+            self._let_go(lock)
+
+    def _let_go(self, lock: int) -> None:
+        try:
+            with contextlib.suppress(OSError):
+                self._files.truncate(lock, 0)
+        finally:
+            os.close(lock)
+
+    def _settled(self) -> bool:
+        """Write the closes that could not be written before; whether nothing is open then."""
+        try:
+            still = {entry.id for entry in self.entries()}
+            for line in [line for id, line in self._owed.items() if id in still]:
+                self._append(line)
+            return not self.entries()
+        except (OSError, LedgerUnreadable):
+            return False  # what can not be read or written is not thrown away
 
     def _forget_request(self) -> None:
         with contextlib.suppress(OSError):  # whoever reads it checks which run it is for
@@ -187,26 +326,68 @@ class Ledger(Closing):
     def _path(self) -> Path:
         return self.folder / "ledger.jsonl"
 
+    @property
+    def _reserve(self) -> Path:
+        return self.folder / "reserve"
+
     def _append(self, line: Mapping[str, JSON]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._files.make_folder(self.folder)
+        descriptor = self._files.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
-            size = os.fstat(descriptor).st_size
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            size = self._files.size(descriptor)
+            torn = size > 0 and not self._files.read(descriptor).endswith(b"\n")
             text = ("\n" if torn else "") + json.dumps(line) + "\n"
-            _write_all(descriptor, text.encode())
-            os.fsync(descriptor)
+            try:
+                self._make_durable(descriptor, text.encode())
+            except OSError:
+                # Only who holds the lock appends, so what is cut is this line's.
+                with contextlib.suppress(OSError):
+                    self._files.truncate(descriptor, size)
+                raise
         finally:
             os.close(descriptor)
-        _sync_folder(self.folder)
+
+    def _make_durable(self, descriptor: int, data: bytes) -> None:
+        while data:
+            data = data[self._files.write(descriptor, data) :]
+        self._files.fsync(descriptor)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        """fsync of the folder and of its parent: the names must survive a power cut, not only the bytes."""
+        for path in (self.folder, self.folder.parent):
+            descriptor = self._files.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._files.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def _lines(self) -> list[dict[str, JSON]]:
         try:
-            raw = self._path.read_bytes()
+            descriptor = self._files.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
             return []
-        parsed = (_holder(line) for line in raw.splitlines())
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        try:
+            raw = self._files.read(descriptor)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        finally:
+            os.close(descriptor)
+        parsed = (_parsed(line) for line in raw.splitlines())
         return [line for line in parsed if line is not None]
+
+
+def _unreadable(path: Path, error: OSError) -> LedgerUnreadable:
+    return LedgerUnreadable(
+        f"{path} can not be read: {error.strerror or error}",
+        hint="what an earlier run injected may still stand; make it readable, then `gameday recover`",
+    )
+
+
+def _close_line(entry: Entry, outcome: Outcome) -> dict[str, JSON]:
+    return {"op": "close", "id": entry.id, "outcome": outcome.value}
 
 
 def _locked(descriptor: int) -> bool:
@@ -223,24 +404,9 @@ def _locked(descriptor: int) -> bool:
             return True
 
 
-def _holder(raw: bytes) -> dict[str, JSON] | None:
+def _parsed(raw: bytes) -> dict[str, JSON] | None:
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """fsync of the folder and of its parent: the names must survive a power cut, not only the bytes."""
-    for path in (folder, folder.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -130,6 +130,7 @@ class _Run:
         reason = "the run was not begun"
         aborted = True
         self._setup.record.listen(self._hear)
+        self._setup.record.spare(self._make_room)
         try:
             self._begin()
             self._follow(agenda(self._plan))
@@ -141,9 +142,11 @@ class _Run:
             self._write(AbortRequested(by="engine", reason=reason))
         except OSError as error:
             reason = f"the timeline could not be written: {error}"
+            self._write(AbortRequested(by="engine", reason=reason))
         finally:
             # Also on a bug: the exception goes on to the caller, after everything was undone.
             self._leave("abort" if aborted else "ended")
+        self._broken = self._broken or self._setup.record.broken
         if self._broken is not None:
             aborted, reason = True, f"the timeline could not be written: {self._broken}"
         return Ending("aborted" if aborted else "completed", reason, tuple(self._standing))
@@ -177,7 +180,7 @@ class _Run:
         # Observers fall silent when they can not write: it may be long until the engine has something to write.
         self._broken = self._broken or self._setup.record.broken
         if self._broken is not None:
-            raise _Stop(f"the timeline could not be written: {self._broken}")
+            self._stop("engine", f"the timeline could not be written: {self._broken}")
         while not self._events.empty():
             self._notice(self._events.get_nowait())
         if self._steps.failed:
@@ -257,13 +260,15 @@ class _Run:
         try:
             self._setup.ledger.open(entry)
         except OSError as error:
-            self._stop("engine", f"nothing was injected, the ledger could not be written: {error}")
+            self._stop("engine", f"{entry.token.id} was not injected, the ledger could not be written: {error}")
         self._open.append((entry, prepared.driver))
         self._injected = self._injected or not prepared.stimulus
         token = prepared.token
         intent = StimulusIntent if prepared.stimulus else FaultIntent
         # Not quietly: an injection that would not be on record is not made.
         self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
+        if self._setup.record.broken is not None:  # on record, in the last room that there was
+            self._stop("engine", f"{token.id} was not injected, the disk of the timeline is full")
         outcome, problem = _attempt(lambda: prepared.driver.inject(token))
         self._landed = self._waker.monotonic_ns()
         injected = StimulusInjected if prepared.stimulus else FaultInjected
@@ -341,6 +346,11 @@ class _Run:
             return False
         waiting = {f"probe/{fault.proof}" for fault in self._plan.faults if fault.id not in self._effective}
         return event.source in waiting
+
+    def _make_room(self) -> bool:
+        """In the thread that could not write, which may be an observer's."""
+        self._waker.ring()
+        return self._setup.ledger.free_reserve()
 
     def _unwritable(self, error: Exception) -> None:
         self._broken = self._broken or error

@@ -7,7 +7,7 @@ write: a timeline that can not be written must not keep a fault in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from gameday.model.enums import Outcome
 from gameday.model.events import FaultCleared, FaultUndo, Payload, StimulusCleared, StimulusUndo
 from gameday.ports import Driver, Recorder
 
-__all__ = ["DEADLINE", "Reason", "Undoing", "Undone", "pause", "quietly", "undo_entry"]
+__all__ = ["DEADLINE", "Reason", "Undoing", "Undone", "in_order", "pause", "quietly", "undo_entry"]
 
 DEADLINE = 10.0
 """Real seconds for which a failed undo is tried again."""
@@ -34,6 +34,15 @@ class Undone:
     entry: Entry
     outcome: Outcome
     error: str = ""
+
+
+def in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """What the ledger holds, as it is undone: faults, then stimuli; each newest first.
+
+    By the order in which they were opened, not by their times: a wall clock may have been set in between.
+    """
+    newest = entries[::-1]
+    return [*(one for one in newest if not one.stimulus), *(one for one in newest if one.stimulus)]
 
 
 def quietly(

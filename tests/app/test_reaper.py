@@ -10,7 +10,7 @@ import pytest
 
 from gameday import timeline
 from gameday.app import standing
-from gameday.errors import TimelineError
+from gameday.errors import EnvironmentBusy, TimelineError
 from tests.app.conftest import Drill, wait_for
 from tests.app.drill import HOLD
 
@@ -143,3 +143,21 @@ def test_what_the_reaper_wrote_has_to_chain(drill: Drill) -> None:
     path.write_bytes(b"".join(lines[:-1]))
     with pytest.raises(TimelineError, match=r"reaper\.jsonl"):
         timeline.read_folder(drill.folder)
+
+
+@pytest.mark.slow
+def test_a_ledger_that_can_not_be_read_is_read_again(drill: Drill) -> None:
+    process = drill.start("after inject")
+    drill.await_file("at")
+    ledger = standing.ledger_of("drill-1").folder / "ledger.jsonl"
+    ledger.rename(drill.folder / "kept")
+    ledger.mkdir()  # reads of it fail
+    process.kill()
+    wait_for(lambda: drill.processes("gameday.app.hand") == [])
+    with pytest.raises(EnvironmentBusy, match="can not be read"):
+        standing.status()
+    assert drill.processes("gameday.app.reaper"), "it does not take that for nothing"
+    assert drill.faults() == ["brownout.fault", "canary.fault"]
+    ledger.rmdir()
+    (drill.folder / "kept").rename(ledger)
+    wait_for(drill.clear)

@@ -151,6 +151,7 @@ class Bench:
             if self.on_event is not None:
                 record.listen(self.on_event)
             self.ledger.lock({"run": "r1"})
+            self.ledger.keep_reserve()
             return run(self.setup(record))
 
     def setup(self, record: Timeline) -> Setup:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gameday.engine import Entry, Ledger, LedgerLocked
+from gameday.engine.undo import in_order
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.token import Token
 
@@ -86,3 +87,10 @@ def test_a_ledger_with_nothing_open_leaves_nothing(tmp_path: Path) -> None:
         ledger.mark_closed(entry("a"), Outcome.OK)
         ledger.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_order_of_undo_is_the_ledgers_whatever_a_clock_said(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "k")
+    for number, (name, stimulus) in enumerate([("s1", True), ("f1", False), ("f2", False), ("s2", True)]):
+        ledger.open(entry(name).model_copy(update={"stimulus": stimulus, "opened": 10 - number}))
+    assert [e.token.id for e in in_order(ledger.entries())] == ["f2", "f1", "s2", "s1"]
