@@ -165,8 +165,13 @@ class FakeObserver:
 class FileDriver:
     """Holds its faults as files ``ID.fault`` in a folder (the address): every process sees the same substrate.
 
-    A file ``hang-CALL`` in the folder has the next call of that name hang, once, before it acts: the file is
-    renamed to ``hung-CALL``, and the call goes on only when that file is removed.
+    Files in the folder break its calls (``inject``, ``in_effect``, ``undo``, ``is_clear``):
+
+    - ``hang-CALL``: the next call of that name hangs, once, before it acts: the file is renamed to ``hung-CALL``,
+      and the call goes on only when that file is removed.
+    - ``raise-CALL``, or ``raise-CALL-ID`` for one fault alone: the call raises before it acts, as many times as the
+      file says, or ``always``.
+    - ``half-inject``: inject acts, and raises then; ``empty-inject``: it does nothing, and says nothing.
     """
 
     kinds = frozenset(FaultKind)
@@ -186,37 +191,61 @@ class FileDriver:
 
     def inject(self, token: Token) -> None:
         """Make the file."""
-        self._hang("inject", token)
+        self._break("inject", token)
+        if (self._folder(token) / "empty-inject").exists():
+            return
         self._file(token).write_text(token.run, encoding="utf-8")
+        if (self._folder(token) / "half-inject").exists():
+            raise DriverError("it broke in the middle")
 
     def in_effect(self, token: Token) -> bool:
         """Whether the file is there."""
-        self._hang("in_effect", token)
+        self._break("in_effect", token)
         return self._file(token).exists()
 
     def undo(self, token: Token) -> None:
         """Remove the file; fine if it is not there."""
-        self._hang("undo", token)
+        self._break("undo", token)
         self._file(token).unlink(missing_ok=True)
 
     def is_clear(self, token: Token) -> bool:
         """Whether the file is not there."""
-        self._hang("is_clear", token)
+        self._break("is_clear", token)
         return not self._file(token).exists()
 
     def find(self, api: str) -> list[Token]:
         """This fake keeps no marks."""
         raise DriverError(f"nothing can be found at {api}")
 
-    def _file(self, token: Token) -> Path:
-        return Path(str(token.data["folder"])) / f"{token.id}.fault"
+    def _folder(self, token: Token) -> Path:
+        return Path(str(token.data["folder"]))
 
-    def _hang(self, call: str, token: Token) -> None:
-        folder = Path(str(token.data["folder"]))
-        hung = folder / f"hung-{call}"
+    def _file(self, token: Token) -> Path:
+        return self._folder(token) / f"{token.id}.fault"
+
+    def _break(self, call: str, token: Token) -> None:
+        for name in (f"raise-{call}", f"raise-{call}-{token.id}"):
+            if _one_less(self._folder(token) / name):
+                raise DriverError(f"{call}: refused, as the drill says")
+        hung = self._folder(token) / f"hung-{call}"
         try:
-            (folder / f"hang-{call}").rename(hung)
+            (self._folder(token) / f"hang-{call}").rename(hung)
         except FileNotFoundError:
             return
         while hung.exists():
             time.sleep(0.01)
+
+
+def _one_less(path: Path) -> bool:
+    """Whether the file still says so; once less from now on."""
+    try:
+        left = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return False
+    if left == "always":
+        return True
+    if int(left) > 1:
+        path.write_text(str(int(left) - 1), encoding="utf-8")
+    else:
+        path.unlink()
+    return True

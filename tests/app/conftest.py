@@ -32,14 +32,15 @@ def wait_for(condition: Callable[[], bool], seconds: float = SOON) -> float:
 class Drill:
     """An engine with hands and a reaper, on files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, state: Path) -> None:
         self.folder = folder
+        self.state = state
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, point: str = "", *more: str) -> subprocess.Popen[str]:
+    def start(self, point: str = "", *more: str, module: str = "tests.app.drill") -> subprocess.Popen[str]:
         """Start it; it stops at the point."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.app.drill", str(self.folder), point, *more],
+            [sys.executable, "-m", module, str(self.folder), point, *more],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
@@ -56,10 +57,10 @@ class Drill:
         wait_for(lambda: (self.folder / name).exists() or process.poll() is not None)
         assert process.poll() is None, process.communicate()
 
-    def end(self) -> tuple[str, str, int]:
+    def end(self, seconds: float = SOON) -> tuple[str, str, int]:
         """Wait for its end: outcome, reason, how many stand."""
         assert self.process is not None
-        out, err = self.process.communicate(timeout=SOON)
+        out, err = self.process.communicate(timeout=seconds)
         assert self.process.returncode == 0, err
         outcome, reason, standing_ = json.loads(out)
         return outcome, reason, standing_
@@ -78,7 +79,7 @@ class Drill:
         found = []
         for process in psutil.process_iter():
             try:
-                mine = process.environ().get("GAMEDAY_STATE_DIR") == str(self.folder / "state")
+                mine = process.environ().get("GAMEDAY_STATE_DIR") == str(self.state)
                 if mine and process.status() != psutil.STATUS_ZOMBIE and module in " ".join(process.cmdline()):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -90,7 +91,7 @@ class Drill:
 def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
     """It must leave no process behind."""
     monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path / "state"))
-    one = Drill(tmp_path)
+    one = Drill(tmp_path, tmp_path / "state")
     yield one
     try:
         wait_for(lambda: one.processes() == [], 5)
@@ -99,3 +100,29 @@ def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
             process.kill()
         if one.process is not None:
             one.process.communicate(timeout=SOON)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
+    """``mounted(name, size)``: a small tmpfs there; skipped where nothing may be mounted."""
+    points: list[Path] = []
+
+    def mount(name: str, size: str) -> Path:
+        point = tmp_path / name
+        point.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "gameday-test", str(point)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        except OSError as error:
+            pytest.skip(f"a tmpfs can not be mounted here: {error}")
+        if done.returncode != 0:
+            pytest.skip(f"a tmpfs can not be mounted here: {done.stderr.strip()}")
+        points.append(point)
+        return point
+
+    try:
+        yield mount
+    finally:
+        for point in reversed(points):
+            # Lazily: whatever of a test still stands in there must not keep it mounted.
+            subprocess.run(["umount", "--lazy", str(point)], check=True, timeout=10)

@@ -6,11 +6,13 @@ how the run ended. With a third argument the run is in another thread than the m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gameday.app import standing
@@ -19,12 +21,12 @@ from gameday.app.guardian import Charge, Guardian
 from gameday.app.hands import HandedDriver, Hands
 from gameday.app.interrupts import Interrupts
 from gameday.cli.interrupted import interrupted
-from gameday.engine import Entry, Ledger, Prepared, Setup, run
+from gameday.engine import Entry, Ledger, Load, Prepared, Setup, run
 from gameday.model.enums import Outcome, PhaseName, Verdict
-from gameday.model.events import Event, RunOpened
+from gameday.model.events import Event, RunClosed, RunOpened
 from gameday.model.plan import BoundFault, BoundStimulus, Phase, Plan
 from gameday.model.token import Token
-from gameday.ports import Target
+from gameday.ports import Observer, Target
 from gameday.timeline import Timeline
 from tests.engine.conftest import NoActions, make_fault, make_plan, steady
 
@@ -90,8 +92,18 @@ def plan() -> Plan:
     return made.model_copy(update={"phases": phases, "stimuli": (made.stimuli[0].model_copy(update={"at": 0.1}),)})
 
 
-def main(folder: Path, point: str) -> None:
-    made, reach = plan(), reacher(folder, point)
+@dataclass(frozen=True)
+class Parts:
+    """What of gameday itself takes part beside engine, hands and reaper."""
+
+    observers: Sequence[Observer] = ()
+    load: Callable[[Guardian], Load] | None = None
+    waker: Callable[[], Interrupts] = Interrupts
+    plan: Callable[[Plan], Plan] = lambda made: made
+
+
+def main(folder: Path, point: str, parts: Parts = Parts()) -> None:
+    made, reach = parts.plan(plan()), reacher(folder, point)
     items: list[BoundStimulus | BoundFault] = [*made.stimuli, *made.faults]
     PointedLedger.reach = staticmethod(reach)
 
@@ -99,11 +111,11 @@ def main(folder: Path, point: str) -> None:
         if event.kind == "fault.effective":
             (folder / "in effect").touch()
 
-    with Interrupts() as waker, Timeline(folder / "timeline.jsonl", waker) as record:
+    with parts.waker() as waker, Timeline(folder / "timeline.jsonl", waker) as record:
         record.listen(hear)
         record("engine", RunOpened(run="r1", plan=made))
         with PointedLedger(standing.ledger_of("drill-1").folder) as ledger:
-            ledger.lock({"run": "r1", "environment": "drill", **standing.self_identity()})
+            standing.claim(ledger, "drill", "r1")
             waker.obey(Inbox(ledger, "r1"))
             waker.answer(lambda name: interrupted("Else")(name, ledger.entries()))
             with (
@@ -125,14 +137,16 @@ def main(folder: Path, point: str) -> None:
                         record=record,
                         ledger=ledger,
                         prepared=prepared,
-                        observers=(),
-                        load=None,
+                        observers=parts.observers,
+                        load=parts.load(guardian) if parts.load else None,
                         steps=NoActions(),
                         steady=steady(Verdict.PASS),
                         ready=lambda: reach("ready"),
                         waker=waker,
                     )
                 )
+        with contextlib.suppress(OSError):
+            record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
     sys.stdout.write(json.dumps([ending.outcome, ending.reason, len(ending.standing)]))
 
 
