@@ -225,7 +225,6 @@ class TestLedgerThatCanNotBeRead:
     def test_it_is_said_by_all_who_ask(self) -> None:
         asks: list[Callable[[], object]] = [
             standing.status,
-            standing.recover,
             lambda: standing.claim(standing.ledger_of("e-1"), "e", "r2"),
         ]
         for ask in asks:
@@ -235,6 +234,9 @@ class TestLedgerThatCanNotBeRead:
                 ask()
             assert caught.value.exit_code == 6
             assert "may still stand" in caught.value.hint
+        (said,) = standing.recover().unread
+        assert "ledger.jsonl can not be read: Input/output error" in said
+        assert not standing.recover().clear
 
     def test_the_others_are_recovered_first(self, broken: BreakingFiles) -> None:
         other = standing.ledger_of("e-2")
@@ -244,8 +246,10 @@ class TestLedgerThatCanNotBeRead:
         entry = {"id": "r/b", "environment": "e2", "stimulus": False, "token": token, "opened": 1, "expires": 2}
         other.open(Entry.model_validate({**entry, "processes": ({"pid": gone, "start": 1, "boot": "x"},)}))
         broken.arm("read", 1, errno.EIO, False)  # the first that is read, of e-1
-        with pytest.raises(EnvironmentBusy, match="e-1"):
-            standing.recover()
+        recovery = standing.recover()
+        assert [one.split(":")[0] for one in recovery.unread] == ["e-1"]
+        assert [one.entry.id for one in recovery.undone] == ["r/b"]
+        assert not recovery.clear
         assert other.entries() == ()
         assert len(self.ledger.entries()) == 1
 

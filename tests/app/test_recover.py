@@ -86,7 +86,7 @@ def test_a_full_disk_does_not_keep_a_fault_in_place(folder: Path, monkeypatch: p
     stand(folder, "a")
     with monkeypatch.context() as patched:
         patched.setattr("gameday.engine.ledger.Ledger.hold", full)
-        patched.setattr("gameday.engine.ledger._write_all", full)
+        patched.setattr("gameday.engine.ledger.OsFiles.write", full)
         recovery = standing.recover()
     assert list(folder.glob("*.fault")) == []
     assert "the ledger could not be written" in recovery.undone[0].error
