@@ -146,6 +146,8 @@ class Provisioned:
     flaws: tuple[str, ...] = ()
     processes: tuple[ProcessIdentity, ...] = ()
     """All its processes: when all are dead, nothing can stand there any more."""
+    folder: Path | None = None
+    """What an own one keeps on disk, and what is worth nothing once it has ended."""
     load_environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that the load pack is given."""
 

@@ -48,6 +48,8 @@ class Charge:
     """``module:Class`` of every driver that the run uses."""
     own: Sequence[ProcessIdentity] = ()
     """The processes of an environment that ends with the run."""
+    own_folder: Path | None = None
+    """What that environment keeps on disk."""
 
 
 class Guardian(Closing):
@@ -192,5 +194,6 @@ def _orders(charge: Charge, connection: int) -> dict[str, JSON]:
         "folder": str(charge.folder.absolute()),
         "engine": engine.model_dump(),
         "own": [process.model_dump() for process in charge.own],
+        "own_folder": None if charge.own_folder is None else str(charge.own_folder.absolute()),
         "drivers": list(charge.drivers),
     }

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -88,6 +89,7 @@ class _Orders(Model):
     folder: Path
     engine: ProcessIdentity
     own: tuple[ProcessIdentity, ...]
+    own_folder: Path | None = None
     drivers: tuple[str, ...]
 
 
@@ -173,9 +175,15 @@ class _Reaper:
             finally:
                 for process in self.load:
                     processes.fence_session(process)
-                processes.end(self.orders.own, 1.0)
+                self._end_own()
         gone = close_gone(self.ledger, [undone.entry for undone in left])
         return len(gone) == len(left)
+
+    def _end_own(self) -> None:
+        """End the environment that ends with the run; what it kept on disk goes once nothing of it is left."""
+        outlived = processes.end(self.orders.own, 1.0)
+        if self.orders.own_folder is not None and not outlived:
+            shutil.rmtree(self.orders.own_folder, ignore_errors=True)
 
     def _fence_hands(self) -> None:
         for descriptor in self.hands:

@@ -217,10 +217,11 @@ class _Day:
     def _guarded(self, stand: preflight.Stand, ledger: Ledger) -> Ending:
         """The run proper, while a reaper stands by; hands and reaper are gone when this returns."""
         own = stand.provisioned.processes if stand.provisioned and stand.provisioned.own else ()
+        own_folder = stand.provisioned.folder if stand.provisioned else None
         used = preflight.drivers(self.planned.plan)
         self._heed(ledger)
         with (
-            Guardian(Charge(ledger, self.folder, used, own), self.waker) as guardian,
+            Guardian(Charge(ledger, self.folder, used, own, own_folder), self.waker) as guardian,
             Hands(guardian, self.waker, used) as hands,
         ):
             setup = self._setup(stand, ledger, hands)

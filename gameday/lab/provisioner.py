@@ -156,6 +156,7 @@ def _provisioned(record: LabRecord, load_environment: Mapping[str, str]) -> Prov
         addresses=record.addresses,
         flaws=record.flaws,
         processes=tuple(record.processes.values()),
+        folder=records.folder(record.id) if record.own else None,
         load_environment=load_environment,
     )
 
