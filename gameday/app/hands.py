@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -57,6 +58,7 @@ class Hand:
             )
         self._socket.settimeout(_READY)  # what is sent always fits the buffer; waiting is done in `answer`
         self._buffer = b""
+        self._ending = False
         self._fenced = False
         self.warm = False
         self.admitted = False
@@ -68,7 +70,7 @@ class Hand:
     @property
     def dead(self) -> bool:
         """Whether it ended, asked or not. It is not reaped by asking: its pid stays its own until the fence."""
-        return self._fenced or bool(select.select([self.pidfd], [], [], 0)[0])
+        return self._ending or bool(select.select([self.pidfd], [], [], 0)[0])
 
     def ask(self, call: str, token: Token) -> None:
         """Hand the call over; HandDied if nobody takes it."""
@@ -102,14 +104,24 @@ class Hand:
         self._buffer += read
 
     def fence(self) -> None:
-        """Kill and await every process of its session, also if the hand itself is dead; idempotent."""
+        """Kill and await every process of its session, also if the hand itself is dead; idempotent.
+
+        DriverError or OSError if that is not certain: then it is fenced again before anything counts as undone.
+        """
         if self._fenced:
             return
-        self._fenced = True
-        self._socket.close()
-        processes.fence_session(self.identity)
+        self._ending = True
+        # First what needs no descriptor: without any left, /proc and pidfds can not be opened.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        outlived = processes.fence_session(self.identity)
+        if outlived:
+            pids = ", ".join(str(process.pid) for process in outlived)
+            raise DriverError(f"processes of a hand outlived SIGKILL: {pids}")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2.0)
+        self._fenced = True
+        self._socket.close()
         os.close(self.pidfd)
 
 
@@ -167,11 +179,11 @@ class Hands(Closing):
             hand.admitted = True
 
     def drop(self, hand: Hand) -> None:
-        """End it and everything that it started; nothing of it goes on when this returns."""
+        """End it and everything that it started; nothing of it goes on when this returns. As `Hand.fence`."""
         if hand in self._all:
-            self._all.remove(hand)
             self._waker.forget(hand.pidfd)
             hand.fence()
+            self._all.remove(hand)
 
     def beat(self) -> None:
         """What the engine's thread has to do about four times a second while it waits for a hand."""
@@ -183,9 +195,10 @@ class Hands(Closing):
         self._waker.lose(what)
 
     def close(self) -> None:
-        """End them all; nothing is under way in them any more. Idempotent."""
+        """End them all, each though another could not be; nothing is under way in them any more. Idempotent."""
         for hand in tuple(self._all):
-            self.drop(hand)
+            with contextlib.suppress(OSError, DriverError):  # a hand exits by itself once this process lets go
+                self.drop(hand)
 
     def _start(self) -> Hand:
         hand = Hand(self._drivers)
@@ -222,11 +235,16 @@ class HandedDriver:
         self._hands.warm(self._hand)
         self._hands.admit(self._hand)
 
+    def hand(self) -> ProcessIdentity:
+        """The process that `inject` will use, and no other: whoever undoes without this engine ends it first."""
+        return self._hand.identity
+
     def inject(self, token: Token) -> None:
         """TimeoutError if it overran (it may have acted), DriverError if it failed; the hand is fenced first."""
-        hand = self._current()
-        self._hands.admit(hand)
-        self._call(hand, "inject", token)
+        if self._hand.dead:
+            raise HandDied("the hand died before it was asked")  # no other one: the ledger names this one
+        self._hands.admit(self._hand)
+        self._call(self._hand, "inject", token)
 
     def in_effect(self, token: Token) -> bool:
         """Read back, in the hand."""
@@ -241,6 +259,7 @@ class HandedDriver:
         return bool(self._clearing("is_clear", token))
 
     def _clearing(self, call: str, token: Token) -> JSON:
+        self._end_dead()
         try:
             hand = self._current()
         except (OSError, PreflightError):
@@ -250,10 +269,15 @@ class HandedDriver:
 
     def _current(self) -> Hand:
         """This driver's hand; what a dead one started is ended before there is another."""
+        self._end_dead()
         if self._hand.dead:
-            self._hands.drop(self._hand)
             self._hand = self._hands.take()
         return self._hand
+
+    def _end_dead(self) -> None:
+        """Raises if that is not certain: as long as an inject may go on, no undo counts."""
+        if self._hand.dead:
+            self._hands.drop(self._hand)
 
     def _call(self, hand: Hand, call: str, token: Token) -> JSON:
         try:
@@ -266,6 +290,10 @@ class HandedDriver:
                 self._hands.lose(f"{token.id}: {call}: {error}")
             kind = TimeoutError if isinstance(error, TimeoutError) else HandDied
             raise kind(f"{call}: {error}") from error
+        except BaseException:
+            # A signal handler of the program that raises, or a bug: the call may be under way, its answer unread.
+            self._hands.drop(hand)
+            raise
         if "error" not in answer:
             value: JSON = answer["value"]
             return value

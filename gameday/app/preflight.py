@@ -150,7 +150,7 @@ def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Ti
             raise PreflightError(f"{item.id}: {error.message}", hint=error.hint) from error
         record("preflight", PreflightMatched(token=token))
         stimulus = isinstance(item, BoundStimulus)
-        prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle))
+        prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle, driver.hand))
     safety.check_replicas(plan, [one.token for one in prepared])
     return prepared
 

@@ -194,7 +194,7 @@ class _Reaper:
 
     def _undo(self, write: Callable[[Payload], None]) -> Sequence[Undone]:
         clock = _Clock()
-        by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), is_gone)
+        by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), gone=is_gone)
         give_up = time.monotonic() + _GIVE_UP
         while True:
             entries = in_order(self._entries(give_up))

@@ -35,6 +35,7 @@ __all__ = [
     "await_reaper",
     "claim",
     "close_gone",
+    "end_hand",
     "environment_key",
     "holder_of",
     "is_gone",
@@ -175,6 +176,21 @@ def close_gone(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
     return gone
 
 
+def end_hand(entry: Entry) -> str:
+    """End the process that was to inject the entry, if it still lives, so that nothing can land after the undo.
+
+    Says what is wrong if that is not certain. Only while the hand itself lives: the number of a session whose
+    leader is dead may be somebody else's by now.
+    """
+    if entry.hand is None or not processes.alive(entry.hand):
+        return ""
+    try:
+        outlived = processes.fence_session(entry.hand)
+    except OSError as error:
+        return f"its hand, process {entry.hand.pid}, could not be ended: {error}"
+    return f"its hand, process {entry.hand.pid}, outlived SIGKILL" if outlived else ""
+
+
 @dataclass(frozen=True)
 class Recovery:
     """What recover found and did."""
@@ -221,14 +237,17 @@ class Recoverer:
         gone = close_gone(ledger, entries)
         undone = [Undone(entry, Outcome.GONE) for entry in gone]
         left = [entry for entry in entries if entry not in gone]
-        by = Undoing(ledger, _discard, self.waker, "recover", self.waker.monotonic_ns(), is_gone)
         for entry in in_order(left):
-            undone.append(self._undo(entry, by))
+            undone.append(self._undo(ledger, entry))
         return undone
 
-    def _undo(self, entry: Entry, by: Undoing) -> Undone:
+    def _undo(self, ledger: Ledger, entry: Entry) -> Undone:
         if self.stopped():
             return Undone(entry, Outcome.FAILED, f"not tried: {self.interrupted} came first")
+        problem = end_hand(entry)
+        if problem:
+            return Undone(entry, Outcome.FAILED, problem)
+        by = Undoing(ledger, _discard, self.waker, "recover", self.waker.monotonic_ns(), gone=is_gone)
         try:
             info = tables.info(entry.token.driver)
             driver = ForkedDriver(tables.driver(info.path), info.deadline, self.waker.glance)

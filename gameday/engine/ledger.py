@@ -65,6 +65,8 @@ class Entry(Model):
     """The same as monotonic nanoseconds of the machine that ran the day: no clock that is set can move it."""
     settle: float = SETTLE
     """Real seconds: the longest request of its driver that may still be under way when a call was ended."""
+    hand: ProcessIdentity | None = None
+    """The process that injects it: whoever undoes without the engine ends it first."""
     processes: tuple[ProcessIdentity, ...] = ()
     """When all of these are dead the substrate is gone for good; empty: it is never known to be gone."""
 

@@ -43,6 +43,8 @@ __all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
 
 _LOOK = 1_000_000_000
 """Nanoseconds after which the engine looks around though nothing woke it."""
+_TRIES = 3
+"""Undos of one entry that may be cut short by what is no error, such as a program's own signal handler."""
 _TRIGGERS = frozenset({"alert.received", "release.changed", "step.done"})
 
 
@@ -67,6 +69,8 @@ class Prepared:
     """Plan seconds at which it is undone."""
     settle: float = SETTLE
     """Real seconds: the longest request of its driver."""
+    hand: Callable[[], ProcessIdentity | None] = lambda: None
+    """The process that will inject it, if that is not this one."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,9 @@ class _Run:
         self._waker = setup.waker
         self._open: list[tuple[Entry, Driver]] = []
         self._standing: list[Undone] = []
+        self._failed: list[tuple[Entry, Driver]] = []
         self._landed = 0
+        self._unsure = False
         self._t0 = 0
         self._broken: Exception | None = None
         self._write = quietly(setup.record, self._unwritable)
@@ -269,8 +275,12 @@ class _Run:
         self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
         if self._setup.record.broken is not None:  # on record, in the last room that there was
             self._stop("engine", f"{token.id} was not injected, the disk of the timeline is full")
-        outcome, problem = _attempt(lambda: prepared.driver.inject(token))
-        self._landed = self._waker.monotonic_ns()
+        self._unsure = True
+        try:
+            outcome, problem = _attempt(lambda: prepared.driver.inject(token))
+        finally:
+            self._landed = self._waker.monotonic_ns()
+        self._unsure = outcome is not Outcome.OK
         injected = StimulusInjected if prepared.stimulus else FaultInjected
         self._write(injected(id=token.id, outcome=outcome, error=problem))
         if outcome is not Outcome.OK:
@@ -298,22 +308,27 @@ class _Run:
             expires=now + int(left * 1e9),
             until=self._waker.monotonic_ns() + int(left * 1e9),
             settle=prepared.settle,
+            hand=prepared.hand(),
             processes=self._setup.processes,
         )
 
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
-        by = Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed)
+        by = Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed, self._unsure)
+        cut: list[BaseException] = []
         for entry, driver in reversed(pairs):
-            try:
-                undone = undo_entry(entry, driver, by)
-            except Exception as error:  # noqa: BLE001 - a bug in here must not keep the other faults in place
-                undone = Undone(entry, Outcome.FAILED, f"{type(error).__name__}: {error}")
+            undone = _undone(entry, driver, by, cut)
             self._open.remove((entry, driver))
             if undone.outcome is Outcome.FAILED:
                 self._standing.append(undone)
+                self._failed.append((entry, driver))
+        if cut:
+            raise cut[0]
 
     def _leave(self, reason: Reason) -> None:
         """Every step is taken though another raised; the first error is raised at the end."""
+        # What could not be undone when its time was over is tried once more.
+        self._open = [*self._failed, *self._open]
+        self._failed, self._standing = [], []
         faults = [pair for pair in self._open if not pair[0].stimulus]
         stimuli = [pair for pair in self._open if pair[0].stimulus]
         tasks: list[Callable[[], None]] = [
@@ -355,6 +370,18 @@ class _Run:
     def _unwritable(self, error: Exception) -> None:
         self._broken = self._broken or error
         self._waker.ring()
+
+
+def _undone(entry: Entry, driver: Driver, by: Undoing, cut: list[BaseException]) -> Undone:
+    """Undo the entry, whatever comes in between; ``cut`` is told what is no error, to be raised later."""
+    for _ in range(_TRIES):
+        try:
+            return undo_entry(entry, driver, by)
+        except Exception as error:  # noqa: BLE001 - a bug in here must not keep the other faults in place
+            return Undone(entry, Outcome.FAILED, f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - raised by the caller, once everything was undone
+            cut.append(error)
+    return Undone(entry, Outcome.FAILED, f"{type(cut[-1]).__name__}: {cut[-1]}")
 
 
 def _each(tasks: Sequence[Callable[[], None]], unwritable: Callable[[Exception], None]) -> None:

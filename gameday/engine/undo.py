@@ -69,6 +69,8 @@ class Undoing:
     reason: Reason
     landed: int
     """Monotonic nanoseconds after which an inject that is still under way could no longer land, less one settle."""
+    unsure: bool = False
+    """An inject overran or failed, and its end is only certain once the first call of the undo has returned."""
     gone: Callable[[Entry], bool] = lambda entry: False
     """Whether what the entry stands on is gone for good: asked when an attempt failed."""
 
@@ -99,9 +101,10 @@ def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
     """Empty if the entry is clear now, else what went wrong."""
     try:
         driver.undo(entry.token)
+        landed = by.waker.monotonic_ns() if by.unsure else by.landed
         if not driver.is_clear(entry.token):
             return "undo returned, and it still stands"
-        left = by.landed + int(entry.settle * 1e9) - by.waker.monotonic_ns()
+        left = landed + int(entry.settle * 1e9) - by.waker.monotonic_ns()
         pause(by.waker, left / 1e9)
         return "" if driver.is_clear(entry.token) else "it came back after it had been removed"
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the fault still has to go

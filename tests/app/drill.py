@@ -125,9 +125,12 @@ def main(folder: Path, point: str, parts: Parts = Parts()) -> None:
                 prepared = []
                 for item in items:
                     stimulus = isinstance(item, BoundStimulus)
-                    driver = PointedDriver(hands.driver(DRIVER), reach, stimulus)
+                    inner = hands.driver(DRIVER)
+                    driver = PointedDriver(inner, reach, stimulus)
                     token = driver.resolve(Target("r1", item, str(folder)))
-                    prepared.append(Prepared(token, driver, stimulus, 0.6 + HOLD if stimulus else 0.4 + HOLD, 0.3))
+                    prepared.append(
+                        Prepared(token, driver, stimulus, 0.6 + HOLD if stimulus else 0.4 + HOLD, 0.3, inner.hand)
+                    )
                 guardian.ready()
                 hands.ready()
                 ending = run(

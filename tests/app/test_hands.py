@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
-from gameday import timeline
+from gameday import processes, timeline
+from gameday.app.hands import Hand, HandedDriver, Hands
+from gameday.errors import DriverError
+from gameday.model.enums import FaultKind
+from gameday.model.token import ProcessIdentity, Token
 from tests.app.conftest import Drill, wait_for
 
 
@@ -73,3 +80,87 @@ def test_an_inject_under_way_when_the_engine_dies_never_lands(drill: Drill) -> N
     (drill.folder / "hung-inject").unlink()
     wait_for(lambda: drill.processes() == [], 2)
     assert drill.faults() == []
+
+
+class Company:
+    """Stands in for guardian and waker where a driver is tried without an engine."""
+
+    def beat(self) -> str:
+        return ""
+
+    def present(self) -> None:
+        return
+
+    def admit(self, hand: ProcessIdentity, pidfd: int) -> None:
+        return
+
+    def glance(self) -> None:
+        return
+
+    def watch(self, descriptor: int, notice: object) -> None:
+        return
+
+    def forget(self, descriptor: int) -> None:
+        return
+
+    def lose(self, what: str) -> None:
+        return
+
+
+@pytest.fixture
+def handed(tmp_path: Path) -> Iterator[tuple[HandedDriver, Token]]:
+    """A driver with a hand, and a token of a fault in a folder."""
+    path = "gameday.testing:FileDriver"
+    company = Company()
+    token = Token(
+        driver=path, kind=FaultKind.BROWNOUT, id="a", run="r", service="db", data={"folder": str(tmp_path)}
+    )
+    with Hands(company, company, [path]) as hands:  # type: ignore[arg-type]  # as much of both as is used
+        driver = hands.driver(path)
+        hands.ready()
+        yield driver, token
+
+
+def test_a_fence_that_failed_is_no_fence(
+    handed: tuple[HandedDriver, Token], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, token = handed
+    (tmp_path / "hang-inject").touch()
+    monkeypatch.setattr(processes, "fence_session", _raises(OSError(24, "Too many open files")))
+    with pytest.raises(OSError, match="Too many"):
+        driver.inject(token)
+    with pytest.raises(OSError, match="Too many"):
+        driver.undo(token)  # never counts while it is not certain that nothing can land
+    survivors = [driver.hand()]
+    monkeypatch.setattr(processes, "fence_session", lambda leader: survivors)
+    with pytest.raises(DriverError, match="outlived SIGKILL"):
+        driver.undo(token)
+    monkeypatch.undo()
+    driver.undo(token)
+    (tmp_path / "hung-inject").unlink()
+    assert driver.is_clear(token)
+
+
+def test_a_call_that_was_cut_short_leaves_no_answer_for_the_next(
+    handed: tuple[HandedDriver, Token], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, token = handed
+    with monkeypatch.context() as patched:
+        patched.setattr(Hand, "answer", _raises(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            driver.undo(token)
+    assert driver.is_clear(token) is True
+    with pytest.raises(DriverError, match="died before it was asked"):
+        driver_of_a_dead_hand(driver).inject(token)
+
+
+def driver_of_a_dead_hand(driver: HandedDriver) -> HandedDriver:
+    processes.end([driver.hand()], 0)
+    return driver
+
+
+def _raises(error: BaseException) -> Callable[..., object]:
+    def call(*_: object, **__: object) -> object:
+        raise error
+
+    return call

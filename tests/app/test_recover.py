@@ -167,6 +167,29 @@ def test_after_a_power_cut_and_without_the_runs_folder(drill: Drill) -> None:
     assert standing.recover() == standing.Recovery()
 
 
+@pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_an_inject_that_is_still_under_way_is_ended_before_the_undo(drill: Drill, stopped: bool) -> None:
+    """Engine and reaper are dead, and the hand does not know it yet."""
+    process = drill.start("after token")
+    drill.await_file("at")
+    (drill.folder / "hang-inject").touch()
+    (drill.folder / "go").touch()
+    drill.await_file("hung-inject")
+    (entry,) = [one for one in standing.open_entries() if not one.stimulus]
+    assert entry.hand is not None
+    if stopped:
+        os.kill(entry.hand.pid, signal.SIGSTOP)
+    (reaper,) = drill.processes("gameday.app.reaper")
+    process.send_signal(signal.SIGSTOP)  # so that neither can undo what the other's death leaves
+    reaper.kill()
+    process.kill()
+    process.wait(SOON)
+    assert standing.recover().clear
+    (drill.folder / "hung-inject").unlink()  # whoever was in that call would go on now
+    wait_for(lambda: drill.processes() == [])
+    assert drill.faults() == []
+
+
 @pytest.mark.slow
 def test_a_second_signal_interrupts_no_undo_of_a_run(drill: Drill) -> None:
     process = drill.start()

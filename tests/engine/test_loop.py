@@ -121,7 +121,28 @@ def test_nothing_is_injected_beside_what_could_not_be_undone(bench: Bench) -> No
     ending = bench.go()
     assert (ending.outcome, ending.reason) == ("aborted", "nothing more is injected, there still stands: first")
     assert "fault.intent second" not in bench.kinds()
-    assert [undone.entry.token.id for undone in ending.standing] == ["first"]
+    # What failed when its time was over was tried once more at the end.
+    assert (ending.standing, bench.driver.substrate) == ((), set())
+
+
+def test_what_interrupts_an_undo_is_raised_after_everything_was_undone(bench: Bench) -> None:
+    class Cut(BaseException):
+        """As a program's own signal handler may raise."""
+
+    bench.clock.at(22, "SIGTERM")
+    bench.driver.broken["undo"] = [Cut("now"), Cut("again")]  # type: ignore[list-item]  # the fake raises what it is given
+    with pytest.raises(Cut, match="now"):
+        bench.go()
+    assert bench.driver.substrate == set()
+    assert bench.ledger.entries() == ()
+    assert not bench.load.running
+
+
+def test_an_inject_that_is_cut_short_is_undone(bench: Bench) -> None:
+    bench.driver.broken["inject"] = [SystemExit("out")]  # type: ignore[list-item]  # the fake raises what it is given
+    with pytest.raises(SystemExit):
+        bench.go()
+    assert (bench.driver.substrate, bench.ledger.entries()) == (set(), ())
 
 
 @pytest.mark.parametrize("error", [DriverError("no"), TimeoutError("late"), RuntimeError("bug")])
