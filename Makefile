@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/gameday run api-dependency-brownout
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fail venv test lint types layers unit e2e slow flaws attack samples clean
+.PHONY: help demo demo-fail venv test lint types layers unit e2e slow flaws attack bench samples clean
 
 help:
 	@echo "make demo       a Game Day on the embedded lab, about 90 seconds"
@@ -13,6 +13,7 @@ help:
 	@echo "make slow       every flaw once, crashes in the middle of a run, the reaper's longer tests"
 	@echo "make flaws      every flaw of the lab once, each a whole run"
 	@echo "make attack     10,000 mutations of passing timelines against the grader"
+	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: about 17 minutes, on a machine that is idle"
 	@echo "make samples    make reports/samples again from their timelines"
 
 # The core alone: what a user installs. The stamps say which pyproject.toml was installed.
@@ -63,8 +64,18 @@ flaws: .venv/dev
 attack: .venv/dev
 	GAMEDAY_MUTATIONS=10000 $(BIN)/pytest -q tests/grade/test_attack.py
 
+# Chaos Toolkit is what it is measured next to: in a venv of its own.
+.venv-bench/bench: pyproject.toml
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+# BENCH='--aborts 20 --kills 10 --output table.md' shortens it, and keeps the table.
+bench: .venv-bench/bench
+	.venv-bench/bin/python -m tests.bench $(BENCH)
+
 samples: .venv/dev
 	$(BIN)/python -m tests.samples
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
