@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -45,6 +46,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rivals", type=int, default=10, help="aborts by Chaos Toolkit's safeguard (default 10)")
     parser.add_argument("--kills", type=int, default=50, help="kills of the engine (default 50)")
     parser.add_argument("--output", type=Path, help="write the table there as well, as Markdown")
+    parser.add_argument("--raw", type=Path, help="write every single value there, as JSON")
     return parser.parse_args(arguments)
 
 
@@ -75,24 +77,16 @@ def _step_rows(found: Steps) -> Sequence[Row]:
     )
 
 
-def _measure(options: argparse.Namespace, folder: Path) -> Sequence[Row]:
-    rows: list[Row] = []
-    _say("steps")
-    rows += _step_rows(steps(folder))
+def _measure(options: argparse.Namespace, folder: Path, facts: dict[str, str]) -> Sequence[Row]:
+    rows = [*_step_rows(steps(folder))]
     with occupied(folder) as place:
         if options.kills:
-            _say(f"{options.kills} kills")
             rows += _kill_rows(kills(place, options.kills))
         if options.aborts and options.rivals:
-            _say(f"{options.rivals} aborts by Chaos Toolkit")
             theirs = rival_aborts(place, options.rivals)
-            _say(f"{options.aborts} aborts")
             rows[:0] = _abort_rows(aborts(place, options.aborts), theirs)
+        facts["runs made again, since nothing was injected"] = "; ".join(place.repeated) or "none"
     return rows
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"bench: {time.strftime('%H:%M:%S')} {what}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine = dict(describe(folder))
         began = time.monotonic()
         try:
-            rows = _measure(options, folder)
+            rows = _measure(options, folder, machine)
         except BenchError as error:
             sys.stderr.write(f"bench: {error}\n")
             return 3
@@ -114,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(table)
     if options.output is not None:
         options.output.write_text(table, encoding="utf-8")
+    if options.raw is not None:
+        options.raw.write_text(json.dumps({row.what: list(row.values) for row in rows}), encoding="utf-8")
     return 0 if all(row.met for row in rows) else 1
 
 

@@ -12,7 +12,7 @@ import yaml
 from gameday.model.events import Event
 from gameday.timeline import read_folder
 from tests.bench.observer import BenchError, first_bad, gone
-from tests.bench.place import BEFORE, HOLD, PROJECT, PROXY, Place, finish, python, seconds
+from tests.bench.place import BEFORE, HOLD, PROJECT, PROXY, NothingInjected, Place, finish, python, seconds
 from tests.bench.rival.experiment import Job, experiment
 
 __all__ = ["Abort", "aborts", "rival_aborts"]
@@ -32,13 +32,15 @@ class Abort:
 
 def aborts(place: Place, count: int) -> Sequence[Abort]:
     """So many runs that a guard ends."""
-    return [_abort(place, place.folder / f"abort-{number}") for number in range(count)]
+    return place.each("aborts", count, lambda folder: _abort(place, folder))
 
 
 def _abort(place: Place, folder: Path) -> Abort:
     place.clean()
     finish(place.gameday("bench-abort", folder), (5,))
     found = read_folder(folder).events
+    if not any(event.kind == "fault.injected" for event in found):
+        raise NothingInjected(str(found[-1].data.get("reason")))
     by = [event.data["by"] for event in found if event.kind == "abort.requested"]
     if by != ["guard"]:
         raise BenchError(f"the run in {folder} was to be ended by its guard: {by}")
@@ -60,7 +62,7 @@ def _seen(place: Place, sampled: int, verified: float | None) -> Abort:
 def rival_aborts(place: Place, count: int) -> Sequence[Abort]:
     """The same by Chaos Toolkit's safeguard control, with rollbacks asked for."""
     guard = _condition()
-    return [_rival(place, place.folder / f"rival-{number}", guard) for number in range(count)]
+    return place.each("aborts by Chaos Toolkit", count, lambda folder: _rival(place, folder, guard))
 
 
 def _condition() -> tuple[float, float]:

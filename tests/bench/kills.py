@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gameday.app import standing
 from tests.bench.observer import BenchError, gone
-from tests.bench.place import Place, events, finish, now, seconds
+from tests.bench.place import NothingInjected, Place, events, now, seconds
 
 __all__ = ["Kill", "kills"]
 
@@ -32,7 +32,7 @@ class Kill:
 def kills(place: Place, count: int) -> Sequence[Kill]:
     """Kill so many engines, each at a moment of its own."""
     moments = random.Random(4)
-    return [_kill(place, place.folder / f"kill-{number}", moments.uniform(0, _SPREAD)) for number in range(count)]
+    return place.each("kills", count, lambda folder: _kill(place, folder, moments.uniform(0, _SPREAD)))
 
 
 def _kill(place: Place, folder: Path, moment: float) -> Kill:
@@ -43,15 +43,18 @@ def _kill(place: Place, folder: Path, moment: float) -> Kill:
         place.observer.until(
             lambda: _in_effect(timeline) or process.poll() is not None, 30, "the fault is in effect"
         )
+        if not _in_effect(timeline):
+            raise (NothingInjected if process.returncode in (4, 5) else BenchError)(f"exit {process.returncode}")
         time.sleep(moment)  # no condition is waited for: this spreads the moment over the processes' beats
-        if process.poll() is not None or not place.observer.standing():
-            raise BenchError(f"the engine ended before it was killed, or without a toxic: {process.communicate()}")
+        if not place.observer.standing():
+            raise BenchError("there was no toxic when the engine was to be killed")
         killed = now()
-        process.kill()
-        place.observer.until(_settled, 15, "the reaper is done, and left nothing")
     finally:
         process.kill()
-        finish(process, (_KILLED,))
+        process.communicate()
+    if process.returncode != _KILLED:
+        raise BenchError(f"the engine ended before it was killed: exit {process.returncode}")
+    place.observer.until(_settled, 15, "the reaper is done, and left nothing")
     place.observer.until(lambda: not place.observer.standing(), 5, "the toxic is gone")
     cleared = events(folder)["fault.cleared"]
     if cleared.source != "reaper":

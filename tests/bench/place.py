@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from gameday.model.events import Event
 from gameday.timeline import read_folder
@@ -22,6 +23,7 @@ __all__ = [
     "PROJECT",
     "PROXY",
     "ROOT",
+    "NothingInjected",
     "Place",
     "events",
     "finish",
@@ -39,6 +41,14 @@ BEFORE = 1.0
 HOLD = 4.0
 _LONGEST = 60.0
 """Real seconds for one process: a deadline, not an expectation."""
+_SPARE = 0.1
+"""The share of runs that may be made again because nothing was injected in them."""
+
+T = TypeVar("T")
+
+
+class NothingInjected(BenchError):
+    """A run that stopped before its fault: it says nothing about how a fault is removed."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,24 @@ class Place:
     path: str
     """The faulted path, as callers reach it."""
     observer: Observer
+    repeated: list[str] = field(default_factory=list)
+    """Why runs were made again: one sentence each, for the table."""
+
+    def each(self, what: str, count: int, once: Callable[[Path], T]) -> Sequence[T]:
+        """Do it so many times, each in a folder of its own. A run without an injection is made again."""
+        found: list[T] = []
+        spare = 1 + int(count * _SPARE)
+        while len(found) < count:
+            try:
+                found.append(once(self.folder / f"{what}-{len(found)}-{spare}"))
+            except NothingInjected as error:
+                self.repeated.append(f"{what}: {error}")
+                spare -= 1
+                if spare < 0:
+                    raise
+            if len(found) % 10 == 0:
+                sys.stderr.write(f"bench: {time.strftime('%H:%M:%S')} {len(found)} of {count} {what}\n")
+        return found
 
     def gameday(self, experiment: str, out: Path) -> subprocess.Popen[str]:
         """Start a run on the lab."""
