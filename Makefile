@@ -13,7 +13,7 @@ help:
 	@echo "make slow       every flaw once, crashes in the middle of a run, the reaper's longer tests"
 	@echo "make flaws      every flaw of the lab once, each a whole run"
 	@echo "make attack     10,000 mutations of passing timelines against the grader"
-	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: about 17 minutes, on a machine that is idle"
+	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: 43 minutes where it shared two cores"
 	@echo "make samples    make reports/samples again from their timelines"
 
 # The core alone: what a user installs. The stamps say which pyproject.toml was installed.

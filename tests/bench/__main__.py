@@ -37,6 +37,7 @@ _NOTES = (
     "Steps are processor time, 20 blocks of 5,000, both in process. gameday's step is an agenda item that touches "
     "nothing, its record in the timeline included: it has no other form. Chaos Toolkit's is a Python activity that "
     "does nothing, once with the log that `chaos run` keeps by default, once as a library that keeps none.",
+    "The aborts by Chaos Toolkit come before gameday's, not by turns: the machine's load may differ between them.",
 )
 
 
@@ -69,11 +70,13 @@ def _kill_rows(found: Sequence[Kill]) -> Sequence[Row]:
 
 
 def _step_rows(found: Steps) -> Sequence[Row]:
-    goal = Goal(50, percentile(found.rival, 50), at_limit=True)
+    """The goal is the one in process; what `chaos run` costs is judged beside it, not instead of it."""
+    bare, logged = (Goal(50, percentile(values, 50), at_limit=True) for values in (found.rival_bare, found.rival))
     return (
-        Row("step, gameday: touches nothing, recorded", "µs", found.engine, goal),
-        Row("step, Chaos Toolkit: does nothing, logged", "µs", found.rival),
-        Row("step, Chaos Toolkit: does nothing, library without a log", "µs", found.rival_bare),
+        Row("step, gameday, against Chaos Toolkit's in process without a log", "µs", found.engine, bare),
+        Row("the same, against Chaos Toolkit's with the log of `chaos run`", "µs", found.engine, logged),
+        Row("step, Chaos Toolkit: in process without a log", "µs", found.rival_bare),
+        Row("step, Chaos Toolkit: in process with the log of `chaos run`", "µs", found.rival),
     )
 
 
