@@ -133,6 +133,10 @@ def ledgers() -> Iterator[Ledger]:
     if state.exists() and not state.is_dir():
         raise UsageError(f"{state} is not a folder", hint="set GAMEDAY_STATE_DIR to the folder that runs here use")
     root: Path = state / "environments"
+    if os.path.lexists(root) and not root.is_dir():
+        raise UsageError(
+            f"{root} is not a folder", hint="what stands is recorded below it: nobody can say what does"
+        )
     if root.is_dir():
         yield from (Ledger(folder) for folder in sorted(root.iterdir()) if folder.is_dir())
 
@@ -286,23 +290,29 @@ def recover(
 
 def _recover(ledger: Ledger, environment: str | None, recoverer: Recoverer) -> Recovery:
     """One ledger; nothing of it keeps the others from being recovered."""
+    unread: list[str] = []
     try:
         await_reaper(ledger, recoverer.waker)
-        names = sorted({entry.environment for entry in ledger.entries()})
+        try:
+            ledger.entries()
+        except LedgerUnreadable as error:
+            unread.append(f"{ledger.folder.name}: {error}")  # what can be read of it is undone all the same
+        names = sorted({entry.environment for entry in ledger.entries(strict=not unread)})
         if not names or environment not in (None, *names):
-            return Recovery(environments=names)
+            return Recovery(unread=unread, environments=names)
         with ledger:
             refusal = take(ledger)
             if refusal:
-                return Recovery(refused=[refusal], environments=names)
+                return Recovery(refused=[refusal], unread=unread, environments=names)
             # Read once more: until the lock was taken, whoever held it may have gone on.
-            wanted = [entry for entry in ledger.entries() if environment in (None, entry.environment)]
+            now = ledger.entries(strict=not unread)
+            wanted = [entry for entry in now if environment in (None, entry.environment)]
             undone = recoverer.undo(ledger, wanted)
             ids = {entry.id for entry in wanted}
-            left = [entry for entry in ledger.entries() if entry.id in ids]
-            return Recovery(undone, standing=left, environments=names)
+            left = [entry for entry in ledger.entries(strict=not unread) if entry.id in ids]
+            return Recovery(undone, unread=unread, standing=left, environments=names)
     except (OSError, LedgerUnreadable) as error:
-        return Recovery(unread=[f"{ledger.folder.name}: {error}"])
+        return Recovery(unread=[*unread, f"{ledger.folder.name}: {error}"][:1])
 
 
 def open_entries(environment: str | None = None) -> list[Entry]:

@@ -6,6 +6,8 @@ explains. Whatever a change answered, the proxy is read back after it.
 
 from __future__ import annotations
 
+import re
+import socket
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
@@ -26,7 +28,10 @@ from gameday.ports import Target
 __all__ = ["ToxiproxyDriver"]
 
 _TIMEOUT = 1.0  # real seconds, to connect and between any two bytes of an answer
+_LISTENS = 0.3  # real seconds to see whether a proxy still listens
 _MARK = "gameday-"
+_MADE = re.compile(r"gameday-(\d{8}-\d{6}-(?:[a-z0-9-]+-)?[0-9a-f]{4})\.([a-z0-9_-]+)")
+"""The names that gameday gives: the run's id and the fault's. What only begins like them is somebody else's."""
 _TYPE = "http_error"
 _STREAM = "downstream"
 
@@ -42,6 +47,8 @@ class _Touched(BaseModel):
     stream: str
     toxicity: float
     attributes: dict[str, JSON]
+    listen: str = ""
+    """Where the proxy listens, ``HOST:PORT``: an API that does not know the proxy may be another one's."""
 
 
 class _Toxic(BaseModel):
@@ -55,6 +62,7 @@ class _Toxic(BaseModel):
 class _Proxy(BaseModel):
     name: str
     enabled: bool
+    listen: str = ""
     http: bool = False
     toxics: list[_Toxic]
 
@@ -106,6 +114,7 @@ class ToxiproxyDriver:
             toxicity=1.0,
             # Rounded, so that 0.07 becomes 7 and not 7.000000000000001.
             attributes={"status": fault.with_.status, "percent": round(fault.with_.share * 100, 9)},
+            listen=proxy.listen,
         )
         return _token(touched, run=target.run, fault=fault.id, service=fault.service)
 
@@ -129,7 +138,9 @@ class ToxiproxyDriver:
         except _Missing:
             return False
         toxic = proxy.toxic(touched.toxic)
-        ours = _Toxic(name=touched.toxic, type=_TYPE, **touched.model_dump(exclude={"api", "proxy", "toxic"}))
+        ours = _Toxic(
+            name=touched.toxic, type=_TYPE, **touched.model_dump(exclude={"api", "proxy", "toxic", "listen"})
+        )
         return proxy.enabled and toxic == ours
 
     def undo(self, token: Token) -> None:
@@ -146,7 +157,10 @@ class ToxiproxyDriver:
         touched = _touched(token)
         try:
             return _Server(touched.api).proxy(touched.proxy).toxic(touched.toxic) is None
-        except _Missing:
+        except _Missing as error:
+            if _answers(touched.listen):
+                what = f"{touched.api} knows no proxy {touched.proxy}, but {touched.listen} still answers"
+                raise DriverError(f"{what}: is it another server?") from error
             return True
 
     def find(self, api: str) -> list[Token]:
@@ -155,8 +169,8 @@ class ToxiproxyDriver:
             _token(_as_found(api, proxy, toxic), run=run, fault=fault, service=proxy.name)
             for proxy in _Server(api).proxies()
             for toxic in proxy.toxics
-            if toxic.name.startswith(_MARK)
-            for run, _, fault in [toxic.name.removeprefix(_MARK).rpartition(".")]
+            if (mark := _MADE.fullmatch(toxic.name)) and toxic.type == _TYPE
+            for run, fault in [mark.groups()]
         ]
 
 
@@ -261,7 +275,17 @@ def _touched(token: Token) -> _Touched:
 
 def _as_found(api: str, proxy: _Proxy, toxic: _Toxic) -> _Touched:
     values = toxic.model_dump(include={"stream", "toxicity", "attributes"})
-    return _Touched(api=api, proxy=proxy.name, toxic=toxic.name, **values)
+    return _Touched(api=api, proxy=proxy.name, toxic=toxic.name, listen=proxy.listen, **values)
+
+
+def _answers(address: str) -> bool:
+    """Whether something accepts connections at ``HOST:PORT``; False for no address."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), _LISTENS).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _token(touched: _Touched, run: str, fault: str, service: str) -> Token:

@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -37,6 +38,8 @@ SETTLE = 1.0
 """Real seconds: the longest request of a driver that does not say so itself."""
 REQUEST = "abort"
 """The file in a ledger's folder that asks the run which holds the lock to stop; it lasts as long as the lock."""
+_HEADS = (b'{"op": "open", "entry": {"id": "', b'{"op": "close", "id": "')
+"""How lines begin."""
 _ASKED = 0.3
 """Real seconds for which the lock may be held by somebody who only asks."""
 
@@ -145,6 +148,15 @@ class Ledger(Closing):
         if self._lock is None:
             raise LedgerLocked("the lock is not held")
         return self._lock
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the lock that is held is the one that others would find: a folder can be removed or replaced."""
+        try:
+            found, held = os.stat(self.folder / "lock"), os.fstat(self.descriptor)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     @property
     def locked(self) -> bool:
@@ -256,10 +268,13 @@ class Ledger(Closing):
             self._append(line)
         del self._owed[entry.id]
 
-    def entries(self) -> Sequence[Entry]:
-        """What is still open, oldest first; LedgerUnreadable if an entry is whole and of an unknown form."""
+    def entries(self, strict: bool = True) -> Sequence[Entry]:
+        """What is still open, oldest first; LedgerUnreadable if the file, an entry or a line of it can not be read.
+
+        Not ``strict``: what can be read of a file with a damaged line, for whoever undoes what is known.
+        """
         found: dict[str, Entry] = {}
-        for line in self._lines():
+        for line in self._lines(strict):
             if line.get("op") == "open":
                 entry = self._entry(line)
                 found[entry.id] = entry
@@ -338,7 +353,7 @@ class Ledger(Closing):
         try:
             size = self._files.size(descriptor)
             torn = size > 0 and not self._files.read(descriptor).endswith(b"\n")
-            text = ("\n" if torn else "") + json.dumps(line) + "\n"
+            text = ("\n" if torn else "") + _sealed(line) + "\n"
             try:
                 self._make_durable(descriptor, text.encode())
             except OSError:
@@ -364,7 +379,7 @@ class Ledger(Closing):
             finally:
                 os.close(descriptor)
 
-    def _lines(self) -> list[dict[str, JSON]]:
+    def _lines(self, strict: bool) -> list[dict[str, JSON]]:
         try:
             descriptor = self._files.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
@@ -377,8 +392,22 @@ class Ledger(Closing):
             raise _unreadable(self._path, error) from error
         finally:
             os.close(descriptor)
-        parsed = (_parsed(line) for line in raw.splitlines())
-        return [line for line in parsed if line is not None]
+        lines = (self._checked(line, strict) for line in raw.splitlines() if line)
+        return [line for line in lines if line is not None]
+
+    def _checked(self, raw: bytes, strict: bool) -> dict[str, JSON] | None:
+        """The line; None if it can only be one whose write was cut off. LedgerUnreadable for any other damage."""
+        line = _parsed(raw)
+        if line is None and _cut_off(raw):
+            return None
+        if line is None or line.get("op") not in ("open", "close") or not _whole(line):
+            if not strict:
+                return None
+            raise LedgerUnreadable(
+                f"{self._path}: a line of it was changed or damaged",
+                hint="what it recorded may still stand: `gameday recover --sweep`, or look, and remove the file",
+            )
+        return line
 
 
 def _unreadable(path: Path, error: OSError) -> LedgerUnreadable:
@@ -386,6 +415,23 @@ def _unreadable(path: Path, error: OSError) -> LedgerUnreadable:
         f"{path} can not be read: {error.strerror or error}",
         hint="what an earlier run injected may still stand; make it readable, then `gameday recover`",
     )
+
+
+def _sealed(line: Mapping[str, JSON]) -> str:
+    """Its JSON, with a checksum as the last key: a line that was changed must not read as another one."""
+    return json.dumps({**line, "crc": zlib.crc32(json.dumps(line).encode())})
+
+
+def _whole(line: Mapping[str, JSON]) -> bool:
+    rest = {key: value for key, value in line.items() if key != "crc"}
+    return line.get("crc") == zlib.crc32(json.dumps(rest).encode())
+
+
+def _cut_off(raw: bytes) -> bool:
+    """Whether these bytes can be the beginning of a line, as a write leaves them that did not come to its end."""
+    begins = any(raw.startswith(head[: len(raw)]) for head in _HEADS)
+    ended = raw.endswith(b"}") and (b'"crc": ' in raw or raw.count(b"{") <= raw.count(b"}"))
+    return begins and not ended
 
 
 def _close_line(entry: Entry, outcome: Outcome) -> dict[str, JSON]:

@@ -189,6 +189,9 @@ class _Run:
             self._stop("engine", f"the timeline could not be written: {self._broken}")
         while not self._events.empty():
             self._notice(self._events.get_nowait())
+        if self._setup.ledger.locked and not self._setup.ledger.in_place:
+            # Nobody else could tell any more what stands, nor that somebody is at work here.
+            self._stop("engine", f"the state folder {self._setup.ledger.folder} was removed or replaced")
         if self._steps.failed:
             self._stop("step", f"step {self._steps.failed} failed, and the runbook says to abort then")
         breach = self._guards.judge(self._waker.monotonic_ns())

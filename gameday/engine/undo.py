@@ -17,10 +17,12 @@ from gameday.model.enums import Outcome
 from gameday.model.events import FaultCleared, FaultUndo, Payload, StimulusCleared, StimulusUndo
 from gameday.ports import Driver, Recorder
 
-__all__ = ["DEADLINE", "Reason", "Undoing", "Undone", "in_order", "pause", "quietly", "undo_entry"]
+__all__ = ["DEADLINE", "UNSURE", "Reason", "Undoing", "Undone", "in_order", "pause", "quietly", "undo_entry"]
 
 DEADLINE = 10.0
 """Real seconds for which a failed undo is tried again."""
+UNSURE = 3.0
+"""Real seconds, at least, between the two looks after an inject that overran or failed: it may be on its way."""
 PAUSE = 0.2
 """Real seconds between attempts."""
 
@@ -101,10 +103,12 @@ def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
     """Empty if the entry is clear now, else what went wrong."""
     try:
         driver.undo(entry.token)
-        landed = by.waker.monotonic_ns() if by.unsure else by.landed
+        landed, settle = by.landed, entry.settle
+        if by.unsure:
+            landed, settle = by.waker.monotonic_ns(), max(entry.settle, UNSURE)
         if not driver.is_clear(entry.token):
             return "undo returned, and it still stands"
-        left = landed + int(entry.settle * 1e9) - by.waker.monotonic_ns()
+        left = landed + int(settle * 1e9) - by.waker.monotonic_ns()
         pause(by.waker, left / 1e9)
         return "" if driver.is_clear(entry.token) else "it came back after it had been removed"
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the fault still has to go

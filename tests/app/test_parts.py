@@ -248,7 +248,7 @@ class TestLedgerThatCanNotBeRead:
         broken.arm("read", 1, errno.EIO, False)  # the first that is read, of e-1
         recovery = standing.recover()
         assert [one.split(":")[0] for one in recovery.unread] == ["e-1"]
-        assert [one.entry.id for one in recovery.undone] == ["r/b"]
+        assert [one.entry.id for one in recovery.undone] == ["r/a", "r/b"]
         assert not recovery.clear
         assert other.entries() == ()
         assert len(self.ledger.entries()) == 1

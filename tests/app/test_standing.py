@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -107,7 +109,10 @@ def test_an_entry_that_can_not_be_read_is_never_nothing(state: Path) -> None:
     ledger = standing.ledger_of("e-1")
     ledger.open(entry("a"))
     path = state / "environments" / "e-1" / "ledger.jsonl"
-    path.write_text(path.read_text(encoding="utf-8").replace('"opened"', '"from": "the future", "opened"'), "utf-8")
+    line = json.loads(path.read_text(encoding="utf-8"))
+    del line["crc"]
+    line["entry"]["from"] = "the future"
+    path.write_text(json.dumps({**line, "crc": zlib.crc32(json.dumps(line).encode())}) + "\n", encoding="utf-8")
     standing.ledger_of("e-2").open(entry("b", "x:Y", dead_process()))
     recovery = standing.recover()
     assert "can not read" in recovery.unread[0]

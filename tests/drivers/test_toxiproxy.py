@@ -189,6 +189,7 @@ def test_resolving_changes_nothing_and_says_what_will_be_touched(proxy: Proxy, d
     assert (token.run, token.service) == (RUN, "payments")
     assert token.data == {
         "api": proxy.api,
+        "listen": proxy.ask("GET", "/proxies/payments")["listen"],
         "proxy": "payments",
         "toxic": NAME,
         "stream": "downstream",
@@ -250,6 +251,32 @@ def test_a_second_injection_is_refused_and_the_first_stands(proxy: Proxy, driver
     with pytest.raises(DriverError, match="toxic already exists"):
         driver.inject(token)
     assert driver.in_effect(token)
+
+
+def test_another_server_at_the_old_address_is_not_clear(proxy: Proxy, driver: ToxiproxyDriver) -> None:
+    token = driver.resolve(target(proxy.api))
+    driver.inject(token)
+    other = Proxy()
+    try:
+        moved = token.model_copy(update={"data": {**token.data, "api": other.api}})
+        for call in (driver.is_clear, driver.undo):
+            with pytest.raises(DriverError, match="is it another server"):
+                call(moved)
+    finally:
+        other.close()
+    driver.undo(token)
+    assert driver.is_clear(token)
+
+
+@pytest.mark.parametrize("name", ["gameday-", "gameday-team-experiment", "gameday-../x.y", "gameday-r1.brownout"])
+def test_what_only_begins_like_our_names_is_not_ours(proxy: Proxy, driver: ToxiproxyDriver, name: str) -> None:
+    driver.resolve(target(proxy.api))
+    proxy.ask(
+        "POST",
+        "/proxies/payments/toxics",
+        {"name": name, "type": "http_error", "attributes": {"status": 500, "percent": 1}},
+    )
+    assert driver.find(proxy.api) == []
 
 
 def test_find_tells_gamedays_toxics_from_others(proxy: Proxy, driver: ToxiproxyDriver) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gameday.engine import Entry, Ledger, LedgerLocked
+from gameday.engine import Entry, Ledger, LedgerLocked, LedgerUnreadable
 from gameday.engine.undo import in_order
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.token import Token
@@ -39,13 +39,47 @@ def test_a_torn_last_line_loses_nothing_that_was_durable(tmp_path: Path, cut: in
     assert found == (["a", "b"] if cut > 1 else ["b"])
 
 
-def test_garbage_between_lines_hides_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"\xff\x00[1, 2]\n", b"null\n", b"{}\n", b'{"op": "ogen", "entry": {}}\n', b"\0" * 99 + b"\n"]
+)
+def test_a_damaged_line_is_said_and_what_can_be_read_is_not_lost(tmp_path: Path, damage: bytes) -> None:
     ledger = Ledger(tmp_path / "k")
     ledger.open(entry("a"))
     path = tmp_path / "k" / "ledger.jsonl"
-    path.write_bytes(path.read_bytes() + b"\xff\x00[1, 2]\nnull\n{}\n")
+    path.write_bytes(path.read_bytes() + damage)
     ledger.open(entry("b"))
-    assert [e.token.id for e in ledger.entries()] == ["a", "b"]
+    with pytest.raises(LedgerUnreadable, match="changed or damaged"):
+        ledger.entries()
+    assert [e.token.id for e in ledger.entries(strict=False)] == ["a", "b"]
+
+
+def test_no_changed_byte_makes_an_open_entry_vanish(tmp_path: Path) -> None:
+    """Only a line that was cut off is ignored: one that was changed within is damage."""
+    ledger = Ledger(tmp_path / "k")
+    ledger.open(entry("a"))
+    path = tmp_path / "k" / "ledger.jsonl"
+    whole = path.read_bytes()
+    vanished = []
+    for place in range(len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            vanished += [] if ledger.entries() else [place]
+        except LedgerUnreadable:
+            continue
+    # The very last bytes are all that tells a whole line from one that was cut off there.
+    assert set(vanished) <= {len(whole) - 2}
+
+
+def test_a_folder_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "k") as ledger:
+        ledger.lock({"run": "r"})
+        seen = [ledger.in_place]
+        (tmp_path / "k").rename(tmp_path / "moved")
+        seen.append(ledger.in_place)
+        (tmp_path / "k").mkdir()
+        (tmp_path / "k" / "lock").touch()
+        seen.append(ledger.in_place)
+    assert seen == [True, False, False]
 
 
 def test_the_lock_keeps_others_out_and_ends_with_its_holder(tmp_path: Path) -> None:

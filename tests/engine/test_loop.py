@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,6 +124,14 @@ def test_nothing_is_injected_beside_what_could_not_be_undone(bench: Bench) -> No
     assert "fault.intent second" not in bench.kinds()
     # What failed when its time was over was tried once more at the end.
     assert (ending.standing, bench.driver.substrate) == ((), set())
+
+
+def test_a_state_folder_that_vanishes_ends_the_run_and_everything_is_undone(bench: Bench) -> None:
+    bench.clock.at(20, lambda: shutil.rmtree(bench.ledger.folder))
+    ending = bench.go()
+    assert ending.outcome == "aborted"
+    assert "was removed or replaced" in ending.reason
+    assert bench.driver.substrate == set()
 
 
 def test_what_interrupts_an_undo_is_raised_after_everything_was_undone(bench: Bench) -> None:
