@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from gameday.app.narrator import Narrator
 from gameday.app.planning import Planned, RunRequest, control_addresses, make_plan
 from gameday.engine import Ending, Entry, Ledger, Setup
 from gameday.engine import run as run_engine
-from gameday.errors import DriverError, GamedayError, PreflightError, UsageError
+from gameday.errors import DriverError, EnvironmentBusy, GamedayError, PreflightError, TimelineError, UsageError
 from gameday.load.locust import LocustLoad
 from gameday.model.enums import Outcome, RunVerdict
 from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
@@ -31,7 +31,7 @@ from gameday.model.grade import Grade
 from gameday.plan import plan_json
 from gameday.spec import Kind
 from gameday.state import state_dir
-from gameday.timeline import Timeline
+from gameday.timeline import Timeline, TimelineRead
 
 __all__ = ["EXIT_CODES", "RunResult", "run"]
 
@@ -81,7 +81,8 @@ def run(
     if begin is not None:
         begin(planned, folder)
     # A signal while grade and reports are written comes too late to change anything: it must not hide the verdict.
-    with Interrupts() as waker:
+    taken: list[Ledger] = []
+    with Interrupts() as waker, _standing_wins(run_id, taken):
         with ExitStack() as stack:
             with _writable(folder):
                 record = stack.enter_context(Timeline(folder / "timeline.jsonl", waker))
@@ -89,23 +90,69 @@ def run(
                 record.listen(stack.enter_context(Narrator(listen)).hear)
             with _writable(folder):
                 record("engine", RunOpened(run=run_id, plan=planned.plan))
-            day = _Day(planned, request, run_id, folder, record, waker, interrupted)
+            day = _Day(planned, request, run_id, folder, record, waker, interrupted, taken)
             with _closing(record):
                 ending = day.run()
             # Without it the record reads as cut off, and is graded as aborted: that is the truth then.
             with suppress(OSError):
                 record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
-        return _result(planned, folder, ending)
+        return _result(planned, folder, ending, record)
 
 
-def _result(planned: Planned, folder: Path, ending: Ending) -> RunResult:
-    """What stands and the verdict are told though the reports can not be written."""
+def _result(planned: Planned, folder: Path, ending: Ending, record: Timeline) -> RunResult:
+    """What stands and the verdict are told though the reports can not be written, or the folder is gone.
+
+    EnvironmentBusy if something stands and there can be no verdict.
+    """
     left = tuple(f"{u.entry.token.id} on {u.entry.token.service}: {u.error}" for u in ending.standing)
     try:
         return RunResult(folder, grade_folder(folder, planned.catalog), left)
-    except (OSError, UsageError) as error:
-        graded = grading.grade(timeline.read_folder(folder))
+    except (OSError, UsageError, TimelineError) as error:
+        graded = _graded_without(folder, record, left)
         return RunResult(folder, graded, left, unwritten=str(error))
+    except Exception as error:
+        if not left:
+            raise
+        raise _stands(left, error) from error
+
+
+def _graded_without(folder: Path, record: Timeline, left: Sequence[str]) -> Grade:
+    """The verdict alone. A record that can not be read any more is graded as it was written; one that was changed
+    is not graded at all."""
+    try:
+        return grading.grade(timeline.read_folder(folder))
+    except TimelineError as error:
+        if isinstance(error.__cause__, OSError):
+            return grading.grade(TimelineRead(record.events))
+        if not left:
+            raise
+        raise _stands(left, error) from error
+
+
+def _stands(left: Sequence[str], error: Exception) -> EnvironmentBusy:
+    """What stands and what went wrong, with the exit code that wins."""
+    bug = f"internal error: {type(error).__name__}: {error}"
+    why = error.message if isinstance(error, GamedayError) else bug
+    message = f"there still stands: {', '.join(left)}; besides, the run broke off: {why}"
+    return EnvironmentBusy(message, hint="run `gameday recover`")
+
+
+@contextmanager
+def _standing_wins(run: str, taken: Sequence[Ledger]) -> Iterator[None]:
+    """Whatever a run is ended by, be it a bug: what its ledger still holds is told with it."""
+    try:
+        yield
+    except EnvironmentBusy:
+        raise
+    except Exception as error:
+        try:
+            left = [entry for ledger in taken for entry in ledger.entries() if entry.token.run == run]
+            named = [f"{entry.token.id} on {entry.token.service}" for entry in left if not standing.is_gone(entry)]
+        except EnvironmentBusy as unread:
+            named = [f"nobody knows what ({unread.message})"]
+        if not named:
+            raise
+        raise _stands(named, error) from error
 
 
 @contextmanager
@@ -170,6 +217,8 @@ class _Day:
     record: Timeline
     waker: Interrupts
     interrupted: Callable[[str, Sequence[Entry]], None] | None = None
+    taken: list[Ledger] = field(default_factory=list)
+    """The ledger that is this run's, from when it is."""
 
     def run(self) -> Ending:
         """Nothing of an environment is touched, not even to reset it, before it is this run's alone."""
@@ -203,6 +252,7 @@ class _Day:
 
     def _take(self, ledger: Ledger) -> None:
         standing.claim(ledger, self.planned.plan.environment.name, self.run_id)
+        self.taken.append(ledger)
 
     def _durable(self, folder: Path, ledger: Ledger | None) -> None:
         """The state folder can be relied on; what still stands there is told before what is wrong with it."""

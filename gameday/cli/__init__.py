@@ -12,14 +12,9 @@ def main() -> None:
     """Entry point of ``gameday``; never shows a traceback unless ``--debug`` was given."""
     from gameday.cli.commands import gameday
     from gameday.cli.failures import guarded
+    from gameday.cli.terminal import leave
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller: nobody wants to read it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
-    code = guarded(gameday, sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone (`gameday list | head`): not an error, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    leave(guarded(gameday, sys.argv[1:]))

@@ -6,6 +6,7 @@ import click
 
 from gameday.app import aborting
 from gameday.cli.output import print_json, table
+from gameday.cli.terminal import tell, whatever_the_terminal_does
 from gameday.engine import Entry
 from gameday.model.base import JSON
 
@@ -16,7 +17,17 @@ _STANDS = 6
 
 def abort_run(run: str | None, output: str) -> int:
     """Exit 6 if something stands, or the run has not let go: then nobody can say that nothing will."""
-    done = aborting.abort(run, lambda line: click.echo(f"gameday: {line}", err=True))
+    done = aborting.abort(run, lambda line: tell(f"gameday: {line}"))
+    with whatever_the_terminal_does():
+        _show(done, output)
+    if not done.standing and done.let_go:
+        return 0
+    with whatever_the_terminal_does(stderr=True):
+        click.echo("Next: gameday status" if not done.let_go else "Next: gameday recover", err=True)
+    return _STANDS
+
+
+def _show(done: aborting.Aborted, output: str) -> None:
     if output == "json":
         print_json(
             {
@@ -27,15 +38,7 @@ def abort_run(run: str | None, output: str) -> int:
                 "standing": [_as_json(entry) for entry in done.standing],
             }
         )
-    else:
-        _show(done)
-    if not done.standing and done.let_go:
-        return 0
-    click.echo("Next: gameday status" if not done.let_go else "Next: gameday recover", err=True)
-    return _STANDS
-
-
-def _show(done: aborting.Aborted) -> None:
+        return
     ended = "has stopped" if done.let_go else "HAS NOT LET GO of its environment"
     print(f"Run {done.run} on {done.environment} {ended}.")
     rows = [*(_row(entry, "STILL STANDS") for entry in done.standing), *(_row(e, "removed") for e in done.undone)]

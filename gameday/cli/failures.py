@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import click
 
+from gameday.cli.terminal import give_up, reader_gone, tell, whatever_the_terminal_does
 from gameday.errors import GamedayError, SpecError
 
 __all__ = ["guarded"]
 
+_USAGE = 2
 _INTERNAL = 3
 _ABORTED = 5
 
@@ -28,33 +30,38 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as end:
         return end.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        return 2
-    except click.ClickException as error:
-        _say(as_json, "usage", error.format_message(), _usage_hint(error))
-        return 2
     except (click.Abort, KeyboardInterrupt):
-        print("gameday: interrupted", file=sys.stderr)
+        give_up(sys.stdout)
+        tell("gameday: interrupted")
         return _ABORTED
-    except BrokenPipeError:
-        return 0
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback ever reaches a user
-        if "--debug" in arguments:
-            traceback.print_exc()
-        return _explain(as_json, error)
+        if isinstance(error, BrokenPipeError) and reader_gone():
+            return 0
+        with whatever_the_terminal_does(stderr=True):
+            if "--debug" in arguments and not isinstance(error, click.ClickException):
+                traceback.print_exc()
+            _explain(as_json, error)
+        return _code(error)
 
 
-def _explain(as_json: bool, error: Exception) -> int:
+def _code(error: Exception) -> int:
+    if isinstance(error, GamedayError):
+        return error.exit_code
+    return _USAGE if isinstance(error, click.ClickException) else _INTERNAL
+
+
+def _explain(as_json: bool, error: Exception) -> None:
     if isinstance(error, GamedayError):
         _tell(as_json, error)
-        return error.exit_code
-    if isinstance(error, OSError):
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)
+    elif isinstance(error, click.ClickException):
+        _say(as_json, "usage", error.format_message(), _usage_hint(error))
+    elif isinstance(error, OSError):
         _say(as_json, "io", str(error), "what stands, if anything, is told by `gameday status`")
     else:
         hint = "this is a bug of gameday; run it again with --debug to see where"
         _say(as_json, "internal", f"internal error: {type(error).__name__}: {error}", hint)
-    return _INTERNAL
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

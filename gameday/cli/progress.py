@@ -64,17 +64,19 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
-            self._live = Live(
-                get_renderable=self._status, console=self._console, refresh_per_second=4, transient=True
-            )
-            self._live.start()
+            live = Live(get_renderable=self._status, console=self._console, refresh_per_second=4, transient=True)
+            with contextlib.suppress(OSError, ValueError):
+                live.start()
+                self._live = live
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        # The run is over: neither a terminal that has gone nor Ctrl-C at one that stalls may hide how it ended.
+        with contextlib.suppress(OSError, ValueError, KeyboardInterrupt):
+            if self._live is not None:
+                self._live.stop()
 
     def hear(self, event: Event) -> None:
         """One event of the run; a terminal that has gone away is no reason to stop it."""

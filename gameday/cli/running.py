@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +15,7 @@ from gameday.app.run import run as run_day
 from gameday.cli.interrupted import interrupted
 from gameday.cli.output import console, verdict_table
 from gameday.cli.progress import Progress
+from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.model.events import Event
 from gameday.model.grade import Grade
 from gameday.model.plan import Plan
@@ -35,7 +34,8 @@ def carry_out(request: RunRequest, output: str) -> int:
         shown: list[Progress] = []
 
         def begin(planned: Planned, folder: Path) -> None:
-            _introduce(planned.plan, folder, narration)
+            with suppress(OSError, ValueError):  # not Ctrl-C: nothing was started yet
+                _introduce(planned.plan, folder, narration)
             shown.append(stack.enter_context(Progress(planned.plan, narration)))
 
         def listen(event: Event) -> None:
@@ -43,8 +43,7 @@ def carry_out(request: RunRequest, output: str) -> int:
                 progress.hear(event)
 
         result = run_day(request, listen=listen, begin=begin, interrupted=interrupted(_REAPER))
-    with _whatever_the_terminal_does():
-        _conclude(result, output, narration)
+    _conclude(result, output, narration)
     return result.exit_code
 
 
@@ -75,43 +74,44 @@ def _guards(plan: Plan) -> str:
 
 
 def _conclude(result: RunResult, output: str, narration: Console) -> None:
+    with whatever_the_terminal_does():
+        _show(result, output)
+    with whatever_the_terminal_does(stderr=True):
+        if result.unwritten:
+            narration.print(f"Grade and reports could not be written: {result.unwritten}", style="bold red")
+        for line in result.standing:
+            narration.print(f"STILL STANDS: {line}", style="bold red")
+        next_ = _next(result)
+        if next_ and output != "json":
+            narration.print(f"Next: {next_}", soft_wrap=True)
+
+
+def _show(result: RunResult, output: str) -> None:
     if output == "json":
         body = {"folder": str(result.folder), "exit": result.exit_code, "standing": list(result.standing)}
         grade = result.grade.model_dump(mode="json", by_alias=True)
         console().print_json(json.dumps({**body, "grade": grade}))
         return
     verdict_table(result.grade, console())
-    if result.unwritten:
-        narration.print(f"Grade and reports could not be written: {result.unwritten}", style="bold red")
-    else:
+    if not result.unwritten:
         console().print(f"Report: {result.folder / 'report.html'}", soft_wrap=True)
-    for line in result.standing:
-        narration.print(f"STILL STANDS: {line}", style="bold red")
-    next_ = (
-        "gameday recover"
-        if result.standing
-        else f"gameday grade {result.folder}   # the same, from the record alone"
-    )
-    narration.print(f"Next: {next_}", soft_wrap=True)
+
+
+def _next(result: RunResult) -> str:
+    """Empty where the record is gone: then nothing can be graded again."""
+    if result.standing:
+        return "gameday recover"
+    kept = (result.folder / "timeline.jsonl").exists()
+    return f"gameday grade {result.folder}   # the same, from the record alone" if kept else ""
 
 
 def grade_again(folder: Path, output: str, project: Path) -> int:
     """Grade the folder, show it, and return the exit code."""
     graded: Grade = grade_folder(folder, Catalog.default(project))
-    with _whatever_the_terminal_does():
+    with whatever_the_terminal_does():
         if output == "json":
             console().print_json(graded.model_dump_json(by_alias=True))
         else:
             verdict_table(graded, console())
             console().print(f"Report: {folder / 'report.html'}", soft_wrap=True)
     return EXIT_CODES[graded.verdict]
-
-
-@contextmanager
-def _whatever_the_terminal_does() -> Iterator[None]:
-    """A verdict that can not be printed (a full disk, a closed pipe, an encoding) is still the exit code."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):
-            print(f"gameday: the result could not be shown: {error!a}", file=sys.stderr)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from gameday.app import standing
 from gameday.app import sweep as sweeping
-from gameday.app.standing import OpenFault
+from gameday.app.standing import OpenFault, Recovery, Status
 from gameday.cli.interrupted import interrupted
 from gameday.cli.output import print_json, table
+from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.engine import Undone
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome
@@ -32,6 +34,15 @@ def show_status(output: str) -> int:
     """Exit 6 if a fault stands that no live run will remove."""
     found = standing.status()
     orphaned = [fault for fault in found.open_faults if not fault.live]
+    with whatever_the_terminal_does():
+        _show_status(found, orphaned, output)
+    if orphaned and output != "json":
+        with whatever_the_terminal_does(stderr=True):
+            click.echo("Next: gameday recover", err=True)
+    return _STANDS if orphaned else 0
+
+
+def _show_status(found: Status, orphaned: Sequence[OpenFault], output: str) -> None:
     if output == "json":
         print_json(
             {
@@ -40,7 +51,7 @@ def show_status(output: str) -> int:
                 "unresolved": [_as_json(fault) for fault in orphaned],
             }
         )
-        return _STANDS if orphaned else 0
+        return
     if found.runs:
         table(
             ("run", "pid", "phase", "environment"),
@@ -52,14 +63,26 @@ def show_status(output: str) -> int:
         table(("environment", "run", "id", "kind", "expires in", "held by"), [_row(f) for f in found.open_faults])
     else:
         print("No fault stands.")
-    if orphaned:
-        click.echo("Next: gameday recover", err=True)
-    return _STANDS if orphaned else 0
 
 
 def recover_all(environment: str | None, output: str) -> int:
     """Say exactly what was found, done, and could not be done."""
     recovery = standing.recover(environment, interrupted(_AGAIN))
+    with whatever_the_terminal_does():
+        _show_recovery(recovery, output)
+    with whatever_the_terminal_does(stderr=True):
+        for refusal in recovery.refused:
+            click.echo(f"gameday: left alone: {refusal}", err=True)
+        for problem in recovery.unread:
+            click.echo(f"gameday: not read, something may stand there: {problem}", err=True)
+        if not recovery.clear:
+            click.echo("Next: mend what the errors name, then `gameday recover` again", err=True)
+    if not recovery.clear:
+        return _STANDS
+    return _USAGE if recovery.refused else 0
+
+
+def _show_recovery(recovery: Recovery, output: str) -> None:
     if output == "json":
         print_json(
             {
@@ -75,19 +98,21 @@ def recover_all(environment: str | None, output: str) -> int:
         )
     elif not recovery.refused and not recovery.unread:
         print("Nothing stands: the ledgers hold no open entry.")
-    for refusal in recovery.refused:
-        click.echo(f"gameday: left alone: {refusal}", err=True)
-    for problem in recovery.unread:
-        click.echo(f"gameday: not read, something may stand there: {problem}", err=True)
-    if not recovery.clear:
-        click.echo("Next: mend what the errors name, then `gameday recover` again", err=True)
-        return _STANDS
-    return _USAGE if recovery.refused else 0
 
 
 def sweep(environment: str, instance: str | None, project: Path, output: str) -> int:
     """Say of every driver and address what was found there, and what became of it."""
     rows = sweeping.sweep(environment, instance, project, interrupted(_AGAIN))
+    with whatever_the_terminal_does():
+        _show_swept(rows, environment, output)
+    if any(row.state == "stands" for row in rows):
+        with whatever_the_terminal_does(stderr=True):
+            click.echo("Next: mend what the outcomes name, then sweep again", err=True)
+        return _STANDS
+    return _USAGE if any(row.state == "busy" for row in rows) else 0
+
+
+def _show_swept(rows: Sequence[sweeping.Swept], environment: str, output: str) -> None:
     if output == "json":
         print_json([_swept_as_json(row) for row in rows])
     elif rows:
@@ -97,10 +122,6 @@ def sweep(environment: str, instance: str | None, project: Path, output: str) ->
         )
     else:
         print(f"Nothing to look at: no instance of {environment} is up on this machine.")
-    if any(row.state == "stands" for row in rows):
-        click.echo("Next: mend what the outcomes name, then sweep again", err=True)
-        return _STANDS
-    return _USAGE if any(row.state == "busy" for row in rows) else 0
 
 
 def _undone_as_json(undone: Undone) -> JSON:

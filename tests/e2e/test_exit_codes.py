@@ -1,0 +1,152 @@
+"""A fault that can not be removed is exit 6, whatever else goes wrong: the terminal, the run's folder, gameday."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import LONGEST, Cli
+from tests.e2e.test_recover import Lab
+
+Wait = Callable[[Callable[[], bool], float], None]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+BROKEN = """
+import gameday.app.run as run
+from gameday.cli import main
+engine = run.run_engine
+def broken(setup):
+    engine(setup)
+    raise RuntimeError("a bug")
+run.run_engine = broken
+main()
+"""
+
+
+@pytest.fixture
+def lab(cli: Cli, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """With the flaws that the test names; by default its proxy refuses every change once a toxic is set."""
+    one = Lab(cli, *getattr(request, "param", ("--flaw", "stuck-fault")))
+    yield one
+    assert cli("lab", "down", one.id).returncode == 0
+
+
+def injected(folder: Path) -> bool:
+    timeline = folder / "timeline.jsonl"
+    return timeline.exists() and b'"kind":"fault.effective"' in timeline.read_bytes()
+
+
+@pytest.mark.parametrize(("lab", "code"), [(("--flaw", "stuck-fault"), 6), ((), 5)], indirect=["lab"])
+def test_a_terminal_that_is_closed(cli: Cli, lab: Lab, code: int) -> None:
+    folder = cli.folder / "run"
+    master, terminal = os.openpty()
+    errors = cli.folder / "hook"
+    # The terminal itself can not show a traceback any more.
+    hook = f"import sys; sys.excepthook = lambda *a: open({str(errors)!r}, 'w').write(repr(a))\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{hook}from gameday.cli import main; main()", *lab.run, "--out", str(folder)],
+        cwd=cli.folder,
+        env={**cli.environment, "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    os.set_blocking(master, False)
+    deadline = time.monotonic() + LONGEST
+    while not injected(folder):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        with suppress(BlockingIOError):
+            os.read(master, 65536)
+        time.sleep(0.02)
+    os.close(master)
+    assert process.wait(60) == code
+    assert bool(lab.toxics()) == (code == 6)
+    assert not errors.exists(), errors.read_text(encoding="utf-8")
+
+
+def test_ctrl_c_while_the_verdict_is_printed_to_a_reader_that_stalls(cli: Cli, lab: Lab, wait_for: Wait) -> None:
+    folder = cli.folder / "run"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gameday", *lab.run, "--out", str(folder)],
+        cwd=cli.folder,
+        env=cli.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    wait_for(lambda: "pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text(encoding="utf-8"), LONGEST)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=30)[1]
+    os.close(reader)
+    assert process.returncode == 6, err
+    assert "STILL STANDS: brownout on payments" in err
+    assert "Next: gameday recover" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("lab", "code"), [(("--flaw", "stuck-fault"), 6), ((), 0)], indirect=["lab"])
+def test_a_folder_that_is_removed_during_the_run(cli: Cli, lab: Lab, wait_for: Wait, code: int) -> None:
+    folder = cli.folder / "run"
+    process = cli.start(*lab.run, "--out", str(folder))
+    wait_for(lambda: injected(folder), LONGEST)
+    shutil.rmtree(folder)
+    out, err = process.communicate(timeout=LONGEST)
+    assert process.returncode == code, err
+    assert "VERDICT:" in out
+    assert "Grade and reports could not be written" in err
+    assert ("STILL STANDS: brownout on payments" in err) == (code == 6)
+    assert ("Next: gameday recover" in err) == (code == 6)
+
+
+def test_a_record_that_was_changed_during_the_run(cli: Cli, lab: Lab, wait_for: Wait) -> None:
+    folder = cli.folder / "run"
+    process = cli.start(*lab.run, "--out", str(folder))
+    wait_for(lambda: injected(folder), LONGEST)
+    with (folder / "timeline.jsonl").open("r+b") as record:
+        record.write(b"X")
+    out, err = process.communicate(timeout=LONGEST)
+    assert process.returncode == 6, err
+    assert "there still stands: brownout on payments" in err
+    assert "does not parse" in err or "hash" in err
+    assert "VERDICT:" not in out
+
+
+@pytest.mark.parametrize(("lab", "code"), [(("--flaw", "stuck-fault"), 6), ((), 3)], indirect=["lab"])
+def test_a_bug_in_the_engine(cli: Cli, lab: Lab, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, *lab.run],
+        cwd=cli.folder,
+        env=cli.environment,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "internal error: RuntimeError: a bug" in done.stderr
+    assert ("there still stands: brownout on payments" in done.stderr) == (code == 6)
+    assert "Traceback" not in done.stderr
