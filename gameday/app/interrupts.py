@@ -75,7 +75,8 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._wakeup)
             for number, handler in self._previous.items():
-                signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave is what it takes
+                if handler is not None:  # one that Python did not set: it can not give it back either
+                    signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave it takes
         self._selector.close()
         for end in (*self._signals, *self._bell):
             end.close()
@@ -169,7 +170,8 @@ class Interrupts:
         self._ask()
 
     def _came(self, received: bytes, heard: int) -> None:
-        names = [signal.Signals(number).name for number in received]
+        # Every signal that has a handler in this program comes here; only these are for the run.
+        names = [signal.Signals(number).name for number in received if number in self._previous]
         self._pending += names
         for name in names[heard:]:
             if time.monotonic() - self._told >= _TELL:

@@ -55,6 +55,38 @@ def test_handlers_are_given_back() -> None:
         signal.signal(signal.SIGINT, found)
 
 
+def test_a_handler_that_is_not_pythons_does_not_end_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = signal.signal
+    # What `signal.signal` answers where a program that embeds Python had set a handler before.
+    monkeypatch.setattr(signal, "signal", lambda number, handler: (real(number, handler), None)[1])
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with Interrupts() as waker:
+            assert waker.wait(waker.monotonic_ns()).signals == ()
+    finally:
+        for number, handler in found.items():
+            real(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGWINCH, signal.SIGRTMIN + 5])
+def test_a_signal_of_the_program_around_it_is_not_for_the_run(number: int) -> None:
+    came: list[int] = []
+    told: list[str] = []
+    found = signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        with Interrupts() as waker:
+            waker.answer(told.append)
+            os.kill(os.getpid(), number)
+            waker.glance()
+            assert waker.wait(waker.monotonic_ns()).signals == ()
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert waker.wait(soon(waker)).signals == ("SIGTERM",)
+    finally:
+        signal.signal(number, found)
+    assert (came, told) == ([number, number], [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_background_job_of_a_shell_can_be_stopped(number: signal.Signals) -> None:
     found = signal.signal(number, signal.SIG_IGN)
