@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["alive", "end", "fence_session", "identify", "send", "session_members"]
+__all__ = ["alive", "end", "fence_session", "identify", "readable", "send", "session_members"]
 
 _ROUNDS = 20
 _SESSION_FIELD = 3  # session is field 6
@@ -77,7 +77,8 @@ def fence_session(leader: ProcessIdentity) -> Sequence[ProcessIdentity]:
 def end(processes: Iterable[ProcessIdentity], grace: float) -> Sequence[ProcessIdentity]:
     """SIGTERM, up to ``grace`` real seconds for all together, SIGKILL; returns those that outlived it by 2 s.
 
-    Only the processes named are touched. A child's zombie counts as dead; its parent has to reap it.
+    Only the processes named are touched. A child's zombie counts as dead; its parent has to reap it. One that may
+    not be signalled (it changed its user) is not waited for, and keeps no other from being ended.
     """
     opened = []
     for process in processes:
@@ -97,6 +98,17 @@ def end(processes: Iterable[ProcessIdentity], grace: float) -> Sequence[ProcessI
     finally:
         for _, descriptor in opened:
             os.close(descriptor)
+
+
+def readable(descriptors: Iterable[int], seconds: float) -> set[int]:
+    """Those that can be read, or are at their end, as soon as there is one; empty after ``seconds`` real seconds.
+
+    Unlike `select.select` also for descriptors of 1024 and more, which a large program around a run has.
+    """
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poller.poll(max(0.0, seconds) * 1000)}
 
 
 def send(process: ProcessIdentity, number: signal.Signals) -> bool:
@@ -122,14 +134,17 @@ def _signal_and_wait(
 ) -> list[tuple[ProcessIdentity, int]]:
     poller = select.poll()
     left = {descriptor: process for process, descriptor in opened}
+    refused = set()
     for descriptor in left:
         poller.register(descriptor, select.POLLIN)
         try:
             signal.pidfd_send_signal(descriptor, number)
         except ProcessLookupError:
             continue
+        except PermissionError:
+            refused.add(descriptor)
     deadline = time.monotonic() + seconds
-    while left and (remaining := deadline - time.monotonic()) > 0:
+    while left.keys() - refused and (remaining := deadline - time.monotonic()) > 0:
         for descriptor, _ in poller.poll(remaining * 1000):
             poller.unregister(descriptor)
             del left[descriptor]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import time
 from collections.abc import Callable
@@ -115,7 +114,7 @@ class ForkedDriver:
         data = b""
         while (left := deadline - time.monotonic()) > 0:
             self._beat()
-            if select.select([descriptor], [], [], min(left, _PACE))[0]:
+            if processes.readable([descriptor], min(left, _PACE)):
                 read = os.read(descriptor, 65536)
                 if not read:
                     return data

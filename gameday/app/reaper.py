@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -52,7 +51,7 @@ _GIVE_UP = 120.0
 """Real seconds of failed undos after which the rest is left to `gameday recover`."""
 
 _AGAIN = 0.2
-"""Real seconds between two tries to read a ledger."""
+"""Real seconds between two tries to read a ledger, or to undo what is left."""
 
 T = TypeVar("T")
 
@@ -99,8 +98,10 @@ class _Reaper:
     ledger: Ledger
     connection: socket.socket
     pidfd: int
-    hands: dict[int, ProcessIdentity] = field(default_factory=dict)
-    """pidfd -> the leader of a hand's session."""
+    pidfds: list[int] = field(default_factory=list)
+    """The hands'."""
+    hands: list[ProcessIdentity] = field(default_factory=list)
+    """The leaders of their sessions."""
     load: list[ProcessIdentity] = field(default_factory=list)
     heard: float = field(default_factory=time.monotonic)
     goodbye: bool = False
@@ -111,7 +112,7 @@ class _Reaper:
         while not self.goodbye:
             self._say({"beat": True})
             sources = [self.pidfd] if self.closed else [self.pidfd, self.connection.fileno()]
-            ready = select.select(sources, [], [], _BEAT)[0]
+            ready = processes.readable(sources, _BEAT)
             # What the engine still said comes first: a goodbye, or a hand that has to be fenced.
             while not self.closed and self._listen():
                 continue
@@ -150,8 +151,10 @@ class _Reaper:
         message = json.loads(data)
         if "hand" in message:
             process = ProcessIdentity.model_validate(message["hand"])
-            self.hands.update(dict.fromkeys(descriptors, process))
-            self._say({"admitted": process.pid})
+            self.hands.append(process)
+            self.pidfds += descriptors
+            if descriptors:  # none came through where this process has no room for another
+                self._say({"admitted": process.pid})
         elif "load" in message:
             self.load.append(ProcessIdentity.model_validate(message["load"]))
         self.goodbye = "goodbye" in message
@@ -186,10 +189,10 @@ class _Reaper:
             shutil.rmtree(self.orders.own_folder, ignore_errors=True)
 
     def _fence_hands(self) -> None:
-        for descriptor in self.hands:
-            with contextlib.suppress(ProcessLookupError):
+        for descriptor in self.pidfds:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        for process in self.hands.values():
+        for process in self.hands:
             processes.fence_session(process)
 
     def _undo(self, write: Callable[[Payload], None]) -> Sequence[Undone]:
@@ -198,11 +201,12 @@ class _Reaper:
         give_up = time.monotonic() + _GIVE_UP
         while True:
             entries = in_order(self._entries(give_up))
-            undone = [undo_entry(entry, _driver(entry), by) for entry in entries]
+            undone = [_undone(entry, by) for entry in entries]
             left = [one for one in undone if one.outcome is Outcome.FAILED]
             # An own environment ends next: what stands on it is gone with it.
             if not left or self.orders.own or time.monotonic() > give_up:
                 return left
+            time.sleep(_AGAIN)
 
     def _entries(self, give_up: float) -> Sequence[Entry]:
         """What is open; a ledger that can not be read now is read again. LedgerUnreadable at ``give_up``."""
@@ -215,9 +219,13 @@ class _Reaper:
             time.sleep(_AGAIN)
 
 
-def _driver(entry: Entry) -> ForkedDriver:
-    info = tables.info(entry.token.driver)
-    return ForkedDriver(tables.driver(info.path), info.deadline)
+def _undone(entry: Entry, by: Undoing) -> Undone:
+    try:
+        info = tables.info(entry.token.driver)
+        driver = ForkedDriver(tables.driver(info.path), info.deadline)
+    except Exception as error:  # noqa: BLE001 - whatever that driver's module raises, the other entries have to go
+        return Undone(entry, Outcome.FAILED, f"{type(error).__name__}: {error}")
+    return undo_entry(entry, driver, by)
 
 
 @contextlib.contextmanager

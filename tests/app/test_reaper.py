@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from gameday import timeline
+from gameday import processes, timeline
 from gameday.app import standing
+from gameday.engine import Ledger
 from gameday.errors import EnvironmentBusy, TimelineError
-from tests.app.conftest import Drill, wait_for
+from tests.app.conftest import ROOT, SOON, Drill, wait_for
 from tests.app.drill import HOLD
 
 POINTS = ("before token", "after token", "after inject", "in undo", "before closed")
@@ -161,3 +167,54 @@ def test_a_ledger_that_can_not_be_read_is_read_again(drill: Drill) -> None:
     ledger.rmdir()
     (drill.folder / "kept").rename(ledger)
     wait_for(drill.clear)
+
+
+def test_an_entry_that_nobody_can_undo_keeps_no_other_in_place(drill: Drill) -> None:
+    process = drill.start("after inject")
+    drill.await_file("at")
+    ledger = standing.ledger_of("drill-1")
+    (entry, _) = ledger.entries()
+    token = entry.token.model_copy(update={"driver": "gameday.drivers:OfAnotherVersion"})
+    ledger.open(entry.model_copy(update={"id": "r1/unknown", "token": token}))
+    process.kill()
+    wait_for(lambda: drill.faults() == [])
+    wait_for(lambda: [one.id for one in ledger.entries()] == ["r1/unknown"])
+    (reaper,) = drill.processes("gameday.app.reaper")  # which tries for two minutes
+    reaper.kill()
+
+
+def test_a_hand_whose_pidfd_was_lost_is_not_admitted_and_fenced_all_the_same(tmp_path: Path) -> None:
+    engine, hand = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2)]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(SOON)
+    with ours, Ledger(tmp_path / "ledger") as ledger:
+        ledger.lock({"run": "r1"})
+        identities = [processes.identify(process.pid) for process in (engine, hand)]
+        begun, held = (found.model_dump() for found in identities if found is not None)
+        orders = {
+            "connection": theirs.fileno(),
+            "lock": ledger.descriptor,
+            "ledger": str(ledger.folder),
+            "folder": str(tmp_path),
+            "engine": begun,
+            "own": [],
+            "drivers": [],
+        }
+        with theirs:
+            reaper = subprocess.Popen(
+                [sys.executable, "-m", "gameday.app.reaper", json.dumps(orders)],
+                pass_fds=(theirs.fileno(), ledger.descriptor),
+                cwd=ROOT,
+            )
+        ours.send(json.dumps({"hand": held}).encode())  # without a descriptor, as one that was cut off
+        pidfd = os.pidfd_open(engine.pid)
+        socket.send_fds(ours, [json.dumps({"hand": begun}).encode()], [pidfd])
+        os.close(pidfd)
+        said = json.loads(ours.recv(65536))
+        while "admitted" not in said:
+            said = json.loads(ours.recv(65536))
+        assert said == {"admitted": engine.pid}
+        engine.kill()
+        assert hand.wait(SOON) == -signal.SIGTERM  # by its session
+        assert reaper.wait(SOON) == 0
+    engine.wait(SOON)

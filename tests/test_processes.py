@@ -1,0 +1,75 @@
+"""Processes by identity: those that can not be ended, and many descriptors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gameday import processes
+from gameday.model.token import ProcessIdentity
+
+_HIGH = 1500
+
+
+@pytest.fixture
+def two() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A session: its leader, and a child of this process for a second one."""
+    made = [
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+        for _ in range(2)
+    ]
+    yield made
+    for process in made:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def identity(process: subprocess.Popen[bytes]) -> ProcessIdentity:
+    found = processes.identify(process.pid)
+    assert found is not None
+    return found
+
+
+def test_one_that_may_not_be_signalled_keeps_no_other_from_being_ended(
+    two: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = signal.pidfd_send_signal
+    refused = two[0].pid
+
+    def send(descriptor: int, number: int) -> None:
+        if f"Pid:\t{refused}\n" in Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii"):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        real(descriptor, number)
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", send)
+    both = [identity(process) for process in two]
+    assert list(processes.end(both, 0.0)) == [both[0]]
+    assert two[1].wait(30) == -signal.SIGTERM
+    assert list(processes.fence_session(both[0])) == [both[0]]
+    assert two[0].poll() is None
+
+
+def test_descriptors_of_1024_and_more_are_waited_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard not in (resource.RLIM_INFINITY,) and hard <= _HIGH:
+        pytest.skip("so many descriptors are not allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, _HIGH + 1), hard))
+    low, write = os.pipe()
+    try:
+        os.dup2(low, _HIGH)
+        assert processes.readable([_HIGH], 0) == set()
+        os.write(write, b"x")
+        assert processes.readable([_HIGH, write], 30) >= {_HIGH}
+        os.close(_HIGH)
+    finally:
+        os.close(low)
+        os.close(write)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
