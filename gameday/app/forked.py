@@ -73,22 +73,33 @@ class ForkedDriver:
         return bool(self._run("is_clear", lambda: CALLS["is_clear"](self._inner, token)))
 
     def _run(self, call: str, work: Callable[[], JSON]) -> JSON:
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(read)
-            self._in_child(work, write)
-        os.close(write)
+        try:
+            child, read = self._fork(work)
+        except OSError:
+            # No process to be had: better in here, without a deadline, than not at all. `recover` ends a reaper
+            # that hangs in it.
+            return _in_here(work)
         identity = processes.identify(child) or ProcessIdentity(pid=child, start=0, boot="")
         try:
             return _result(self._read(read, call))
         finally:
             os.close(read)
-            # Not reaped yet, so the pid is still the child's, and so is its session.
-            os.kill(child, signal.SIGKILL)
-            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-            processes.fence_session(identity)
-            os.waitpid(child, 0)
+            _end(identity)
+
+    def _fork(self, work: Callable[[], JSON]) -> tuple[int, int]:
+        """The child, and where it answers; OSError if there can be none."""
+        read, write = os.pipe()
+        try:
+            child = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(write)
+            raise
+        if child == 0:
+            os.close(read)
+            self._in_child(work, write)
+        os.close(write)
+        return child, read
 
     def _in_child(self, work: Callable[[], JSON], write: int) -> NoReturn:
         """A forked child must never return into its parent's code, nor outlive it with the environment's lock."""
@@ -120,6 +131,30 @@ class ForkedDriver:
                     return data
                 data += read
         raise TimeoutError(f"{call}: no answer within {self._deadline:g} s")
+
+
+def _in_here(work: Callable[[], JSON]) -> JSON:
+    """Errors as they come from a child."""
+    try:
+        return work()
+    except DriverError:
+        raise
+    except Exception as error:
+        raise DriverError(f"{type(error).__name__}: {error}") from error
+
+
+def _end(child: ProcessIdentity) -> None:
+    """Kill, await and reap it with its session.
+
+    By its identity, not by its pid: where the program around has SIGCHLD ignored, a child that has ended is reaped
+    by the kernel at once, and nothing keeps its pid its own any more.
+    """
+    processes.end([child], 0.0)
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    processes.fence_session(child)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child.pid, 0)
 
 
 def _as_json(token: Token) -> JSON:

@@ -40,6 +40,9 @@ def main() -> None:
     """Serve until the socket's other end is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # a caller's `trap '' CHLD` is inherited: children must stay to wait for
     drivers = {path: tables.driver(path) for path in sys.argv[2:]}
     with socket.socket(fileno=int(sys.argv[1])) as connection, connection.makefile("rwb") as lines:
         _say(lines, {"value": "ready"})

@@ -254,6 +254,9 @@ def main() -> int:
     """Serve one run; 6 if something still stands."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # a caller's `trap '' CHLD` is inherited: children must stay to wait for
     orders = _Orders.model_validate_json(sys.argv[1])
     for path in orders.drivers:
         tables.driver(path)

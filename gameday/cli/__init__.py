@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 __all__ = ["main"]
@@ -14,6 +15,9 @@ def main() -> None:
     from gameday.cli.failures import guarded
     from gameday.cli.terminal import leave
 
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # a caller's `trap '' CHLD` is inherited: children must stay to wait for
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller: nobody wants to read it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - lives as long as the process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -218,3 +219,26 @@ def test_a_hand_whose_pidfd_was_lost_is_not_admitted_and_fenced_all_the_same(tmp
         assert hand.wait(SOON) == -signal.SIGTERM  # by its session
         assert reaper.wait(SOON) == 0
     engine.wait(SOON)
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    (line,) = re.findall(r"SigIgn:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
+    return bool(int(line, 16) & 1 << number - 1)
+
+
+@pytest.mark.slow
+def test_a_caller_that_ignores_its_children_changes_nothing(drill: Drill) -> None:
+    found = signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # inherited by all that is started, as after `trap '' CHLD`
+    try:
+        process = drill.start()
+    finally:
+        signal.signal(signal.SIGCHLD, found)
+    drill.await_file("in effect")
+    assert ignores(process.pid, signal.SIGCHLD)
+    for module in ("gameday.app.reaper", "gameday.app.hand"):
+        for one in drill.processes(module):
+            assert not ignores(one.pid, signal.SIGCHLD), one
+    process.kill()
+    assert wait_for(drill.clear) < WITHIN

@@ -188,6 +188,16 @@ def test_status_and_recover_on_a_fresh_machine(tmp_path: Path) -> None:
     )
 
 
+def test_a_caller_that_ignores_its_children_changes_nothing(tmp_path: Path) -> None:
+    code = "from gameday.cli import main; import atexit, signal; "
+    code += "atexit.register(lambda: print(signal.getsignal(signal.SIGCHLD).name)); main()"
+    script = f"trap '' CHLD; '{sys.executable}' -c '{code}' --version"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "SIG_DFL", done.stderr
+
+
 def test_list_shows_the_promise(tmp_path: Path) -> None:
     (one,) = json.loads(gameday(tmp_path, "list", "-o", "json").stdout)
     assert one["name"] == "api-dependency-brownout"
