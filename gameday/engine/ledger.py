@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import time
+import weakref
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,10 +123,13 @@ class OsFiles:
 
 
 _OS = OsFiles()
+_ALIVE: weakref.WeakSet[Ledger] = weakref.WeakSet()
+"""Every ledger of this process."""
 
 
 class Ledger(Closing):
-    """Open it, take the lock, append. Close it when the run is over: the lock goes with the descriptor."""
+    """Open it, take the lock, append. Close it when the run is over, and no reaper needs the lock any more: that
+    gives it back for all who inherited it."""
 
     def __init__(self, folder: Path, files: Files = _OS) -> None:
         self.folder = folder
@@ -133,6 +137,7 @@ class Ledger(Closing):
         self._lock: int | None = None
         self._holder: dict[str, JSON] = {}
         self._owed: dict[str, dict[str, JSON]] = {}
+        _ALIVE.add(self)
 
     @classmethod
     def adopt(cls, folder: Path, lock: int) -> Self:
@@ -206,6 +211,7 @@ class Ledger(Closing):
             raise _unreadable(self.folder / "lock", error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile would keep it
         except BlockingIOError:
             return self._told(descriptor)
         finally:
@@ -322,7 +328,17 @@ class Ledger(Closing):
         try:
             with contextlib.suppress(OSError):
                 self._files.truncate(lock, 0)
+            # For everybody who inherited it: a worker that the program around forked may live on. The engine comes
+            # here when its reaper has ended, and the reaper only where the engine is dead.
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)
         finally:
+            os.close(lock)
+
+    def _forked(self) -> None:
+        """In a child that the program around forked: the lock is its parent's alone."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
             os.close(lock)
 
     def _settled(self) -> bool:
@@ -450,6 +466,14 @@ def _locked(descriptor: int) -> bool:
             time.sleep(0.01)
         else:
             return True
+
+
+def _forked() -> None:
+    for ledger in tuple(_ALIVE):
+        ledger._forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _parsed(raw: bytes) -> dict[str, JSON] | None:

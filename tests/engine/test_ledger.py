@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -128,3 +132,74 @@ def test_the_order_of_undo_is_the_ledgers_whatever_a_clock_said(tmp_path: Path) 
     for number, (name, stimulus) in enumerate([("s1", True), ("f1", False), ("f2", False), ("s2", True)]):
         ledger.open(entry(name).model_copy(update={"stimulus": stimulus, "opened": 10 - number}))
     assert [e.token.id for e in in_order(ledger.entries())] == ["f2", "f1", "s2", "s1"]
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[[], int]]:
+    """``worker()``: fork a child that goes on for as long as the test."""
+    read, write = os.pipe()
+    children: list[int] = []
+
+    def fork() -> int:
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        children.append(child)
+        return child
+
+    yield fork
+    os.close(write)
+    os.close(read)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def holds(pid: int, path: Path) -> bool:
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return str(path) in found
+
+
+def test_a_forked_worker_does_not_hold_the_lock(tmp_path: Path, worker: Callable[[], int]) -> None:
+    with Ledger(tmp_path / "k") as ledger:
+        ledger.lock({"run": "r"})
+        child = worker()
+        deadline = time.monotonic() + 30
+        while holds(child, tmp_path / "k" / "lock"):
+            assert time.monotonic() < deadline
+        assert holds(os.getpid(), tmp_path / "k" / "lock")
+        assert Ledger(tmp_path / "k").holder() == {"run": "r"}
+    assert Ledger(tmp_path / "k").holder() is None
+
+
+def test_whoever_else_inherited_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "k") as ledger:
+        ledger.lock({"run": "r"})
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(ledger.descriptor,)
+        )
+    assert holds(child.pid, tmp_path / "k" / "lock")
+    assert Ledger(tmp_path / "k").holder() is None
+    with Ledger(tmp_path / "k") as other:
+        other.lock({"run": "next"})
+    child.communicate(b"\n", timeout=30)
+
+
+def test_one_that_inherits_the_lock_to_keep_it_holds_it_when_the_first_is_gone(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib, subprocess; from gameday.engine import Ledger;"
+        "l = Ledger(pathlib.Path(sys.argv[1])); l.lock({'run': 'doomed'});"
+        "subprocess.Popen([sys.executable, '-c', 'input()'], pass_fds=(l.descriptor,)); os.kill(os.getpid(), 9)"
+    )
+    doomed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "k")], stdin=subprocess.PIPE)
+    doomed.wait(30)
+    assert Ledger(tmp_path / "k").holder() == {"run": "doomed"}
+    assert doomed.stdin is not None
+    doomed.stdin.close()
+    deadline = time.monotonic() + 30
+    while Ledger(tmp_path / "k").holder() is not None:
+        assert time.monotonic() < deadline
