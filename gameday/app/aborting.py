@@ -182,7 +182,9 @@ def _wait(ledger: Ledger, run: str, waker: Interrupts, seen: dict[str, Entry], s
         seen.update((entry.id, entry) for entry in entries)
         now = waker.monotonic_ns()
         if now >= until:
-            say(f"run {run} has not let go within {PATIENCE:g} s")
+            dead = standing.dead_run(holder)
+            late = f"{dead} within {PATIENCE:g} s: `gameday recover` waits for it, and ends it if it hangs"
+            say(late if dead else f"run {run} has not let go within {PATIENCE:g} s")
             return False
         if now >= next_word:
             next_word = now + int(_SAY * 1e9)
@@ -195,7 +197,8 @@ def _wait(ledger: Ledger, run: str, waker: Interrupts, seen: dict[str, Entry], s
 
 def _waiting(run: str, holder: Mapping[str, JSON], entries: Sequence[Entry]) -> str:
     what = ", ".join(f"{entry.token.id} on {entry.token.service}" for entry in entries)
-    where = f"pid {holder.get('pid', '?')}, {holder.get('phase', '?')}"
+    dead = standing.dead_run(holder)
+    where = dead.removeprefix(f"run {run} is ") or f"pid {holder.get('pid', '?')}, {holder.get('phase', '?')}"
     return f"waiting for run {run} ({where}): {f'still stands: {what}' if what else 'nothing is open'}"
 
 

@@ -81,9 +81,11 @@ class Guardian(Closing):
         self._ready = False
         self._admitted: set[int] = set()
         self._closed = False
-        # For `gameday status` only: a full disk must not leave a reaper behind here that nobody closes.
+        # For `status` and `recover` only: a full disk must not leave a reaper behind here that nobody closes.
         with contextlib.suppress(OSError):
-            charge.ledger.hold({"reaper": self._process.pid})
+            reaper = processes.identify(self._process.pid)
+            identity = None if reaper is None else reaper.model_dump()
+            charge.ledger.hold({"reaper": self._process.pid, "reaper_identity": identity})
 
     @property
     def pid(self) -> int:

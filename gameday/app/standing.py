@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -35,6 +35,7 @@ __all__ = [
     "await_reaper",
     "claim",
     "close_gone",
+    "dead_run",
     "end_hand",
     "environment_key",
     "holder_of",
@@ -53,7 +54,7 @@ __all__ = [
 RECOVER = "recover"
 """Who holds a lock while `recover` undoes."""
 _REAPER = 150.0
-"""Real seconds: longer than a reaper works."""
+"""Real seconds: longer than a reaper works. One that is not done by then hangs."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,18 @@ class OpenFault:
 
     entry: Entry
     live: bool
-    """Whether a run still holds its environment."""
+    """Whether a run still holds its environment, or the reaper of a dead one, which is not overdue yet."""
     reaper: int | None = None
     """The process that undoes it should that run die."""
+    orphan: bool = False
+    """Whether that run is dead, and its reaper holds the environment."""
 
     @property
     def expires_in(self) -> float:
         """Real seconds until the plan would have undone it; negative: overdue."""
-        if self.live and self.entry.until:  # the machine was not restarted since, and a wall clock may be set
+        if (
+            self.live or self.orphan
+        ) and self.entry.until:  # the machine was not restarted since, and a wall clock may be set
             return (self.entry.until - time.monotonic_ns()) / 1e9
         return (self.entry.expires - time.time_ns()) / 1e9
 
@@ -102,6 +107,9 @@ def claim(ledger: Ledger, name: str, run: str) -> None:
     try:
         ledger.lock({"run": run, "phase": "preflight", "environment": name, **self_identity()})
     except LedgerLocked as error:
+        dead = dead_run(ledger.holder())
+        if dead:
+            raise UsageError(f"on '{name}' {dead}", hint="`gameday recover` waits for it") from error
         raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
     except OSError as error:
         raise _no_place(ledger, error) from error
@@ -158,12 +166,25 @@ def status() -> Status:
     for ledger in ledgers():
         holder = ledger.holder()
         if holder is not None:
-            shown = {key: value for key, value in holder.items() if key not in ("run", "engine")}
-            runs.append({"id": holder.get("run", ""), **shown})
+            runs.append(_shown(holder))
         reaper = holder.get("reaper") if holder is not None else None
         pid = reaper if isinstance(reaper, int) else None
-        faults += [OpenFault(entry, holder is not None, pid) for entry in ledger.entries()]
+        found = [OpenFault(entry, holder is not None, pid, _orphaned(holder)) for entry in ledger.entries()]
+        faults += [replace(fault, live=False) if _outstayed(fault) else fault for fault in found]
     return Status(runs, faults)
+
+
+def _shown(holder: Mapping[str, JSON]) -> dict[str, JSON]:
+    """A holder for people."""
+    shown = {key: value for key, value in holder.items() if key not in ("run", "engine", "reaper_identity")}
+    if _orphaned(holder) and holder.get("pid") != holder["reaper"]:
+        shown["phase"] = f"dead, held by its reaper, process {holder['reaper']}"
+    return {"id": holder.get("run", ""), **shown}
+
+
+def _outstayed(fault: OpenFault) -> bool:
+    """When the run died is not known; it would have undone this one by itself at that time."""
+    return fault.orphan and fault.expires_in < -_REAPER
 
 
 def is_gone(entry: Entry) -> bool:
@@ -311,7 +332,7 @@ def _recover(ledger: Ledger, environment: str | None, recoverer: Recoverer) -> R
             ids = {entry.id for entry in wanted}
             left = [entry for entry in ledger.entries(strict=not unread) if entry.id in ids]
             return Recovery(undone, unread=unread, standing=left, environments=names)
-    except (OSError, LedgerUnreadable) as error:
+    except (OSError, EnvironmentBusy) as error:  # LedgerUnreadable is one
         return Recovery(unread=[*unread, f"{ledger.folder.name}: {error}"][:1])
 
 
@@ -325,11 +346,30 @@ def open_entries(environment: str | None = None) -> list[Entry]:
 
 
 def await_reaper(ledger: Ledger, waker: Interrupts) -> None:
-    """Wait while a reaper undoes what a dead engine left: it gives up by itself after two minutes."""
+    """Wait while a reaper undoes what a dead engine left: it gives up by itself after two minutes.
+
+    One that has not given up by then hangs, and is ended: what it has not done is done by whoever waited.
+    """
     until = waker.monotonic_ns() + int(_REAPER * 1e9)
     while waker.monotonic_ns() < until and _reaping(ledger.holder()):
         if waker.wait(waker.monotonic_ns() + 100_000_000).signals:
             raise UsageError("interrupted", hint="a reaper is still at work there; see `gameday status`")
+    holder = ledger.holder()
+    if holder is not None and _orphaned(holder):
+        # Without its identity (an earlier version, a full disk), or as another user: `take` says that it is there.
+        with contextlib.suppress(ValidationError, OSError):
+            processes.end([ProcessIdentity.model_validate(holder.get("reaper_identity"))], 0.0)
+
+
+def dead_run(holder: Mapping[str, JSON] | None) -> str:
+    """That a run is dead, and which reaper has its environment; empty if that is not so."""
+    if holder is None or not _orphaned(holder):
+        return ""
+    return f"run {holder.get('run', '?')} is dead, and its reaper, process {holder['reaper']}, has not let go"
+
+
+def _orphaned(holder: Mapping[str, JSON] | None) -> bool:
+    return holder is not None and "reaper" in holder and not _engine_lives(holder)
 
 
 def _reaping(holder: Mapping[str, JSON] | None) -> bool:
@@ -354,11 +394,18 @@ def self_identity() -> dict[str, JSON]:
 
 
 def take(ledger: Ledger) -> str:
-    """Take the lock to undo what is open; says who has it if that is refused. OSError if there can be no lock."""
+    """Take the lock to undo what is open; says which living process has it if that is refused.
+
+    OSError if there can be no lock, EnvironmentBusy if the reaper of a dead run does not let go of it.
+    """
     try:
         ledger.lock({"run": RECOVER, "phase": "undoes what stands", **self_identity()})
     except LedgerLocked:
-        run = (ledger.holder() or {}).get("run", "?")
+        holder = ledger.holder() or {}
+        run = holder.get("run", "?")
+        dead = dead_run(holder)
+        if dead:
+            raise EnvironmentBusy(f"{dead}: end it, then recover again") from None
         if run == RECOVER:
             return "another `gameday recover` is at work there"
         return f"run {run} is under way there, and undoes its own faults (`gameday abort` stops it)"

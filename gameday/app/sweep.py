@@ -17,8 +17,8 @@ from gameday.app import standing, tables
 from gameday.app.forked import ForkedDriver
 from gameday.app.interrupts import Interrupts
 from gameday.app.planning import control_addresses, file_or_name
-from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone
-from gameday.errors import DriverError, UsageError
+from gameday.engine import Entry, Ledger, Undone
+from gameday.errors import DriverError, EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.environment import DriverBinding, Environment
 from gameday.model.token import ProcessIdentity, Token
@@ -141,7 +141,7 @@ class _Sweeper:
                 for driver, api in self.place.bindings:
                     rows += self._ask(ledger, driver, api)
                 return rows
-        except (OSError, LedgerUnreadable) as error:
+        except (OSError, EnvironmentBusy) as error:  # LedgerUnreadable is one
             return [self._row("-", "-", "", f"could not look: {error}", "stands")]
 
     def _ask(self, ledger: Ledger, driver: str, api: str) -> list[Swept]:

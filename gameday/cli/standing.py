@@ -170,6 +170,7 @@ def _as_json(fault: OpenFault) -> JSON:
 def _row(fault: OpenFault) -> tuple[str, ...]:
     entry = fault.entry
     held = f"its run, reaper {fault.reaper or 'none'}" if fault.live else "nobody"
+    held = f"its reaper, process {fault.reaper}" if fault.orphan else held
     return (
         entry.environment,
         entry.token.run,

@@ -18,6 +18,7 @@ from gameday import processes, timeline
 from gameday.app import standing
 from gameday.engine import Ledger
 from gameday.errors import EnvironmentBusy, TimelineError
+from gameday.model.enums import Outcome
 from tests.app.conftest import ROOT, SOON, Drill, wait_for
 from tests.app.drill import HOLD
 
@@ -170,6 +171,7 @@ def test_a_ledger_that_can_not_be_read_is_read_again(drill: Drill) -> None:
     wait_for(drill.clear)
 
 
+@pytest.mark.slow
 def test_an_entry_that_nobody_can_undo_keeps_no_other_in_place(drill: Drill) -> None:
     process = drill.start("after inject")
     drill.await_file("at")
@@ -242,3 +244,18 @@ def test_a_caller_that_ignores_its_children_changes_nothing(drill: Drill) -> Non
             assert not ignores(one.pid, signal.SIGCHLD), one
     process.kill()
     assert wait_for(drill.clear) < WITHIN
+
+
+@pytest.mark.slow
+def test_recover_ends_a_stopped_reaper_and_does_its_work(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "_REAPER", 1.0)
+    process = drill.start()
+    drill.await_file("in effect")
+    (reaper,) = drill.processes("gameday.app.reaper")
+    reaper.suspend()
+    process.kill()
+    process.wait(SOON)
+    recovery = standing.recover()
+    assert ([undone.outcome for undone in recovery.undone], recovery.clear) == ([Outcome.OK] * 2, True)
+    assert drill.clear()
+    assert drill.processes("gameday.app.reaper") == []

@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gameday import processes
-from gameday.app import standing
+from gameday.app import aborting, standing
+from gameday.app.interrupts import Interrupts
+from gameday.cli.standing import show_status
 from gameday.engine import Entry
 from gameday.errors import EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
@@ -131,3 +135,88 @@ def test_a_state_folder_that_is_a_file_is_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("GAMEDAY_STATE_DIR", str(file))
     with pytest.raises(UsageError, match="not a folder"):
         standing.status()
+
+
+HUNG = """
+import os, subprocess, sys
+from gameday import processes
+from gameday.app import standing
+ledger = standing.ledger_of("e-1")
+ledger.lock({"run": "r", "phase": "hold", "environment": "e", **standing.self_identity()})
+reaper = subprocess.Popen(["sleep", "120"], stdout=subprocess.DEVNULL, pass_fds=(ledger.descriptor,))
+identity = processes.identify(reaper.pid).model_dump() if sys.argv[1] == "known" else None
+ledger.hold({"reaper": reaper.pid, "reaper_identity": identity})
+print(reaper.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def hung(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessIdentity]:
+    """What holds the environment of a dead run, and does nothing."""
+    monkeypatch.setattr(standing, "_REAPER", 0.3)
+    mode = getattr(request, "param", "known")
+    done = subprocess.run([sys.executable, "-c", HUNG, mode], stdout=subprocess.PIPE, text=True, timeout=60)
+    reaper = processes.identify(int(done.stdout))
+    assert reaper is not None
+    yield reaper
+    processes.end([reaper], 0.0)
+
+
+def test_status_says_that_a_dead_runs_reaper_has_it_and_when_that_is_overdue(
+    hung: ProcessIdentity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = standing.ledger_of("e-1")
+    ledger.open(entry("early", "x:Y").model_copy(update={"until": time.monotonic_ns() + 10**12}))
+    assert show_status("table") == 0
+    out = capsys.readouterr().out
+    assert f"its reaper, process {hung.pid}" in out
+    assert f"dead, held by its reaper, process {hung.pid}" in out
+    ledger.open(entry("late", "x:Y").model_copy(update={"until": time.monotonic_ns() - 10**9}))
+    assert show_status("table") == 6
+    said = capsys.readouterr()
+    assert f"its reaper, process {hung.pid}" in said.out.splitlines()[-1]
+    assert "gameday recover" in said.err
+    found = {fault.entry.token.id: (fault.live, fault.orphan) for fault in standing.status().open_faults}
+    assert found == {"early": (True, True), "late": (False, True)}
+
+
+def test_recover_ends_a_reaper_that_hangs_and_undoes_what_it_left(hung: ProcessIdentity) -> None:
+    standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
+    recovery = standing.recover()
+    assert not processes.alive(hung)
+    assert ([undone.outcome for undone in recovery.undone], recovery.clear) == ([Outcome.GONE], True)
+    assert standing.status() == standing.Status([], [])
+
+
+@pytest.mark.parametrize("hung", ["unknown"], indirect=True)
+def test_a_reaper_that_can_not_be_told_from_others_is_not_ended_and_not_a_live_run(hung: ProcessIdentity) -> None:
+    standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
+    recovery = standing.recover()
+    assert processes.alive(hung)
+    assert (recovery.undone, recovery.refused, recovery.clear) == ([], [], False)
+    assert f"run r is dead, and its reaper, process {hung.pid}, has not let go" in recovery.unread[0]
+
+
+def test_a_reaper_whose_engine_lives_is_never_ended(hung: ProcessIdentity) -> None:
+    with standing.ledger_of("e-2") as ledger, Interrupts() as waker:
+        ledger.lock({"run": "live", "reaper": hung.pid, **standing.self_identity()})
+        ledger.hold({"reaper_identity": hung.model_dump()})
+        standing.await_reaper(standing.ledger_of("e-2"), waker)
+        assert processes.alive(hung)
+        ledger.hold({"pid": hung.pid})  # at work, and its engine still there
+        standing.await_reaper(standing.ledger_of("e-2"), waker)
+        assert processes.alive(hung)
+
+
+def test_abort_and_the_next_run_say_so_as_well(hung: ProcessIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aborting, "PATIENCE", 0.2)
+    said: list[str] = []
+    assert not aborting.abort("r", said.append).let_go
+    words = f"dead, and its reaper, process {hung.pid}, has not let go"
+    assert said[0] == f"waiting for run r ({words}): nothing is open"
+    assert words in said[-1]
+    assert "`gameday recover`" in said[-1]
+    with pytest.raises(UsageError, match="run r is dead") as raised:
+        standing.claim(standing.ledger_of("e-1"), "e", "next")
+    assert "gameday recover" in raised.value.hint
