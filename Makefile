@@ -10,7 +10,7 @@ help:
 	@echo "make demo-fail  the same where the system does not keep its promise"
 	@echo "make venv       set up .venv with the developers' tools"
 	@echo "make test       format, lint, types, layers, unit and golden tests, one sound and one flawed run"
-	@echo "make slow       every flaw once, crashes in the middle of a run, the reaper's longer tests"
+	@echo "make slow       every flaw once, the crash matrix, gameday's own parts broken, 1,000 mutations"
 	@echo "make flaws      every flaw of the lab once, each a whole run"
 	@echo "make attack     10,000 mutations of passing timelines against the grader"
 	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: 43 minutes where it shared two cores"
@@ -56,6 +56,7 @@ e2e: .venv/dev
 
 # Flaws included: all that takes longer than `make test` may.
 slow: .venv/dev
+	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q tests/grade/test_attack.py
 	$(BIN)/pytest -q -m slow
 
 flaws: .venv/dev

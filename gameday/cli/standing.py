@@ -16,6 +16,7 @@ from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.engine import Undone
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome
+from gameday.state import state_dir
 
 __all__ = ["recover_all", "show_status", "sweep"]
 
@@ -97,7 +98,7 @@ def _show_recovery(recovery: Recovery, output: str) -> None:
             [_undone_row(undone) for undone in recovery.undone],
         )
     elif not recovery.refused and not recovery.unread:
-        print("Nothing stands: the ledgers hold no open entry.")
+        print(f"Nothing stands: no open entry below {state_dir()}.")
 
 
 def sweep(environment: str, instance: str | None, project: Path, output: str) -> int:
@@ -121,7 +122,7 @@ def _show_swept(rows: Sequence[sweeping.Swept], environment: str, output: str) -
             [(row.environment, row.driver, row.address, row.found or "-", row.outcome) for row in rows],
         )
     else:
-        print(f"Nothing to look at: no instance of {environment} is up on this machine.")
+        print(f"Nothing to look at: no instance of {environment} is recorded below {state_dir()}.")
 
 
 def _undone_as_json(undone: Undone) -> JSON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import requests
@@ -25,7 +26,7 @@ def up(scale: float = DEFAULT_SCALE, flaws: Sequence[str] = ()) -> LabRecord:
 
     UsageError for an unknown flaw, ProvisionError if it does not start.
     """
-    if not scale > 0:
+    if not (scale > 0 and math.isfinite(scale)):
         raise UsageError(f"a time scale is above 0, not {scale:g}")
     names = [flaw.name for flaw in look_up_all(flaws)]
     return Lab.start(scale, names, own=False).record

@@ -109,6 +109,7 @@ def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
         ("run", "api-dependency-brownout", "--set", "hould=4m"),
         ("run", "api-dependency-brownout", "--set", "hold=4"),
         ("run", "api-dependency-brownout", "--time-scale", "0"),
+        ("lab", "up", "--time-scale", "inf"),
         ("run", "api-dependency-brownout", "--time-scale", "61"),
         ("run", "api-dependency-brownout", "--profile", "ic"),
         ("run", "api-dependency-brownout", "--env", "labb"),
