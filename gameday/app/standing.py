@@ -349,11 +349,12 @@ def await_reaper(ledger: Ledger, waker: Interrupts) -> None:
     """Wait while a reaper undoes what a dead engine left: it gives up by itself after two minutes.
 
     One that has not given up by then hangs, and is ended: what it has not done is done by whoever waited.
+    EnvironmentBusy if a signal ends the waiting.
     """
     until = waker.monotonic_ns() + int(_REAPER * 1e9)
     while waker.monotonic_ns() < until and _reaping(ledger.holder()):
         if waker.wait(waker.monotonic_ns() + 100_000_000).signals:
-            raise UsageError("interrupted", hint="a reaper is still at work there; see `gameday status`")
+            raise EnvironmentBusy("interrupted: a reaper is still at work there", hint="see `gameday status`")
     holder = ledger.holder()
     if holder is not None and _orphaned(holder):
         # Without its identity (an earlier version, a full disk), or as another user: `take` says that it is there.
