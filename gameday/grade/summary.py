@@ -46,7 +46,10 @@ def faults_removed_at(record: Record) -> str | None:
 def phases(record: Record) -> tuple[PhaseSpan, ...]:
     """The phases as they happened."""
     entered = record.of(PhaseEntered)
-    ends = [event.mono for event in entered[1:]] + [max(record.t0, min(record.end, record.planned_end))]
+    last = min(record.end, record.planned_end)
+    if record.stopped_at is not None:  # what follows an abort is no phase any more
+        last = min(last, record.stopped_at)
+    ends = [event.mono for event in entered[1:]] + [max(record.t0, last)]
     return tuple(
         PhaseSpan(name=event.data.phase, start=record.plan_time(event.mono), end=record.plan_time(end))
         for event, end in zip(entered, ends, strict=False)
