@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -148,7 +147,7 @@ class Guardian(Closing):
         return self.beat()
 
     def _dead(self) -> bool:
-        return bool(select.select([self._pidfd], [], [], 0)[0])
+        return bool(processes.readable([self._pidfd], 0))
 
     def _until(self, done: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -157,7 +156,7 @@ class Guardian(Closing):
             if left <= 0 or self._dead():
                 return False
             self._say_alive()
-            select.select([self._socket.fileno(), self._pidfd], [], [], min(left, _BEAT / 2))
+            processes.readable([self._socket.fileno(), self._pidfd], min(left, _BEAT / 2))
             self._receive()
         return True
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -70,7 +69,7 @@ class Hand:
     @property
     def dead(self) -> bool:
         """Whether it ended, asked or not. It is not reaped by asking: its pid stays its own until the fence."""
-        return self._ending or bool(select.select([self.pidfd], [], [], 0)[0])
+        return self._ending or bool(processes.readable([self.pidfd], 0))
 
     def ask(self, call: str, token: Token) -> None:
         """Hand the call over; HandDied if nobody takes it."""
@@ -88,7 +87,7 @@ class Hand:
             if left <= 0:
                 raise TimeoutError(f"no answer within {seconds:g} s")
             beat()
-            if select.select([self._socket], [], [], min(left, _PACE))[0]:
+            if processes.readable([self._socket.fileno()], min(left, _PACE)):
                 self._take()
         line, _, self._buffer = self._buffer.partition(b"\n")
         found: Mapping[str, Any] = json.loads(line)
