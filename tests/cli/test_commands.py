@@ -185,7 +185,7 @@ def test_status_and_recover_on_a_fresh_machine(tmp_path: Path) -> None:
     swept = gameday(tmp_path, "recover", "--sweep", "--env", "lab")
     assert (swept.returncode, swept.stdout) == (
         0,
-        "Nothing to look at: no instance of lab is up on this machine.\n",
+        f"Nothing to look at: no instance of lab is recorded below {tmp_path / 'state'}.\n",
     )
 
 
