@@ -216,11 +216,18 @@ class Case:
         assert self.ground.serves()
         asked = [("status", "-o", "json"), ("recover", "-o", "json"), ("grade", str(self.run), "-o", "json")]
         started = [self.ground.cli.start(*arguments) for arguments in asked]
-        status, recover, grade = [(json.loads(one.communicate(timeout=60)[0]), one.returncode) for one in started]
+        status, recover, grade = [answer(one) for one in started]
         assert status == ({"runs": [], "open_faults": [], "unresolved": []}, 0)
         assert (any(recover[0].values()), recover[1]) == (False, 0), f"recover found something: {recover}"
         told = "pass" if verdict == 0 else "aborted"
         assert (grade[1], grade[0]["verdict"]) == (verdict, told), grade[0]["reason"]
+
+
+def answer(command: subprocess.Popen[str]) -> tuple[dict[str, Any], int]:
+    """What a command told as JSON, and its exit code."""
+    out, err = command.communicate(timeout=60)
+    assert out, f"{command.args}: exit {command.returncode}: {err}"
+    return json.loads(out), command.returncode
 
 
 @pytest.fixture
