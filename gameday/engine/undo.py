@@ -21,7 +21,7 @@ __all__ = ["DEADLINE", "UNSURE", "Reason", "Undoing", "Undone", "in_order", "pau
 
 DEADLINE = 10.0
 """Real seconds for which a failed undo is tried again."""
-UNSURE = 3.0
+UNSURE = 1.0
 """Real seconds, at least, between the two looks after an inject that overran or failed: it may be on its way."""
 PAUSE = 0.2
 """Real seconds between attempts."""
