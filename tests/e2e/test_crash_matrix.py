@@ -226,7 +226,7 @@ class Case:
 def answer(command: subprocess.Popen[str]) -> tuple[dict[str, Any], int]:
     """What a command told as JSON, and its exit code."""
     out, err = command.communicate(timeout=60)
-    assert out, f"{command.args}: exit {command.returncode}: {err}"
+    assert out, f"{command.args!r}: exit {command.returncode}: {err}"
     return json.loads(out), command.returncode
 
 
