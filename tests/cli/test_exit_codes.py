@@ -132,7 +132,13 @@ def test_ctrl_c_at_a_reader_that_stalls_does_not_hide_what_stands(entry: Entry) 
         while True:
             os.write(writer, b"x")
     os.set_blocking(writer, True)
-    with subprocess.Popen([sys.executable, "-m", "gameday", *STATUS], stdout=writer, stderr=subprocess.PIPE) as one:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gameday", *STATUS],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        # A background job of a shell, as these tests may be, ignores it, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as one:
         os.close(writer)
         deadline = time.monotonic() + 30
         while "pipe_write" not in Path(f"/proc/{one.pid}/wchan").read_text(encoding="utf-8"):
@@ -141,7 +147,10 @@ def test_ctrl_c_at_a_reader_that_stalls_does_not_hide_what_stands(entry: Entry) 
                 pytest.fail(f"it never stalled: {one.communicate()}")
             time.sleep(0.02)
         one.send_signal(signal.SIGINT)
-        err = one.communicate(timeout=30)[1]
+        try:
+            err = one.communicate(timeout=30)[1]
+        finally:
+            one.kill()
     os.close(reader)
     assert one.returncode == 6
     assert b"gameday recover" in err

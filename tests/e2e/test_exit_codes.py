@@ -96,11 +96,16 @@ def test_ctrl_c_while_the_verdict_is_printed_to_a_reader_that_stalls(cli: Cli, l
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
+        # A background job of a shell, as these tests may be, ignores it, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(writer)
     wait_for(lambda: "pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text(encoding="utf-8"), LONGEST)
     process.send_signal(signal.SIGINT)
-    err = process.communicate(timeout=30)[1]
+    try:
+        err = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
     os.close(reader)
     assert process.returncode == 6, err
     assert "STILL STANDS: brownout on payments" in err
