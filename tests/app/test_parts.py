@@ -46,6 +46,14 @@ def started(drill: Drill, part: str) -> None:
     drill.start(part, module="tests.app.parts")
 
 
+def broken_at(drill: Drill, point: str, how: str) -> None:
+    """Start the drill, and break its driver so once it has come to that point."""
+    drill.start(point)
+    drill.await_file("at")
+    (drill.folder / how).touch()
+    (drill.folder / "go").touch()
+
+
 class TestDrivers:
     """Drivers that raise, do half of it, or say that nothing is there."""
 
@@ -64,10 +72,7 @@ class TestDrivers:
 
     @pytest.mark.slow
     def test_a_fault_that_is_half_injected_is_undone(self, drill: Drill) -> None:
-        drill.start("before token")
-        drill.await_file("at")
-        (drill.folder / "half-inject").touch()
-        (drill.folder / "go").touch()
+        broken_at(drill, "before token", "half-inject")
         assert drill.end()[::2] == ("aborted", 0)
         assert outcomes(drill, "fault.injected") == [("brownout", "failed")]
         assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
@@ -84,10 +89,7 @@ class TestDrivers:
 
     @pytest.mark.slow
     def test_reading_back_that_hangs_ends_the_run(self, drill: Drill) -> None:
-        drill.start("after inject")
-        drill.await_file("at")
-        (drill.folder / "hang-in_effect").touch()
-        (drill.folder / "go").touch()
+        broken_at(drill, "after inject", "hang-in_effect")
         outcome, reason, left = drill.end()
         assert (outcome, left) == ("aborted", 0)
         assert "in_effect" in reason
