@@ -48,8 +48,9 @@ types: .venv/dev
 layers: .venv/dev
 	$(BIN)/lint-imports
 
+# Side by side. What measures or drives a whole run has the machine for itself: `e2e` and `slow`.
 unit: .venv/dev
-	$(BIN)/pytest -q -m "not e2e and not slow"
+	$(BIN)/pytest -q -n auto -m "not e2e and not slow"
 
 e2e: .venv/dev
 	$(BIN)/pytest -q -m "e2e and not slow"

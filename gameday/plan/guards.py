@@ -15,7 +15,7 @@ from gameday.model.guard import (
     LatencyGuard,
     ProbeGuard,
 )
-from gameday.model.pace import COUNTERS, GUARDED, LOAD, SCRAPE
+from gameday.model.pace import COUNTERS, ENOUGH, GUARDED, LOAD, SCRAPE
 from gameday.model.plan import BoundLoad
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.slo import LoadSource, Slo
@@ -26,8 +26,6 @@ from gameday.slo.burn import threshold
 
 __all__ = ["check", "guard_paces", "guarded_slos"]
 
-_ENOUGH = 30
-"""Events that a window should hold: as many as it needs to breach before it is full."""
 _READINGS = 4
 """Readings of counters that a window holds at least."""
 _BEATS = 3
@@ -105,8 +103,8 @@ def _window(context: Context, at: Location, over: float, slo: Slo) -> None:
 
 def _events(context: Context, at: Location, over: float, rate: float) -> None:
     events = rate * over / context.scale
-    if events < _ENOUGH - _EPSILON:
-        message = f"a window of {duration_text(over)} holds {events:.2g} events, {_ENOUGH} are needed"
+    if events < ENOUGH - _EPSILON:
+        message = f"a window of {duration_text(over)} holds {events:.2g} events, {ENOUGH} are needed"
         context.in_experiment(at, message, "lengthen it, or lower the time scale")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gameday.engine.guards.reading import ENOUGH, Reading
+from gameday.engine.guards.reading import Reading
 from gameday.engine.guards.streamed import Streamed
 from gameday.engine.guards.traffic import Seen, Traffic
 from gameday.model.enums import GuardState
 from gameday.model.events import Event, FaultIntent
+from gameday.model.pace import ENOUGH
 from gameday.model.plan import BoundSlo
 from gameday.slo.budget import budget_share
 

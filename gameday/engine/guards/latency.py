@@ -6,11 +6,12 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 
-from gameday.engine.guards.reading import ENOUGH, Reading
+from gameday.engine.guards.reading import Reading
 from gameday.engine.guards.traffic import Requests
 from gameday.model.enums import GuardState
 from gameday.model.events import Event
 from gameday.model.guard import LatencyGuard
+from gameday.model.pace import ENOUGH
 from gameday.model.plan import BoundLoad
 
 __all__ = ["Latency"]

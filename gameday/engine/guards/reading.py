@@ -7,12 +7,10 @@ from typing import Protocol
 
 from gameday.model.enums import GuardState
 from gameday.model.events import Event
+from gameday.model.pace import ENOUGH
 from gameday.slo.burn import Window
 
-__all__ = ["ENOUGH", "Judge", "Reading", "breached"]
-
-ENOUGH = 30
-"""Events that a window needs to breach before it is full."""
+__all__ = ["Judge", "Reading", "breached"]
 
 
 @dataclass(frozen=True)
