@@ -51,8 +51,8 @@ def session_members(session: int) -> list[ProcessIdentity]:
 def _session_of(entry: Path) -> int | None:
     try:
         stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # another user's, where /proc hides these (hidepid): nothing that this process began
     return int(stat.rpartition(")")[2].split()[_SESSION_FIELD])
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from gameday import processes
+from gameday.app import tables
 from gameday.app.hand import CALLS
 from gameday.errors import DriverError
 from gameday.model.base import JSON
@@ -20,7 +21,7 @@ from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
 from gameday.ports import Driver, Target
 
-__all__ = ["ForkedDriver"]
+__all__ = ["ForkedDriver", "forked"]
 
 _LONGEST = 8_000
 """Characters of an error."""
@@ -29,6 +30,17 @@ _PACE = 0.25
 _STANDARD = 2
 _ORPHAN = 2.0
 """Real seconds past its deadline after which a child ends by itself: whoever would have ended it is dead."""
+
+
+def forked(path: str, beat: Callable[[], object] = lambda: None) -> ForkedDriver:
+    """That of a token's ``module:Class``; DriverError whatever its module raises: other entries have to go."""
+    try:
+        info = tables.info(path)
+        return ForkedDriver(tables.driver(info.path), info.deadline, beat)
+    except LookupError as error:
+        raise DriverError(str(error.args[0])) from error
+    except Exception as error:
+        raise DriverError(f"{path}: {type(error).__name__}: {error}") from error
 
 
 class ForkedDriver:
@@ -149,7 +161,9 @@ def _end(child: ProcessIdentity) -> None:
     By its identity, not by its pid: where the program around has SIGCHLD ignored, a child that has ended is reaped
     by the kernel at once, and nothing keeps its pid its own any more.
     """
-    processes.end([child], 0.0)
+    if processes.end([child], 0.0):
+        # In the kernel (a dead network file system): to wait for it would hold up all that is still to undo.
+        raise DriverError(f"the call's process {child.pid} outlived SIGKILL")
     with contextlib.suppress(ChildProcessError):
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     processes.fence_session(child)

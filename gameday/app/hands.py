@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ class Hand:
         self._buffer = b""
         self._ending = False
         self._fenced = False
+        _ALIVE.add(self)
         self.warm = False
         self.admitted = False
         self.pidfd = os.pidfd_open(self._process.pid)
@@ -70,6 +72,10 @@ class Hand:
     def dead(self) -> bool:
         """Whether it ended, asked or not. It is not reaped by asking: its pid stays its own until the fence."""
         return self._ending or bool(processes.readable([self.pidfd], 0))
+
+    def forked(self) -> None:
+        """In a child that the program around forked: only the engine's end must keep the hand alive."""
+        self._socket.close()
 
     def ask(self, call: str, token: Token) -> None:
         """Hand the call over; HandDied if nobody takes it."""
@@ -122,6 +128,18 @@ class Hand:
         self._fenced = True
         self._socket.close()
         os.close(self.pidfd)
+
+
+_ALIVE: weakref.WeakSet[Hand] = weakref.WeakSet()
+"""Every hand of this process."""
+
+
+def _forked() -> None:
+    for hand in tuple(_ALIVE):
+        hand.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class Hands(Closing):
@@ -296,6 +314,8 @@ class HandedDriver:
         if "error" not in answer:
             value: JSON = answer["value"]
             return value
+        if call == "inject":
+            self._hands.drop(hand)  # what it may have started must not go on beside the undo
         if answer.get("kind") == "TimeoutError":
             raise TimeoutError(answer["error"])
         raise DriverError(answer["error"], str(answer.get("hint", "")))

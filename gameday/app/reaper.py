@@ -5,9 +5,9 @@ before it says that it is ready), the pidfds of engine and hands, and an inherit
 lock, so that the environment stays refused until it is done. It has no threads. It ignores INT, TERM and HUP: it
 ends when the engine says goodbye, or when what was open is undone.
 
-Order: engine and hands are killed and awaited first (fence), then faults are undone, then stimuli, then load and an
-own environment are ended. What it did is written to ``reaper.jsonl``, chained from the last complete line of the
-timeline.
+Order: engine and hands are killed and awaited first (fence), then faults are undone, then stimuli, then load (with
+the session that it began) and an own environment are ended. What it did is written to ``reaper.jsonl``, chained from
+the last complete line of the timeline.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import TypeVar
 
 from gameday import processes, timeline
 from gameday.app import tables
-from gameday.app.forked import ForkedDriver
+from gameday.app.forked import forked
 from gameday.app.standing import close_gone, is_gone
 from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Wakes, undo_entry
 from gameday.engine.undo import Undoing, in_order, quietly
-from gameday.errors import TimelineError
+from gameday.errors import DriverError, TimelineError
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
 from gameday.model.events import AbortRequested, Payload
@@ -51,7 +51,9 @@ _GIVE_UP = 120.0
 """Real seconds of failed undos after which the rest is left to `gameday recover`."""
 
 _AGAIN = 0.2
-"""Real seconds between two tries to read a ledger, or to undo what is left."""
+"""Real seconds between two tries to fence, to read a ledger, or to undo what is left."""
+_FENCE = 5.0
+"""Real seconds for which a fence that is not certain keeps undo waiting."""
 
 T = TypeVar("T")
 
@@ -125,16 +127,22 @@ class _Reaper:
         silent = time.monotonic() - self.heard
         if silent < _STOPPED:
             return ""
-        try:
-            entries = self.ledger.entries()
-        except LedgerUnreadable:
-            return ""
-        if entries and silent > HUNG:
+        entries, unread = self._known()
+        if (entries or unread) and silent > HUNG:
             return f"the engine was silent for {HUNG:g} s while something was open"
         over = time.monotonic_ns() - int(GRACE * 1e9)
         if any(0 < entry.until < over for entry in entries):
             return f"the engine was silent, and a fault's time was over for more than {GRACE:g} s"
         return ""
+
+    def _known(self) -> tuple[Sequence[Entry], bool]:
+        """What can be read of what is open, and whether there may be more."""
+        try:
+            return self.ledger.entries(), False
+        except LedgerUnreadable:
+            with contextlib.suppress(LedgerUnreadable):
+                return self.ledger.entries(strict=False), True
+            return (), True
 
     def _listen(self) -> bool:
         """Take one message; False if none waits."""
@@ -166,18 +174,18 @@ class _Reaper:
 
     def rescue(self, why: str) -> bool:
         """Fence, undo, end the rest; whether nothing stands any more."""
-        processes.end([self.orders.engine], 0.0)
-        self._fence_hands()
+        fenced = self._fence()
         with contextlib.suppress(OSError):
             self.ledger.hold({"pid": os.getpid(), "phase": "the reaper undoes"})
         with contextlib.ExitStack() as stack:
             write = stack.enter_context(_record(self.orders.folder))
             write(AbortRequested(by="reaper", reason=why))
             try:
-                left = self._undo(write)
+                left = self._undo(write, unsure=not fenced)
             finally:
                 for process in self.load:
-                    processes.fence_session(process)
+                    with contextlib.suppress(OSError):
+                        processes.fence_session(process)
                 self._end_own()
         gone = close_gone(self.ledger, [undone.entry for undone in left])
         return len(gone) == len(left)
@@ -188,16 +196,32 @@ class _Reaper:
         if self.orders.own_folder is not None and not outlived:
             shutil.rmtree(self.orders.own_folder, ignore_errors=True)
 
-    def _fence_hands(self) -> None:
+    def _fence(self) -> bool:
+        """Kill and await the engine and all that hands began; whether that is certain. Undo waits 5 s for it."""
+        deadline = time.monotonic() + _FENCE
+        while True:
+            try:
+                if not self._outlived():
+                    return True
+            except OSError:  # no descriptor to be had, or /proc is not: a hand is killed all the same
+                pass
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_AGAIN)
+
+    def _outlived(self) -> list[ProcessIdentity]:
+        # First what needs no descriptor.
         for descriptor in self.pidfds:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        outlived = [*processes.end([self.orders.engine], 0.0)]
         for process in self.hands:
-            processes.fence_session(process)
+            outlived += processes.fence_session(process)
+        return outlived
 
-    def _undo(self, write: Callable[[Payload], None]) -> Sequence[Undone]:
+    def _undo(self, write: Callable[[Payload], None], unsure: bool) -> Sequence[Undone]:
         clock = _Clock()
-        by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), gone=is_gone)
+        by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), unsure, is_gone)
         give_up = time.monotonic() + _GIVE_UP
         while True:
             entries = in_order(self._entries(give_up))
@@ -209,10 +233,11 @@ class _Reaper:
             time.sleep(_AGAIN)
 
     def _entries(self, give_up: float) -> Sequence[Entry]:
-        """What is open; a ledger that can not be read now is read again. LedgerUnreadable at ``give_up``."""
+        """What can be read of what is open; a ledger that can not be read now is read again. LedgerUnreadable at
+        ``give_up``."""
         while True:
             try:
-                return self.ledger.entries()
+                return self.ledger.entries(strict=False)
             except LedgerUnreadable:
                 if time.monotonic() > give_up:
                     raise
@@ -221,10 +246,9 @@ class _Reaper:
 
 def _undone(entry: Entry, by: Undoing) -> Undone:
     try:
-        info = tables.info(entry.token.driver)
-        driver = ForkedDriver(tables.driver(info.path), info.deadline)
-    except Exception as error:  # noqa: BLE001 - whatever that driver's module raises, the other entries have to go
-        return Undone(entry, Outcome.FAILED, f"{type(error).__name__}: {error}")
+        driver = forked(entry.token.driver)
+    except DriverError as error:
+        return Undone(entry, Outcome.FAILED, error.message)
     return undo_entry(entry, driver, by)
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gameday import processes
-from gameday.app import tables
-from gameday.app.forked import ForkedDriver
+from gameday.app.forked import forked
 from gameday.app.interrupts import Interrupts
 from gameday.engine import Entry, Ledger, LedgerLocked, LedgerUnreadable, Undone, undo_entry
 from gameday.engine.ledger import RESERVE
 from gameday.engine.undo import Undoing, in_order
-from gameday.errors import EnvironmentBusy, PreflightError, UsageError
+from gameday.errors import DriverError, EnvironmentBusy, PreflightError, UsageError
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome
 from gameday.model.events import Payload
@@ -274,10 +273,9 @@ class Recoverer:
             return Undone(entry, Outcome.FAILED, problem)
         by = Undoing(ledger, _discard, self.waker, "recover", self.waker.monotonic_ns(), gone=is_gone)
         try:
-            info = tables.info(entry.token.driver)
-            driver = ForkedDriver(tables.driver(info.path), info.deadline, self.waker.glance)
-        except (LookupError, ImportError) as error:
-            return Undone(entry, Outcome.FAILED, str(error.args[0]))
+            driver = forked(entry.token.driver, self.waker.glance)
+        except DriverError as error:
+            return Undone(entry, Outcome.FAILED, error.message)
         return undo_entry(entry, driver, by)
 
     def stopped(self) -> bool:

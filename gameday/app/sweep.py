@@ -17,7 +17,7 @@ from gameday.app import standing, tables
 from gameday.app.forked import ForkedDriver
 from gameday.app.interrupts import Interrupts
 from gameday.app.planning import control_addresses, file_or_name
-from gameday.engine import Entry, Ledger, Undone
+from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone
 from gameday.errors import DriverError, EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.environment import DriverBinding, Environment
@@ -137,12 +137,22 @@ class _Sweeper:
                 refusal = standing.take(ledger)
                 if refusal:
                     return [self._row("-", "-", "", f"left alone: {refusal}", "busy")]
-                rows = [self._undone(one) for one in self.recoverer.undo(ledger, ledger.entries())]
+                # A damaged ledger is what the sweep is for: what can be read of it, then what is found.
+                rows = self._damage(ledger)
+                rows += [self._undone(one) for one in self.recoverer.undo(ledger, ledger.entries(strict=False))]
                 for driver, api in self.place.bindings:
                     rows += self._ask(ledger, driver, api)
                 return rows
         except (OSError, EnvironmentBusy) as error:  # LedgerUnreadable is one
             return [self._row("-", "-", "", f"could not look: {error}", "stands")]
+
+    def _damage(self, ledger: Ledger) -> list[Swept]:
+        try:
+            ledger.entries()
+        except LedgerUnreadable as error:
+            why = f"not all of its ledger could be read: {error.message}; look what stands, then remove that file"
+            return [self._row("-", "-", "", why, "stands")]
+        return []
 
     def _ask(self, ledger: Ledger, driver: str, api: str) -> list[Swept]:
         info = tables.DRIVERS.get(driver)
@@ -166,8 +176,8 @@ class _Sweeper:
 
     def _remove(self, ledger: Ledger, tokens: Sequence[Token], info: DriverInfo) -> list[Swept]:
         # Asked after `find`: a run holds its environment from before its first injection to after its last undo.
-        live = {str((other.holder() or {}).get("run", "")) for other in standing.ledgers()}
-        known = {(entry.token.driver, str(entry.token.data)) for entry in ledger.entries()}
+        live = set(_live())
+        known = {(entry.token.driver, str(entry.token.data)) for entry in ledger.entries(strict=False)}
         rows = []
         for token in tokens:
             if token.run in live and token.run:
@@ -181,7 +191,7 @@ class _Sweeper:
         return rows
 
     def _entry(self, ledger: Ledger, token: Token, info: DriverInfo) -> Entry:
-        taken = {entry.id for entry in ledger.entries()}
+        taken = {entry.id for entry in ledger.entries(strict=False)}
         free = (name for name in _numbered(_id(token)) if name not in taken)
         now = time.time_ns()
         return Entry(
@@ -206,6 +216,13 @@ class _Sweeper:
 
     def _row(self, driver: str, address: str, found: str, outcome: str, state: State = "clear") -> Swept:
         return Swept(self.place.name, driver, address, found, outcome, state)
+
+
+def _live() -> Iterator[str]:
+    """The runs that are under way on this machine, as far as that can be read."""
+    for ledger in standing.ledgers():
+        with suppress(LedgerUnreadable):
+            yield str((ledger.holder() or {}).get("run", ""))
 
 
 def _address(token: Token) -> str:

@@ -158,8 +158,8 @@ class ToxiproxyDriver:
         try:
             return _Server(touched.api).proxy(touched.proxy).toxic(touched.toxic) is None
         except _Missing as error:
-            if _answers(touched.listen):
-                what = f"{touched.api} knows no proxy {touched.proxy}, but {touched.listen} still answers"
+            if _answers(touched):
+                what = f"{touched.api} knows no proxy {touched.proxy}, but {touched.listen} may still be in use"
                 raise DriverError(f"{what}: is it another server?") from error
             return True
 
@@ -278,13 +278,20 @@ def _as_found(api: str, proxy: _Proxy, toxic: _Toxic) -> _Touched:
     return _Touched(api=api, proxy=proxy.name, toxic=toxic.name, listen=proxy.listen, **values)
 
 
-def _answers(address: str) -> bool:
-    """Whether something accepts connections at ``HOST:PORT``; False for no address."""
-    host, _, port = address.rpartition(":")
+def _answers(touched: _Touched) -> bool:
+    """Whether the proxy's port may still be listened at: only a refusal says no."""
+    host, _, port = touched.listen.rpartition(":")
+    host = host.strip("[]")
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - every address of the API's host, not of this one
+        host = urlsplit(touched.api).hostname or ""
+    if not port.isdecimal():
+        return False  # a token without the address: of an earlier version
     try:
-        socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), _LISTENS).close()
-    except (OSError, ValueError):
+        socket.create_connection((host, int(port)), _LISTENS).close()
+    except ConnectionRefusedError:
         return False
+    except OSError:
+        return True  # nobody can say: that is never clear
     return True
 
 

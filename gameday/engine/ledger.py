@@ -2,9 +2,10 @@
 
 One folder per environment, outside the run's folder: ``ledger.jsonl`` (appended, fsynced), ``lock`` (flock) and,
 during a run, ``reserve`` (room that is given back when the disk is full). Nothing is ever renamed. A token is
-durable here before its inject is called, because inject may never return. A line that does not parse can only be
-one whose write was cut off: a torn ``open`` was never injected, and a torn ``close`` leaves the entry open, which
-is the safe side (undo is idempotent). A file that can not be read is never taken for one that holds nothing.
+durable here before its inject is called, because inject may never return. A line that is the beginning of one is a
+write that was cut off: a torn ``open`` was never injected, and a torn ``close`` leaves the entry open, which is the
+safe side (undo is idempotent). Any other damage, or a file that can not be read, is never taken for one that holds
+nothing.
 """
 
 from __future__ import annotations
@@ -277,21 +278,25 @@ class Ledger(Closing):
     def entries(self, strict: bool = True) -> Sequence[Entry]:
         """What is still open, oldest first; LedgerUnreadable if the file, an entry or a line of it can not be read.
 
-        Not ``strict``: what can be read of a file with a damaged line, for whoever undoes what is known.
+        Not ``strict``: what can be read of a file with a damaged line or an entry of another version, for whoever
+        undoes what is known.
         """
         found: dict[str, Entry] = {}
         for line in self._lines(strict):
             if line.get("op") == "open":
-                entry = self._entry(line)
-                found[entry.id] = entry
+                entry = self._entry(line, strict)
+                if entry is not None:
+                    found[entry.id] = entry
             elif line.get("op") == "close":
                 found.pop(str(line.get("id")), None)
         return tuple(found.values())
 
-    def _entry(self, line: Mapping[str, JSON]) -> Entry:
+    def _entry(self, line: Mapping[str, JSON], strict: bool) -> Entry | None:
         try:
             return Entry.model_validate(line.get("entry"))
         except ValidationError as error:
+            if not strict:
+                return None
             raise LedgerUnreadable(
                 f"{self._path}: an open entry that this version can not read",
                 hint="use the version that wrote it; what it injected may still stand",

@@ -147,7 +147,8 @@ class _Run:
             reason = error.message
             self._write(AbortRequested(by="engine", reason=reason))
         except OSError as error:
-            reason = f"the timeline could not be written: {error}"
+            broken = self._setup.record.broken is not None
+            reason = f"the timeline could not be written: {error}" if broken else f"the run broke off: {error}"
             self._write(AbortRequested(by="engine", reason=reason))
         finally:
             # Also on a bug: the exception goes on to the caller, after everything was undone.
@@ -231,9 +232,16 @@ class _Run:
                 self._inject(self._prepared(id))
             case Undo(id):
                 self._undo([pair for pair in self._open if pair[0].token.id == id], "ended")
+                self._removed(id)
                 self._unguard()
             case Finish():
                 return
+
+    def _removed(self, id: str) -> None:
+        """A fault that stays beyond its time ends the day: it is tried once more on leaving, and then told."""
+        for undone in self._standing:
+            if undone.entry.token.id == id:
+                self._stop("engine", f"{id} could not be removed when its time was over: {undone.error}")
 
     def _unguard(self) -> None:
         """Guards end faults: once none is left in the plan, there is nothing to guard."""
@@ -248,16 +256,13 @@ class _Run:
             self._setup.ledger.hold({**holder, "environment": self._plan.environment.name})
 
     def _gate(self) -> None:
-        if self._standing:
-            # One more on top would be more at once than the blast radius allows.
-            still = ", ".join(undone.entry.token.id for undone in self._standing)
-            self._stop("engine", f"nothing more is injected, there still stands: {still}")
         if self._injected:
             return
-        steady = self._setup.steady(self._setup.record.events)
+        # Both read the whole record, which takes seconds where *before* was long: the reaper must hear us.
+        steady = self._waker.during(lambda: self._setup.steady(self._setup.record.events))
         if steady.verdict is not Verdict.PASS:
             self._stop("engine", f"nothing was injected, steady state before: {steady.reason}")
-        spent = self._setup.budget(self._setup.record.events)
+        spent = self._waker.during(lambda: self._setup.budget(self._setup.record.events))
         if spent:
             self._stop("engine", f"nothing was injected: {spent}")
 
@@ -266,11 +271,13 @@ class _Run:
 
     def _inject(self, prepared: Prepared) -> None:
         entry = self._entry(prepared)
+        # Known here first: it is closed also if a program's own signal handler raises once it is durable.
+        self._open.append((entry, prepared.driver))
         try:
             self._setup.ledger.open(entry)
         except OSError as error:
+            self._open.pop()
             self._stop("engine", f"{entry.token.id} was not injected, the ledger could not be written: {error}")
-        self._open.append((entry, prepared.driver))
         self._injected = self._injected or not prepared.stimulus
         token = prepared.token
         intent = StimulusIntent if prepared.stimulus else FaultIntent
