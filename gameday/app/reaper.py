@@ -6,8 +6,8 @@ lock, so that the environment stays refused until it is done. It has no threads.
 ends when the engine says goodbye, or when what was open is undone.
 
 Order: engine and hands are killed and awaited first (fence), then faults are undone, then stimuli, then load (with
-the session that it began) and an own environment are ended. What it did is written to ``reaper.jsonl``, chained from
-the last complete line of the timeline.
+the session that it began) and an own environment are ended. What it did is written to ``reaper.jsonl``, chained
+from the last complete line of the timeline.
 """
 
 from __future__ import annotations
