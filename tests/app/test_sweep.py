@@ -121,6 +121,20 @@ def test_what_can_not_be_undone_is_in_the_ledger_from_then_on(world: Path, monke
     assert [row.found for row in sweep("e", project=world)] == ["r9/a", "nothing", ""]
 
 
+def test_a_damaged_ledger_is_told_and_the_substrates_are_asked_all_the_same(world: Path) -> None:
+    a = made(world, "a")
+    ledger = standing.ledger_of(standing.environment_key("e", [str(world / "things")]))
+    ledger.folder.mkdir(parents=True)
+    (ledger.folder / "ledger.jsonl").write_bytes(b"what is this\n")
+    stranger = standing.ledger_of("another")
+    (stranger.folder / "lock").mkdir(parents=True)  # can not be read
+    rows = sweep("e", project=world)
+    assert rows[0].state == "stands"
+    assert "a line of it was changed or damaged; look what stands, then remove that file" in rows[0].outcome
+    assert told(rows)[1:] == [("marked", "r9/a", "removed, verified clear", "clear"), CANNOT]
+    assert not a.exists()
+
+
 def test_a_find_that_hangs_is_ended(world: Path) -> None:
     made(world, "a")
     (world / "things" / "hang-find").touch()

@@ -104,16 +104,16 @@ def driver() -> ToxiproxyDriver:
 
 
 @pytest.fixture
-def fake() -> Iterator[Callable[[bytes], str]]:
+def fake() -> Iterator[Callable[..., str]]:
     """Some other server: answers every request with these bytes."""
     with ExitStack() as stack:
 
-        def start(answer: bytes) -> str:
-            listener = socket.create_server(("127.0.0.1", 0))
+        def start(answer: bytes, host: str = "127.0.0.1") -> str:
+            listener = socket.create_server((host, 0))
             thread = threading.Thread(target=_serve, args=(listener, answer))
             thread.start()
             stack.callback(_end, listener, thread)
-            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+            return f"http://{host}:{listener.getsockname()[1]}"
 
         yield start
 
@@ -266,6 +266,37 @@ def test_another_server_at_the_old_address_is_not_clear(proxy: Proxy, driver: To
         other.close()
     driver.undo(token)
     assert driver.is_clear(token)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0", "[::]", ""])
+def test_a_proxy_that_is_gone_is_clear_once_its_port_is_refused(
+    proxy: Proxy, driver: ToxiproxyDriver, listen: str
+) -> None:
+    token = driver.resolve(target(proxy.api))
+    proxy.ask("DELETE", "/proxies/payments")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as taken:
+        data = {**token.data, "listen": f"{listen}:{taken.getsockname()[1]}"}
+        moved = token.model_copy(update={"data": data})
+        with pytest.raises(DriverError, match="may still be in use"):
+            driver.is_clear(moved)
+        with ExitStack() as stack:
+            for _ in range(4):  # until nothing more is let in: nobody can say who listens
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(taken.getsockname())
+            with pytest.raises(DriverError, match="may still be in use"):
+                driver.is_clear(moved)
+    assert driver.is_clear(moved)
+
+
+def test_the_port_of_a_proxy_elsewhere_is_looked_at_there(
+    proxy: Proxy, driver: ToxiproxyDriver, fake: Callable[..., str]
+) -> None:
+    token = driver.resolve(target(proxy.api))
+    elsewhere = fake(answer("404 Not Found", {"error": "proxy not found", "status": 404}), "127.0.0.2")
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        data = {**token.data, "api": elsewhere, "listen": f"0.0.0.0:{stranger.getsockname()[1]}"}
+        assert driver.is_clear(token.model_copy(update={"data": data}))
 
 
 @pytest.mark.parametrize("name", ["gameday-", "gameday-team-experiment", "gameday-../x.y", "gameday-r1.brownout"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,6 +57,18 @@ def test_a_damaged_line_is_said_and_what_can_be_read_is_not_lost(tmp_path: Path,
     with pytest.raises(LedgerUnreadable, match="changed or damaged"):
         ledger.entries()
     assert [e.token.id for e in ledger.entries(strict=False)] == ["a", "b"]
+
+
+def test_an_entry_of_another_version_is_said_and_those_beside_it_are_not_lost(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "e")
+    ledger.open(entry("a"))
+    later = {"op": "open", "entry": {"id": "r/b", "invented": "later"}}
+    sealed = {**later, "crc": zlib.crc32(json.dumps(later).encode())}
+    with (tmp_path / "e" / "ledger.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(sealed) + "\n")
+    with pytest.raises(LedgerUnreadable, match="this version can not read"):
+        ledger.entries()
+    assert [e.token.id for e in ledger.entries(strict=False)] == ["a"]
 
 
 def test_no_changed_byte_makes_an_open_entry_vanish(tmp_path: Path) -> None:

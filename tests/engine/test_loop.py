@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gameday.engine import Ledger
+from gameday.engine import Entry, Ledger
 from gameday.errors import DriverError, PreflightError
 from gameday.model.enums import Verdict
 from gameday.model.events import Event
@@ -116,14 +117,52 @@ def test_the_budget_is_judged_once_before_the_first_injection(bench: Bench) -> N
     assert bench.go().outcome == "completed"
 
 
-def test_nothing_is_injected_beside_what_could_not_be_undone(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", [5, 15])
+def test_a_fault_that_stays_beyond_its_time_ends_the_day(bench: Bench, seconds: float) -> None:
+    # The second is due when the first should have gone, or stands by then: either way nothing more is injected.
+    faults = (make_fault("first", 10, 5), make_fault("second", 30 - seconds, seconds))
+    bench.plan = bench.plan.model_copy(update={"faults": faults[:1] if seconds == 15 else faults})
     bench.plan = bench.plan.model_copy(update={"faults": (make_fault("first", 10, 5), make_fault("second", 15, 5))})
     bench.driver.broken["undo"] = [DriverError("refused")] * 51  # for its whole deadline, and none after it
     ending = bench.go()
-    assert (ending.outcome, ending.reason) == ("aborted", "nothing more is injected, there still stands: first")
+    assert ending.outcome == "aborted"
+    assert ending.reason == "first could not be removed when its time was over: DriverError: refused"
+    assert bench.clock.monotonic_ns() < 30e9
     assert "fault.intent second" not in bench.kinds()
     # What failed when its time was over was tried once more at the end.
     assert (ending.standing, bench.driver.substrate) == ((), set())
+
+
+def test_a_program_that_breaks_in_once_the_token_is_durable_leaves_nothing_open(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Ledger.open
+
+    def broken_into(self: Ledger, entry: Entry) -> None:
+        write(self, entry)
+        raise SystemExit("out")  # as the handler of a signal may, that is met in the fsync
+
+    monkeypatch.setattr(Ledger, "open", broken_into)
+    with pytest.raises(SystemExit):
+        bench.go()
+    assert bench.ledger.entries() == ()
+
+
+def test_the_record_is_judged_while_the_reaper_is_told_that_the_engine_lives(bench: Bench) -> None:
+    asked: list[str] = []
+    during = bench.clock.during
+
+    def watched(task: Callable[[], Any]) -> Any:
+        asked.append("waits")
+        found = during(task)
+        asked.append("done")
+        return found
+
+    bench.clock.during = watched  # type: ignore[method-assign]
+    bench.budget = lambda events: asked.append("budget") or ""  # type: ignore[func-returns-value]
+    bench.go()
+    place = asked.index("budget")
+    assert (asked[place - 1], asked[place + 1]) == ("waits", "done")
 
 
 def test_a_state_folder_that_vanishes_ends_the_run_and_everything_is_undone(bench: Bench) -> None:
