@@ -270,7 +270,7 @@ def test_an_engine_that_was_busy_does_not_take_its_own_pause_for_silence() -> No
 
 
 def test_a_breach_removes_every_fault_before_anything_else(bench: Bench) -> None:
-    guards = plan_with({"kind": "dead_source", "source": "probe/answers", "over": "8s"}).guards
+    guards = plan_with({"kind": "dead_source", "source": "probe/answers", "over": "20s"}).guards
     bench.plan = bench.plan.model_copy(update={"guards": guards})
     ending = bench.go()
     assert ending.outcome == "aborted"
@@ -279,7 +279,13 @@ def test_a_breach_removes_every_fault_before_anything_else(bench: Bench) -> None
     kinds = bench.kinds()
     at = kinds.index("abort.requested")
     assert kinds[at - 1] == "guard.changed dead_source"
-    assert "fault.intent first" not in kinds  # 8 s after t = 0, before the first fault at 10 s
+    assert "fault.effective second" in kinds[:at]  # after 20 s both stand: since 10 s and 15 s
+    assert kinds[at + 1 : at + 5] == [
+        "fault.undo second",
+        "fault.cleared second",
+        "fault.undo first",
+        "fault.cleared first",
+    ]
 
 
 def test_guards_end_with_the_last_fault(bench: Bench) -> None:

@@ -115,6 +115,7 @@ def test_the_budget_is_judged_once_before_the_first_injection(bench: Bench) -> N
     answers = ["", "too late to matter"]
     bench.budget = lambda events: answers.pop(0)
     assert bench.go().outcome == "completed"
+    assert answers == ["too late to matter"]
 
 
 @pytest.mark.parametrize("seconds", [5, 15])

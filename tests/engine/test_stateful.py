@@ -153,8 +153,10 @@ class Ordeal(RuleBasedStateMachine):
         self.driver = WatchedDriver(durably_open=self.durably_open, step=lambda: self.life.step())
 
     def teardown(self) -> None:
-        self.mended()
-        shutil.rmtree(self.root)
+        try:
+            self.mended()
+        finally:
+            shutil.rmtree(self.root)
 
     def durably_open(self) -> list[str]:
         """What the ledger would hold after a power cut now."""
@@ -226,7 +228,6 @@ class Ordeal(RuleBasedStateMachine):
         bench = Bench(folder, clock=clock, driver=self.driver)
         bench.ledger = self.ledger()
         endings: list[Ending] = []
-        self.driver.calls.clear()
 
         def whole_day() -> None:
             with Timeline(folder / "timeline.jsonl", clock) as timeline, bench.ledger:
@@ -234,7 +235,6 @@ class Ordeal(RuleBasedStateMachine):
                 try:
                     standing.claim(bench.ledger, "fake", "r1")
                 except (PreflightError, EnvironmentBusy):
-                    assert not any(call.startswith("inject") for call in self.driver.calls)
                     return
                 assert not busy, "an environment on which something stands was given away"
                 endings.append(run(bench.setup(timeline)))

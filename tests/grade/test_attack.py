@@ -23,7 +23,7 @@ from tests.grade.builder import FULL, LEAN, Burst, Reality, make
 from tests.grade.mutations import BENIGN, BREAKING, Mutation
 from tests.grade.scene import Scene
 
-COUNT = int(os.environ.get("GAMEDAY_MUTATIONS", "100"))
+COUNT = max(len(BREAKING), int(os.environ.get("GAMEDAY_MUTATIONS", "100")))
 SEED = 20261101
 SAMPLES = Path(__file__).parents[2] / "reports" / "samples"
 LEAN_BASES = {
