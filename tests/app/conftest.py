@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,11 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gameday import timeline
 from gameday.app import standing
+from gameday.model.events import Event
 
 ROOT = Path(__file__).parents[2]
 SOON = 30.0
 """Real seconds: a deadline for what takes moments, also on a busy machine."""
+WITHIN = 2.0
+"""Real seconds from a signal, or the engine's death, to nothing standing; the settle time is 0.3 s."""
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = SOON) -> float:
@@ -35,20 +40,30 @@ class Drill:
     def __init__(self, folder: Path, state: Path) -> None:
         self.folder = folder
         self.state = state
+        self.hold = 2.0
+        """Real seconds."""
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, point: str = "", *more: str, module: str = "tests.app.drill") -> subprocess.Popen[str]:
+    def start(self, point: str = "", module: str = "tests.app.drill") -> subprocess.Popen[str]:
         """Start it; it stops at the point."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, str(self.folder), point, *more],
+            [sys.executable, "-m", module, str(self.folder), point],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "GAMEDAY_DRILL_HOLD": str(self.hold)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         return self.process
+
+    def broken_at(self, point: str, how: str) -> subprocess.Popen[str]:
+        """Start it, and break its driver so once it has come to that point."""
+        process = self.start(point)
+        self.await_file("at")
+        (self.folder / how).touch()
+        (self.folder / "go").touch()
+        return process
 
     def await_file(self, name: str) -> None:
         """Wait until the drill made that file."""
@@ -64,6 +79,19 @@ class Drill:
         assert self.process.returncode == 0, err
         outcome, reason, standing_ = json.loads(out)
         return outcome, reason, standing_
+
+    @property
+    def run(self) -> Path:
+        """The run's own folder, with its record."""
+        return self.folder / "run"
+
+    def recorded(self, kind: str) -> list[Event]:
+        """The events of that kind in the timeline."""
+        return [event for event in timeline.read(self.run / "timeline.jsonl").events if event.kind == kind]
+
+    def outcomes(self, kind: str) -> list[tuple[object, object]]:
+        """What they are about, and how it came out if they say so."""
+        return [(event.data["id"], event.data.get("outcome")) for event in self.recorded(kind)]
 
     def faults(self) -> list[str]:
         """What stands, told from the substrate."""
@@ -94,10 +122,11 @@ def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
     one = Drill(tmp_path, tmp_path / "state")
     yield one
     try:
-        wait_for(lambda: one.processes() == [], 5)
+        wait_for(lambda: one.processes() == [])
     finally:
         for process in one.processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         if one.process is not None:
             one.process.communicate(timeout=SOON)
 

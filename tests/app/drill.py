@@ -1,15 +1,15 @@
 """An engine in a process of its own, on files, with hands and a reaper: what the tests beside it break.
 
 ``python -m tests.app.drill FOLDER POINT``: at the point it makes ``FOLDER/at`` and waits for ``FOLDER/go``. Prints
-how the run ended. With a third argument the run is in another thread than the main one.
+how the run ended. Its record is in ``FOLDER/run``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from gameday.timeline import Timeline
 from tests.engine.conftest import NoActions, make_fault, make_plan, steady
 
 DRIVER = "gameday.testing:FileDriver"
-HOLD = 2.0
+HOLD = float(os.environ.get("GAMEDAY_DRILL_HOLD", "2"))
 """Real seconds."""
 
 
@@ -106,12 +106,14 @@ def main(folder: Path, point: str, parts: Parts = Parts()) -> None:
     made, reach = parts.plan(plan()), reacher(folder, point)
     items: list[BoundStimulus | BoundFault] = [*made.stimuli, *made.faults]
     PointedLedger.reach = staticmethod(reach)
+    own = folder / "run"
+    own.mkdir()
 
     def hear(event: Event) -> None:
         if event.kind == "fault.effective":
             (folder / "in effect").touch()
 
-    with parts.waker() as waker, Timeline(folder / "timeline.jsonl", waker) as record:
+    with parts.waker() as waker, Timeline(own / "timeline.jsonl", waker) as record:
         record.listen(hear)
         record("engine", RunOpened(run="r1", plan=made))
         with PointedLedger(standing.ledger_of("drill-1").folder) as ledger:
@@ -119,7 +121,7 @@ def main(folder: Path, point: str, parts: Parts = Parts()) -> None:
             waker.obey(Inbox(ledger, "r1"))
             waker.answer(lambda name: interrupted("Else")(name, ledger.entries()))
             with (
-                Guardian(Charge(ledger, folder, [DRIVER]), waker) as guardian,
+                Guardian(Charge(ledger, own, [DRIVER]), waker) as guardian,
                 Hands(guardian, waker, [DRIVER]) as hands,
             ):
                 prepared = []
@@ -154,9 +156,4 @@ def main(folder: Path, point: str, parts: Parts = Parts()) -> None:
 
 
 if __name__ == "__main__":
-    work = threading.Thread(target=main, args=(Path(sys.argv[1]), sys.argv[2]))
-    if len(sys.argv) > 3:
-        work.start()
-        work.join()
-    else:
-        main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2])

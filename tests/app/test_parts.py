@@ -6,6 +6,7 @@ import errno
 import json
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -23,35 +24,13 @@ from gameday.engine import Entry, Ledger
 from gameday.errors import EnvironmentBusy, PreflightError, UsageError
 from gameday.grade import grade
 from gameday.model.enums import FaultKind, Outcome
-from gameday.model.events import Event
 from gameday.model.token import Token
-from tests.app.conftest import Drill, wait_for
-from tests.app.drill import HOLD
+from tests.app.conftest import WITHIN, Drill, wait_for
 from tests.engine.breaking import BreakingFiles
 
-WITHIN = 2.0
-"""Real seconds from a signal to nothing standing; the settle time is 0.3 s."""
 
-
-def recorded(drill: Drill, kind: str) -> list[Event]:
-    found = timeline.read(drill.folder / "timeline.jsonl").events
-    return [event for event in found if event.kind == kind]
-
-
-def outcomes(drill: Drill, kind: str) -> list[tuple[object, object]]:
-    return [(event.data["id"], event.data["outcome"]) for event in recorded(drill, kind)]
-
-
-def started(drill: Drill, part: str) -> None:
-    drill.start(part, module="tests.app.parts")
-
-
-def broken_at(drill: Drill, point: str, how: str) -> None:
-    """Start the drill, and break its driver so once it has come to that point."""
-    drill.start(point)
-    drill.await_file("at")
-    (drill.folder / how).touch()
-    (drill.folder / "go").touch()
+def started(drill: Drill, part: str) -> subprocess.Popen[str]:
+    return drill.start(part, module="tests.app.parts")
 
 
 class TestDrivers:
@@ -65,17 +44,17 @@ class TestDrivers:
         outcome, reason, left = drill.end()
         assert (outcome, left) == ("aborted", 0)
         assert "could not be injected" in reason
-        assert outcomes(drill, "stimulus.injected") == [("canary", "failed")]
-        assert outcomes(drill, "stimulus.cleared") == [("canary", "ok")]
-        assert recorded(drill, "fault.intent") == []
+        assert drill.outcomes("stimulus.injected") == [("canary", "failed")]
+        assert drill.outcomes("stimulus.cleared") == [("canary", "ok")]
+        assert drill.recorded("fault.intent") == []
         assert drill.clear()
 
     @pytest.mark.slow
     def test_a_fault_that_is_half_injected_is_undone(self, drill: Drill) -> None:
-        broken_at(drill, "before token", "half-inject")
+        drill.broken_at("before token", "half-inject")
         assert drill.end()[::2] == ("aborted", 0)
-        assert outcomes(drill, "fault.injected") == [("brownout", "failed")]
-        assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
+        assert drill.outcomes("fault.injected") == [("brownout", "failed")]
+        assert drill.outcomes("fault.cleared") == [("brownout", "ok")]
         assert drill.clear()
 
     @pytest.mark.slow
@@ -83,13 +62,13 @@ class TestDrivers:
         (drill.folder / "empty-inject").touch()
         drill.start()
         assert drill.end() == ("completed", "", 0)
-        assert outcomes(drill, "fault.effective") == [("brownout", "failed")]
-        assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
+        assert drill.outcomes("fault.effective") == [("brownout", "failed")]
+        assert drill.outcomes("fault.cleared") == [("brownout", "ok")]
         assert drill.clear()
 
     @pytest.mark.slow
     def test_reading_back_that_hangs_ends_the_run(self, drill: Drill) -> None:
-        broken_at(drill, "after inject", "hang-in_effect")
+        drill.broken_at("after inject", "hang-in_effect")
         outcome, reason, left = drill.end()
         assert (outcome, left) == ("aborted", 0)
         assert "in_effect" in reason
@@ -102,8 +81,8 @@ class TestDrivers:
         drill.await_file("in effect")
         (drill.folder / f"raise-{call}-brownout").write_text("1", encoding="utf-8")
         assert drill.end() == ("completed", "", 0)
-        assert [event.data["attempt"] for event in recorded(drill, "fault.undo")] == [1, 2]
-        assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
+        assert [event.data["attempt"] for event in drill.recorded("fault.undo")] == [1, 2]
+        assert drill.outcomes("fault.cleared") == [("brownout", "ok")]
         assert drill.clear()
 
     @pytest.mark.slow
@@ -122,7 +101,7 @@ class TestDrivers:
         assert drill.end(90)[2] == 1
         assert drill.faults() == ["brownout.fault"]
         # When its time was over, and once more at the end of the run.
-        assert [event.data["outcome"] for event in recorded(drill, "fault.cleared")] == ["failed", "failed"]
+        assert [event.data["outcome"] for event in drill.recorded("fault.cleared")] == ["failed", "failed"]
         (fault,) = standing.status().open_faults
         assert (fault.entry.token.id, fault.live) == ("brownout", False)
         with standing.ledger_of("drill-1") as ledger, pytest.raises(EnvironmentBusy, match="brownout") as caught:
@@ -165,7 +144,7 @@ class TestFullDisk:
         assert (outcome, left) == ("aborted", 0)
         assert "No space left on device" in reason
         assert drill.clear()
-        found = timeline.read_folder(drill.folder)
+        found = timeline.read_folder(drill.run)
         assert not found.torn
         assert EXIT_CODES[grade(found).verdict] == 5
 
@@ -183,7 +162,7 @@ class TestFullDisk:
         assert (outcome, left) == ("aborted", 0)
         assert "No space left on device" in reason
         assert drill.clear()
-        found = timeline.read_folder(drill.folder)
+        found = timeline.read_folder(drill.run)
         assert not found.torn
         kinds = [event.kind for event in found.events if event.source == "engine"]
         assert kinds[-6:] == [
@@ -288,24 +267,23 @@ def test_a_wall_clock_that_is_set_moves_nothing(drill: Drill) -> None:
     started(drill, "clock")
     drill.await_file("in effect")
     left = {fault.entry.token.id: fault.expires_in for fault in standing.status().open_faults}
-    assert 0 < left["brownout"] < HOLD + 0.1
+    assert 0 < left["brownout"] < drill.hold + 0.1
     assert drill.end() == ("completed", "", 0)
-    (effect,), (undo,) = recorded(drill, "fault.effective"), recorded(drill, "fault.undo")
-    assert HOLD - 0.5 < (undo.mono - effect.mono) / 1e9 < HOLD + 5
-    assert abs(undo.wall - effect.wall) > 0
+    (effect,), (undo,) = drill.recorded("fault.effective"), drill.recorded("fault.undo")
+    assert drill.hold - 0.5 < (undo.mono - effect.mono) / 1e9 < drill.hold + 5
+    walls = [event.wall for event in timeline.read(drill.run / "timeline.jsonl").events]
+    assert max(walls) - min(walls) > 86_400 * 10**9  # it was set indeed
     assert drill.clear()
 
 
 @pytest.mark.slow
 def test_a_stopped_engine_is_fenced_though_its_wall_clock_was_set(drill: Drill) -> None:
-    started(drill, "clock")
+    process = started(drill, "clock")
     drill.await_file("in effect")
-    process = drill.process
-    assert process is not None
     process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     wait_for(drill.clear)
-    assert HOLD < time.monotonic() - began + 1 < HOLD + 3.0 + WITHIN + 1
+    assert drill.hold < time.monotonic() - began + 1 < drill.hold + 3.0 + WITHIN + 1
     process.wait(10)
 
 
@@ -313,12 +291,12 @@ def test_a_stopped_engine_is_fenced_though_its_wall_clock_was_set(drill: Drill) 
 def test_a_locust_that_dies_proves_nothing_and_keeps_nothing(drill: Drill) -> None:
     started(drill, "locust")
     assert drill.end()[::2] == ("completed", 0)
-    (ended,) = recorded(drill, "load.ended")
+    (ended,) = drill.recorded("load.ended")
     assert ended.data["outcome"] == "failed"
     assert "exited with code 7" in str(ended.data["reason"])
-    assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
+    assert drill.outcomes("fault.cleared") == [("brownout", "ok")]
     assert drill.clear()
-    criteria = {one.id: one for one in grade(timeline.read_folder(drill.folder)).criteria}
+    criteria = {one.id: one for one in grade(timeline.read_folder(drill.run)).criteria}
     assert criteria["load_valid"].verdict.value == "inconclusive"
     assert "did not go to its end" in criteria["load_valid"].reason
 
@@ -328,14 +306,12 @@ def test_a_probe_that_hangs_does_not_hold_the_end_up(drill: Drill) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=500) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         (drill.folder / "address").write_text(address, encoding="utf-8")
-        started(drill, "probe")
+        process = started(drill, "probe")
         drill.await_file("in effect")
-        process = drill.process
-        assert process is not None
         process.send_signal(signal.SIGTERM)
         assert wait_for(lambda: not drill.faults()) < WITHIN
         assert drill.end()[::2] == ("aborted", 0)
-    samples = recorded(drill, "sample")
+    samples = drill.recorded("sample")
     assert samples
     assert not any(sample.data["ok"] for sample in samples)
     assert drill.clear()
@@ -343,43 +319,45 @@ def test_a_probe_that_hangs_does_not_hold_the_end_up(drill: Drill) -> None:
 
 @pytest.mark.slow
 def test_a_flood_of_alerts_does_not_hold_an_abort_up(drill: Drill) -> None:
-    started(drill, "sink")
+    drill.hold = 30.0  # so that it is the abort that ends it
+    process = started(drill, "sink")
     drill.await_file("in effect")
     url = (drill.folder / "sink").read_text(encoding="utf-8")
     alert = {"status": "firing", "labels": {"alertname": "Flood"}, "startsAt": "2026-11-01T10:00:00Z"}
-    body = json.dumps({"version": "4", "receiver": "all", "alerts": [alert]}).encode()
+    many, senders = 200, 8
+    body = json.dumps({"version": "4", "receiver": "all", "alerts": [alert] * many}).encode()
     codes: list[int] = []
     over = threading.Event()
 
     def flood() -> None:
         with requests.Session() as session:
-            for _ in range(250):
-                if over.is_set():
-                    return
+            while not over.is_set():
                 try:
                     codes.append(session.post(url, data=body, timeout=5).status_code)
                 except requests.RequestException:
-                    continue  # the sink is gone: so is the run
+                    over.wait(0.05)  # the sink is gone: so is the run
 
-    threads = [threading.Thread(target=flood) for _ in range(8)]
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(senders)]
+    began = time.monotonic()
     for thread in threads:
         thread.start()
     try:
-        wait_for(lambda: len(codes) > 300)
-        process = drill.process
-        assert process is not None
+        wait_for(lambda: codes.count(503) > 50)
         process.send_signal(signal.SIGTERM)
         assert wait_for(lambda: not drill.faults()) < WITHIN
         assert drill.end()[::2] == ("aborted", 0)
+        seconds = time.monotonic() - began
     finally:
         over.set()
         for thread in threads:
             thread.join(10)
-    assert set(codes) <= {200, 503}
+    assert set(codes) == {200, 503}
     assert drill.clear()
-    (abort,), (cleared,) = recorded(drill, "abort.requested"), recorded(drill, "fault.cleared")
+    (abort,), (cleared,) = drill.recorded("abort.requested"), drill.recorded("fault.cleared")
     assert (cleared.mono - abort.mono) / 1e9 < WITHIN
-    assert len(recorded(drill, "alert.received")) <= codes.count(200) + 8
+    # 200 a second and those of one second at the beginning; beyond that, what all senders brought at once.
+    most = 200 * (seconds + 1) + many * senders
+    assert many * codes.count(200) <= len(drill.recorded("alert.received")) <= most
 
 
 class TestLibrary:
@@ -389,16 +367,14 @@ class TestLibrary:
     def test_a_run_in_a_thread_is_whole(self, drill: Drill) -> None:
         started(drill, "thread")
         assert drill.end() == ("completed", "", 0)
-        assert outcomes(drill, "fault.cleared") == [("brownout", "ok")]
+        assert drill.outcomes("fault.cleared") == [("brownout", "ok")]
         assert drill.clear()
 
     @pytest.mark.slow
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
     def test_a_signal_that_ends_the_program_leaves_nothing(self, drill: Drill, number: signal.Signals) -> None:
-        started(drill, "thread")
+        process = started(drill, "thread")
         drill.await_file("in effect")
-        process = drill.process
-        assert process is not None
         process.send_signal(number)
         # Ctrl-C there waits for the run's own end; what kills the process is the reaper's case.
         wait_for(drill.clear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,13 @@ from gameday.app import standing
 from gameday.engine import Ledger
 from gameday.errors import EnvironmentBusy, TimelineError
 from gameday.model.enums import Outcome
-from tests.app.conftest import ROOT, SOON, Drill, wait_for
-from tests.app.drill import HOLD
+from tests.app.conftest import ROOT, SOON, WITHIN, Drill, wait_for
 
 POINTS = ("before token", "after token", "after inject", "in undo", "before closed")
-WITHIN = 2.0
-"""Real seconds from the engine's death to nothing standing."""
 GRACE = 3.0
+"""Real seconds past its declared end that a silent engine has."""
+LONG = 60.0
+"""Real seconds of a hold whose end no test waits for."""
 
 
 def pids(drill: Drill) -> list[int]:
@@ -40,8 +42,8 @@ def test_a_killed_engine_leaves_nothing(drill: Drill, point: str) -> None:
     assert ("brownout.fault" in drill.faults()) is (point in {"after inject", "in undo"})
     process.kill()
     assert wait_for(drill.clear) < WITHIN
-    wait_for(lambda: pids(drill) == [], 2)
-    found = timeline.read_folder(drill.folder)
+    wait_for(lambda: pids(drill) == [])
+    found = timeline.read_folder(drill.run)
     kinds = [(event.kind, event.data.get("id")) for event in found.events if event.source == "reaper"]
     assert kinds[0] == ("abort.requested", None)
     assert (("fault.cleared", "brownout") in kinds) is (point != "before token")
@@ -56,7 +58,7 @@ def test_killed_in_the_hold(drill: Drill) -> None:
     assert fault.reaper in [process.pid for process in drill.processes("gameday.app.reaper")]
     process.kill()
     assert wait_for(drill.clear) < WITHIN
-    found = [event for event in timeline.read_folder(drill.folder).events if event.kind.endswith(".undo")]
+    found = [event for event in timeline.read_folder(drill.run).events if event.kind.endswith(".undo")]
     assert [(event.kind, event.data["reason"]) for event in found] == [
         ("stimulus.undo" if event.kind.startswith("stimulus") else "fault.undo", "reaper") for event in found
     ]
@@ -84,7 +86,7 @@ def test_a_stopped_engine_is_fenced_after_its_faults_time_and_nothing_comes_back
     began = time.monotonic()
     (drill.folder / "go").touch()  # from here it goes on to inject as soon as it is continued
     wait_for(drill.clear)
-    assert time.monotonic() - began < HOLD + GRACE + WITHIN
+    assert time.monotonic() - began < drill.hold + GRACE + WITHIN
     process.send_signal(signal.SIGCONT)
     process.communicate(timeout=10)
     assert process.returncode == -signal.SIGKILL
@@ -100,7 +102,7 @@ def test_an_engine_that_is_stopped_for_a_moment_goes_on(drill: Drill) -> None:
     wait_for(lambda: time.monotonic() - began > 1.8)
     process.send_signal(signal.SIGCONT)
     assert drill.end() == ("completed", "", 0)
-    assert not (drill.folder / "reaper.jsonl").exists()
+    assert not (drill.run / "reaper.jsonl").exists()
 
 
 def test_a_lost_reaper_ends_the_run(drill: Drill) -> None:
@@ -116,13 +118,11 @@ def test_a_lost_reaper_ends_the_run(drill: Drill) -> None:
 
 @pytest.mark.slow
 def test_a_silent_reaper_ends_the_run_as_well(drill: Drill) -> None:
-    drill.start("after inject")
-    drill.await_file("at")
+    drill.hold = LONG
+    drill.start()
+    drill.await_file("in effect")
     (reaper,) = drill.processes("gameday.app.reaper")
     reaper.suspend()
-    began = time.monotonic()
-    wait_for(lambda: time.monotonic() - began > 3.2)
-    (drill.folder / "go").touch()
     outcome, reason, _ = drill.end()
     assert (outcome, drill.clear()) == ("aborted", True)
     assert "silent" in reason
@@ -144,13 +144,13 @@ def test_what_the_reaper_wrote_has_to_chain(drill: Drill) -> None:
     drill.await_file("at")
     process.kill()
     wait_for(drill.clear)
-    path = drill.folder / "timeline.jsonl"
+    path = drill.run / "timeline.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines) + b'{"torn":')
-    assert timeline.read_folder(drill.folder).torn
+    assert timeline.read_folder(drill.run).torn
     path.write_bytes(b"".join(lines[:-1]))
     with pytest.raises(TimelineError, match=r"reaper\.jsonl"):
-        timeline.read_folder(drill.folder)
+        timeline.read_folder(drill.run)
 
 
 @pytest.mark.slow
@@ -186,11 +186,19 @@ def test_an_entry_that_nobody_can_undo_keeps_no_other_in_place(drill: Drill) -> 
     reaper.kill()
 
 
+def begin(stack: contextlib.ExitStack, command: Sequence[str], keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """A process that is gone when the stack is closed."""
+    process = subprocess.Popen(command, pass_fds=keep, cwd=ROOT, start_new_session=True)
+    stack.callback(process.wait, SOON)
+    stack.callback(process.kill)
+    return process
+
+
 def test_a_hand_whose_pidfd_was_lost_is_not_admitted_and_fenced_all_the_same(tmp_path: Path) -> None:
-    engine, hand = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2)]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(SOON)
-    with ours, Ledger(tmp_path / "ledger") as ledger:
+    with ours, Ledger(tmp_path / "ledger") as ledger, contextlib.ExitStack() as stack:
+        engine, hand = (begin(stack, ["sleep", "60"]) for _ in range(2))
         ledger.lock({"run": "r1"})
         identities = [processes.identify(process.pid) for process in (engine, hand)]
         begun, held = (found.model_dump() for found in identities if found is not None)
@@ -204,11 +212,8 @@ def test_a_hand_whose_pidfd_was_lost_is_not_admitted_and_fenced_all_the_same(tmp
             "drivers": [],
         }
         with theirs:
-            reaper = subprocess.Popen(
-                [sys.executable, "-m", "gameday.app.reaper", json.dumps(orders)],
-                pass_fds=(theirs.fileno(), ledger.descriptor),
-                cwd=ROOT,
-            )
+            command = [sys.executable, "-m", "gameday.app.reaper", json.dumps(orders)]
+            reaper = begin(stack, command, (theirs.fileno(), ledger.descriptor))
         ours.send(json.dumps({"hand": held}).encode())  # without a descriptor, as one that was cut off
         pidfd = os.pidfd_open(engine.pid)
         socket.send_fds(ours, [json.dumps({"hand": begun}).encode()], [pidfd])
@@ -220,7 +225,6 @@ def test_a_hand_whose_pidfd_was_lost_is_not_admitted_and_fenced_all_the_same(tmp
         engine.kill()
         assert hand.wait(SOON) == -signal.SIGTERM  # by its session
         assert reaper.wait(SOON) == 0
-    engine.wait(SOON)
 
 
 def ignores(pid: int, number: signal.Signals) -> bool:
@@ -240,7 +244,9 @@ def test_a_caller_that_ignores_its_children_changes_nothing(drill: Drill) -> Non
     drill.await_file("in effect")
     assert ignores(process.pid, signal.SIGCHLD)
     for module in ("gameday.app.reaper", "gameday.app.hand"):
-        for one in drill.processes(module):
+        living = drill.processes(module)
+        assert living, module
+        for one in living:
             assert not ignores(one.pid, signal.SIGCHLD), one
     process.kill()
     assert wait_for(drill.clear) < WITHIN
