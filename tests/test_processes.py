@@ -17,6 +17,9 @@ from gameday import processes
 from gameday.model.token import ProcessIdentity
 
 _HIGH = 1500
+_LEADER = (
+    "import subprocess; print(subprocess.Popen(['sleep', '60'], stdin=-3, stdout=-3).pid, flush=True); input()"
+)
 
 
 @pytest.fixture
@@ -55,6 +58,26 @@ def test_one_that_may_not_be_signalled_keeps_no_other_from_being_ended(
     assert two[1].wait(30) == -signal.SIGTERM
     assert list(processes.fence_session(both[0])) == [both[0]]
     assert two[0].poll() is None
+
+
+def test_whoever_is_left_of_a_session_is_ended_though_its_leader_is_dead() -> None:
+    command = [sys.executable, "-c", _LEADER]
+    leader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    child = None
+    try:
+        session = identity(leader)
+        assert leader.stdout is not None
+        child = processes.identify(int(leader.stdout.readline()))
+        assert child is not None
+        leader.kill()
+        leader.wait(30)
+        assert processes.alive(child)
+        assert list(processes.fence_session(session)) == []
+        assert not processes.alive(child)
+    finally:
+        leader.kill()
+        leader.communicate(timeout=30)
+        processes.end([child] if child else [], 0.0)
 
 
 def test_descriptors_of_1024_and_more_are_waited_for() -> None:

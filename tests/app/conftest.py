@@ -34,6 +34,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = SOON) -> float:
     return time.monotonic() - began
 
 
+def children() -> set[int]:
+    """The pids of this process's children, zombies among them."""
+    return {process.pid for process in psutil.Process().children()}
+
+
 class Drill:
     """An engine with hands and a reaper, on files."""
 

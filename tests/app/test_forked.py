@@ -15,6 +15,7 @@ from gameday.app.forked import ForkedDriver
 from gameday.errors import DriverError
 from gameday.model.enums import FaultKind
 from gameday.model.token import Token
+from tests.app.conftest import children
 
 FILES = "gameday.testing:FileDriver"
 
@@ -52,8 +53,10 @@ def test_where_the_kernel_reaps_children_one_that_hangs_is_ended(
     driver: ForkedDriver, token: Token, tmp_path: Path
 ) -> None:
     (tmp_path / "hang-undo").touch()
+    before = children()
     with pytest.raises(TimeoutError):
         driver.undo(token)
+    assert children() <= before
     driver.undo(token)
     assert driver.is_clear(token) is True
 

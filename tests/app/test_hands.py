@@ -130,6 +130,20 @@ def test_a_fence_that_failed_is_no_fence(
     assert driver.is_clear(token)
 
 
+def test_a_hand_that_the_reaper_does_not_take_injects_nothing(
+    handed: tuple[HandedDriver, Token], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, token = handed
+    driver_of_a_dead_hand(driver).undo(token)  # by another hand, which the reaper does not know yet
+    with monkeypatch.context() as patched:
+        patched.setattr(Company, "admit", _raises(DriverError("the reaper did not take the hand")))
+        with pytest.raises(DriverError, match="did not take"):
+            driver.inject(token)
+    assert list(tmp_path.glob("*.fault")) == []
+    driver.inject(token)
+    assert [path.name for path in tmp_path.glob("*.fault")] == ["a.fault"]
+
+
 def test_a_call_that_was_cut_short_leaves_no_answer_for_the_next(
     handed: tuple[HandedDriver, Token], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,8 @@ from tests.app.conftest import ROOT, SOON, WITHIN, Drill, wait_for
 POINTS = ("before token", "after token", "after inject", "in undo", "before closed")
 GRACE = 3.0
 """Real seconds past its declared end that a silent engine has."""
+HUNG = 10.0
+"""Real seconds of silence after which an engine is hung, whatever it declared."""
 LONG = 60.0
 """Real seconds of a hold whose end no test waits for."""
 
@@ -103,6 +105,33 @@ def test_an_engine_that_is_stopped_for_a_moment_goes_on(drill: Drill) -> None:
     process.send_signal(signal.SIGCONT)
     assert drill.end() == ("completed", "", 0)
     assert not (drill.run / "reaper.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_stopped_long_before_its_faults_end_goes_on(drill: Drill) -> None:
+    drill.hold = LONG
+    process = drill.start()
+    drill.await_file("in effect")
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() - began > GRACE + 2)
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    assert drill.end() == ("aborted", "SIGTERM received", 0)
+    assert not (drill.run / "reaper.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_silent_for_ten_seconds_is_fenced_long_before_its_faults_end(drill: Drill) -> None:
+    drill.hold = LONG
+    process = drill.start()
+    drill.await_file("in effect")
+    process.send_signal(signal.SIGSTOP)
+    assert HUNG - 1 < wait_for(drill.clear) < HUNG + 1 + WITHIN
+    assert process.wait(SOON) == -signal.SIGKILL
+    events = timeline.read_folder(drill.run).events
+    (why,) = [event.data["reason"] for event in events if event.kind == "abort.requested"]
+    assert why == "the engine was silent for 10 s while something was open"
 
 
 def test_a_lost_reaper_ends_the_run(drill: Drill) -> None:

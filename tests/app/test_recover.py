@@ -16,7 +16,7 @@ from gameday.app import standing
 from gameday.engine import Entry
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.token import Token
-from tests.app.conftest import ROOT, SOON, Drill, wait_for
+from tests.app.conftest import ROOT, SOON, Drill, children, wait_for
 
 FILES = "gameday.testing:FileDriver"
 Start = Callable[..., subprocess.Popen[str]]
@@ -69,7 +69,9 @@ def start() -> Iterator[Start]:
 def test_a_driver_that_hangs_is_ended_and_asked_again(folder: Path, call: str) -> None:
     stand(folder, "a")
     (folder / f"hang-{call}").touch()
+    before = children()
     (undone,) = standing.recover().undone
+    assert children() <= before
     assert undone.outcome is Outcome.OK
     assert (folder / f"hung-{call}").exists()
     assert list(folder.glob("*.fault")) == []

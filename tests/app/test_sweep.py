@@ -15,6 +15,7 @@ from gameday.model.enums import FaultKind
 from gameday.model.token import Token
 from gameday.ports import DriverInfo, Provisioned
 from gameday.testing import FileDriver
+from tests.app.conftest import children
 
 HERE = "tests.app.test_sweep"
 
@@ -138,7 +139,9 @@ def test_a_damaged_ledger_is_told_and_the_substrates_are_asked_all_the_same(worl
 def test_a_find_that_hangs_is_ended(world: Path) -> None:
     made(world, "a")
     (world / "things" / "hang-find").touch()
+    before = children()
     rows = sweep("e", project=world)
+    assert children() <= before
     assert told(rows)[0] == ("marked", "", "could not look: find: no answer within 1 s", "stands")
     assert sweep("e", project=world)[0].found == "r9/a"
 
