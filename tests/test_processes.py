@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,25 @@ def test_whoever_is_left_of_a_session_is_ended_though_its_leader_is_dead() -> No
         leader.kill()
         leader.communicate(timeout=30)
         processes.end([child] if child else [], 0.0)
+
+
+def test_processes_that_proc_hides_hold_no_fence_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under ``hidepid``: what is another user's may not be read."""
+    read = Path.read_text
+
+    def hidden(self: Path, *arguments: Any, **keywords: Any) -> str:
+        if self == Path("/proc/1/stat"):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return read(self, *arguments, **keywords)
+
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as leader:
+        session = identity(leader)
+        monkeypatch.setattr(Path, "read_text", hidden)
+        try:
+            assert list(processes.fence_session(session)) == []
+            assert not processes.alive(session)
+        finally:
+            leader.kill()
 
 
 def test_descriptors_of_1024_and_more_are_waited_for() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gameday import processes
 from gameday.app import tables
 from gameday.app.forked import ForkedDriver
 from gameday.errors import DriverError
@@ -76,3 +77,17 @@ def test_without_a_process_to_be_had_the_call_is_made_in_this_one(
     with pytest.raises(DriverError, match="ZeroDivisionError"):
         driver.is_clear(token)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_call_whose_process_outlives_sigkill_holds_nothing_up(
+    driver: ForkedDriver, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hang-undo").touch()
+    before, end = children(), processes.end
+    monkeypatch.setattr(processes, "end", lambda those, grace: list(those))  # as in a dead network file system
+    with pytest.raises(DriverError, match="outlived SIGKILL"):
+        driver.undo(token)
+    left = [found for pid in children() - before if (found := processes.identify(pid))]
+    assert len(left) == 1
+    end(left, 0.0)
+    os.waitpid(left[0].pid, 0)

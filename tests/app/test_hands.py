@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from gameday.app.hands import Hand, HandedDriver, Hands
 from gameday.errors import DriverError
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
-from tests.app.conftest import Drill, wait_for
+from tests.app.conftest import ROOT, Drill, wait_for
 
 
 def test_a_whole_run_through_hands(drill: Drill) -> None:
@@ -142,6 +144,47 @@ def test_a_hand_that_the_reaper_does_not_take_injects_nothing(
     assert list(tmp_path.glob("*.fault")) == []
     driver.inject(token)
     assert [path.name for path in tmp_path.glob("*.fault")] == ["a.fault"]
+
+
+def test_what_a_refused_inject_began_is_ended_before_the_undo(
+    handed: tuple[HandedDriver, Token], tmp_path: Path
+) -> None:
+    driver, token = handed
+    began = driver.hand()
+    (tmp_path / "half-inject").touch()
+    with pytest.raises(DriverError, match="broke in the middle"):
+        driver.inject(token)
+    assert not processes.alive(began)
+    driver.undo(token)
+    assert driver.is_clear(token)
+    assert driver.hand() != began
+
+
+_ENGINE = """
+import os, sys
+from gameday.app.hands import Hand
+
+hand = Hand(["gameday.testing:FileDriver"])
+hand.answer(30, lambda: None)
+if os.fork() == 0:  # a worker, which lives on when the engine is dead
+    sys.stdin.read()
+    os._exit(0)
+print(hand.identity.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_that_the_program_forked_does_not_keep_a_hand() -> None:
+    command = [sys.executable, "-c", _ENGINE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as engine:
+        assert engine.stdout is not None
+        try:
+            hand = processes.identify(int(engine.stdout.readline()))
+            assert hand is not None
+            engine.kill()
+            wait_for(lambda: not processes.alive(hand))
+        finally:
+            engine.kill()
 
 
 def test_a_call_that_was_cut_short_leaves_no_answer_for_the_next(

@@ -18,7 +18,7 @@ import pytest
 
 from gameday import processes, timeline
 from gameday.app import standing
-from gameday.engine import Ledger
+from gameday.engine import Ledger, LedgerUnreadable
 from gameday.errors import EnvironmentBusy, TimelineError
 from gameday.model.enums import Outcome
 from tests.app.conftest import ROOT, SOON, WITHIN, Drill, wait_for
@@ -221,6 +221,22 @@ def begin(stack: contextlib.ExitStack, command: Sequence[str], keep: Sequence[in
     stack.callback(process.wait, SOON)
     stack.callback(process.kill)
     return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_damaged_line_keeps_no_reaper_from_what_can_be_read(drill: Drill, stopped: bool) -> None:
+    process = drill.start()
+    drill.await_file("in effect")
+    ledger = standing.ledger_of("drill-1")
+    with (ledger.folder / "ledger.jsonl").open("ab") as file:
+        file.write(b"what is this\n")
+    process.send_signal(signal.SIGSTOP if stopped else signal.SIGKILL)
+    wait_for(lambda: drill.faults() == [])
+    wait_for(lambda: drill.processes() == [])
+    with pytest.raises(LedgerUnreadable):
+        ledger.entries()  # kept: nobody can say what the damaged line was
+    assert ledger.entries(strict=False) == ()
 
 
 def test_a_hand_whose_pidfd_was_lost_is_not_admitted_and_fenced_all_the_same(tmp_path: Path) -> None:
