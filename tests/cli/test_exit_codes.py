@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +18,7 @@ from gameday.cli.failures import guarded
 from gameday.engine import Entry
 from gameday.model.enums import FaultKind
 from gameday.model.token import Token
+from tests.stalled import stalled, wait_until_blocked
 
 STATUS, RECOVER = ("status",), ("recover",)
 SWEEP, ABORT = ("recover", "--sweep", "--env", "lab"), ("abort",)
@@ -126,32 +125,22 @@ def test_a_broken_pipe_that_is_not_the_terminals_is_an_error(
 
 
 def test_ctrl_c_at_a_reader_that_stalls_does_not_hide_what_stands(entry: Entry) -> None:
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, b"x")
-    os.set_blocking(writer, True)
-    with subprocess.Popen(
-        [sys.executable, "-m", "gameday", *STATUS],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        # A background job of a shell, as these tests may be, ignores it, and hands that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as one:
-        os.close(writer)
-        deadline = time.monotonic() + 30
-        while "pipe_write" not in Path(f"/proc/{one.pid}/wchan").read_text(encoding="utf-8"):
-            if time.monotonic() > deadline or one.poll() is not None:
-                one.kill()
-                pytest.fail(f"it never stalled: {one.communicate()}")
-            time.sleep(0.02)
-        one.send_signal(signal.SIGINT)
+    with (
+        stalled() as writer,
+        subprocess.Popen(
+            [sys.executable, "-m", "gameday", *STATUS],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            # A background job of a shell, as these tests may be, ignores it, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as one,
+    ):
         try:
+            wait_until_blocked(one, 30)
+            one.send_signal(signal.SIGINT)
             err = one.communicate(timeout=30)[1]
         finally:
             one.kill()
-    os.close(reader)
     assert one.returncode == 6
     assert b"gameday recover" in err
     assert b"Traceback" not in err

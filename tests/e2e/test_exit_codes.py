@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.conftest import LONGEST, Cli
 from tests.e2e.test_recover import Lab
+from tests.stalled import stalled, wait_until_blocked
 
 Wait = Callable[[Callable[[], bool], float], None]
 
@@ -80,33 +81,26 @@ def test_a_terminal_that_is_closed(cli: Cli, lab: Lab, code: int) -> None:
     assert not errors.exists(), errors.read_text(encoding="utf-8")
 
 
-def test_ctrl_c_while_the_verdict_is_printed_to_a_reader_that_stalls(cli: Cli, lab: Lab, wait_for: Wait) -> None:
+def test_ctrl_c_while_the_verdict_is_printed_to_a_reader_that_stalls(cli: Cli, lab: Lab) -> None:
     folder = cli.folder / "run"
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, b"x")
-    os.set_blocking(writer, True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gameday", *lab.run, "--out", str(folder)],
-        cwd=cli.folder,
-        env=cli.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A background job of a shell, as these tests may be, ignores it, and hands that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    os.close(writer)
-    wait_for(lambda: "pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text(encoding="utf-8"), LONGEST)
-    process.send_signal(signal.SIGINT)
-    try:
-        err = process.communicate(timeout=30)[1]
-    finally:
-        process.kill()
-    os.close(reader)
+    with stalled() as writer:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gameday", *lab.run, "--out", str(folder)],
+            cwd=cli.folder,
+            env=cli.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A background job of a shell, as these tests may be, ignores it, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        try:
+            wait_until_blocked(process, LONGEST)
+            process.send_signal(signal.SIGINT)
+            err = process.communicate(timeout=30)[1]
+        finally:
+            process.kill()
     assert process.returncode == 6, err
     assert "STILL STANDS: brownout on payments" in err
     assert "Next: gameday recover" in err
