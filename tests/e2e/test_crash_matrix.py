@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ import requests
 from gameday.engine import Entry, Ledger
 from gameday.lab.record import LabRecord
 from gameday.lab.releases import read_release
-from tests.e2e.conftest import ROOT, Cli
+from tests.e2e.conftest import PROJECT, ROOT, Cli, command_line, kill, wait_for
 from tests.e2e.crash import PER_DRIVER, WHILE_REPORTING
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -41,7 +41,6 @@ ENDED = 5.0
 LEFT = 60.0
 """Real seconds within which an engine that lives has told its verdict: a deadline, not an expectation."""
 CANARY, TOXIC = "canary", "toxic"
-PROJECT = Path(__file__).parent / "quick"
 
 
 def expected(point: str, driver: str) -> set[str]:
@@ -49,14 +48,6 @@ def expected(point: str, driver: str) -> set[str]:
     other = {CANARY} if driver == "toxiproxy" else set()
     own = {TOXIC} if driver == "toxiproxy" else {CANARY}
     return other | own if point in {"injected", "hold", "undo"} else other
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.005)
 
 
 @dataclass
@@ -100,33 +91,22 @@ class Ground:
         answers += [self.session.post(self.address("edge") + "/checkout", timeout=5) for _ in range(20)]
         return all(answer.ok for answer in answers) and self.served_by_canary() == before
 
-    def processes(self, module: str = "") -> list[psutil.Process]:
+    def processes(self, module: str = "") -> dict[psutil.Process, str]:
         """Living processes of this state folder that are not of this lab."""
-        lab = set(self.lab["processes"].values())
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                mine = process.environ().get("GAMEDAY_STATE_DIR") == self.cli.environment["GAMEDAY_STATE_DIR"]
-                living = mine and process.pid not in lab and process.status() != psutil.STATUS_ZOMBIE
-                if living and module in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+        return self.cli.processes(module, but=self.lab["processes"].values())
 
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """One lab for all cases."""
-    cli = Cli(tmp_path_factory.mktemp("matrix"))
-    up = cli("lab", "up", "--time-scale", "1", "-o", "json")
-    assert up.returncode == 0, up.stderr
-    with requests.Session() as session:
+    with command_line(tmp_path_factory.mktemp("matrix")) as cli, requests.Session() as session:
+        up = cli("lab", "up", "--time-scale", "1", "-o", "json")
+        assert up.returncode == 0, up.stderr
         session.trust_env = False
         made = Ground(cli, json.loads(up.stdout), session)
         yield made
-        for process in made.processes():  # of a case that failed
-            process.kill()
+        cli.stop()
         assert cli("lab", "down", made.lab["id"]).returncode == 0
-    assert cli.leftovers() == []
 
 
 @dataclass
@@ -204,7 +184,7 @@ class Case:
             left = self.ground.processes()
             if not left:
                 break
-            assert time.monotonic() < since + ended, f"still there: {[' '.join(p.cmdline()) for p in left]}"
+            assert time.monotonic() < since + ended, f"still there: {list(left.values())}"
             time.sleep(0.02 if clear is None else 0.1)  # a look costs the machine that is looked at
         assert clear is not None, f"all processes are gone, and there stands: {stands}"
         self.ground.cases += 1
@@ -241,8 +221,7 @@ def case(ground: Ground, tmp_path: Path) -> Iterator[Case]:
         if one.process is not None:
             one.process.kill()
             one.process.wait(30)
-            for process in ground.processes():  # none, unless the case failed
-                process.kill()
+            kill(ground.processes())  # none, unless the case failed
 
 
 @pytest.mark.parametrize("driver", ["toxiproxy", "deployer"])
@@ -349,7 +328,7 @@ def test_the_engine_is_killed_and_its_own_lab_goes_with_it(case: Case) -> None:
     assert own.standing() == expected("hold", "toxiproxy")
     case.engine.kill()
     wait_for(lambda: gone_or_clear(own, lab), PROMISE)
-    wait_for(lambda: not any(lab.alive.values()) and case.ground.processes() == [], ENDED)
+    wait_for(lambda: not any(lab.alive.values()) and not case.ground.processes(), ENDED)
     assert not folder.exists()
     assert not ledger.exists()
     case.assert_nothing_is_left(5)

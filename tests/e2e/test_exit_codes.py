@@ -7,20 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import termios
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import LONGEST, Cli
-from tests.e2e.test_recover import Lab
+from tests.e2e.conftest import LONGEST, STUCK, Cli, Lab, injected, wait_for
 from tests.stalled import stalled, wait_until_blocked
-
-Wait = Callable[[Callable[[], bool], float], None]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -36,79 +30,72 @@ main()
 """
 
 
-@pytest.fixture
-def lab(cli: Cli, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """With the flaws that the test names; by default its proxy refuses every change once a toxic is set."""
-    one = Lab(cli, *getattr(request, "param", ("--flaw", "stuck-fault")))
-    yield one
-    assert cli("lab", "down", one.id).returncode == 0
-
-
-def injected(folder: Path) -> bool:
-    timeline = folder / "timeline.jsonl"
-    return timeline.exists() and b'"kind":"fault.effective"' in timeline.read_bytes()
-
-
-@pytest.mark.parametrize(("lab", "code"), [(("--flaw", "stuck-fault"), 6), ((), 5)], indirect=["lab"])
-def test_a_terminal_that_is_closed(cli: Cli, lab: Lab, code: int) -> None:
-    folder = cli.folder / "run"
-    master, terminal = os.openpty()
-    errors = cli.folder / "hook"
-    # The terminal itself can not show a traceback any more.
-    hook = f"import sys; sys.excepthook = lambda *a: open({str(errors)!r}, 'w').write(repr(a))\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{hook}from gameday.cli import main; main()", *lab.run, "--out", str(folder)],
-        cwd=cli.folder,
-        env={**cli.environment, "TERM": "xterm"},
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(terminal)
+def show_until(condition: Callable[[], bool], master: int, process: subprocess.Popen[str]) -> None:
+    """Read what it prints to its terminal until the condition holds; it must not end before."""
     os.set_blocking(master, False)
-    deadline = time.monotonic() + LONGEST
-    while not injected(folder):
-        assert time.monotonic() < deadline
+
+    def shown() -> bool:
         assert process.poll() is None
         with suppress(BlockingIOError):
             os.read(master, 65536)
-        time.sleep(0.02)
-    os.close(master)
+        return condition()
+
+    wait_for(shown, LONGEST)
+
+
+@pytest.mark.parametrize(("lab", "code"), [(STUCK, 6), ({}, 5)], indirect=["lab"])
+def test_a_terminal_that_is_closed(cli: Cli, lab: Lab, code: int) -> None:
+    folder = cli.folder / "run"
+    errors = cli.folder / "hook"
+    # The terminal itself can not show a traceback any more.
+    hook = f"import sys; sys.excepthook = lambda *a: open({str(errors)!r}, 'w').write(repr(a))\n"
+    master, terminal = os.openpty()
+    try:
+        process = cli.spawn(
+            "-c",
+            f"{hook}from gameday.cli import main; main()",
+            *lab.run,
+            "--out",
+            str(folder),
+            env={**cli.environment, "TERM": "xterm"},
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
+        show_until(lambda: injected(folder), master, process)
+    finally:
+        os.close(master)
     assert process.wait(60) == code
     assert bool(lab.toxics()) == (code == 6)
     assert not errors.exists(), errors.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("lab", [STUCK], indirect=True)
 def test_ctrl_c_while_the_verdict_is_printed_to_a_reader_that_stalls(cli: Cli, lab: Lab) -> None:
     folder = cli.folder / "run"
     with stalled() as writer:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gameday", *lab.run, "--out", str(folder)],
-            cwd=cli.folder,
-            env=cli.environment,
-            stdin=subprocess.DEVNULL,
+        process = cli.start(
+            *lab.run,
+            "--out",
+            str(folder),
             stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
             # A background job of a shell, as these tests may be, ignores it, and hands that on.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        try:
-            wait_until_blocked(process, LONGEST)
-            process.send_signal(signal.SIGINT)
-            err = process.communicate(timeout=30)[1]
-        finally:
-            process.kill()
+        wait_until_blocked(process, LONGEST)
+        process.send_signal(signal.SIGINT)
+        err = process.communicate(timeout=30)[1]
     assert process.returncode == 6, err
     assert "STILL STANDS: brownout on payments" in err
     assert "Next: gameday recover" in err
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(("lab", "code"), [(("--flaw", "stuck-fault"), 6), ((), 0)], indirect=["lab"])
-def test_a_folder_that_is_removed_during_the_run(cli: Cli, lab: Lab, wait_for: Wait, code: int) -> None:
+@pytest.mark.parametrize(("lab", "code"), [(STUCK, 6), ({}, 0)], indirect=["lab"])
+def test_a_folder_that_is_removed_during_the_run(cli: Cli, lab: Lab, code: int) -> None:
     folder = cli.folder / "run"
     process = cli.start(*lab.run, "--out", str(folder))
     wait_for(lambda: injected(folder), LONGEST)
@@ -121,7 +108,8 @@ def test_a_folder_that_is_removed_during_the_run(cli: Cli, lab: Lab, wait_for: W
     assert ("Next: gameday recover" in err) == (code == 6)
 
 
-def test_a_record_that_was_changed_during_the_run(cli: Cli, lab: Lab, wait_for: Wait) -> None:
+@pytest.mark.parametrize("lab", [STUCK], indirect=True)
+def test_a_record_that_was_changed_during_the_run(cli: Cli, lab: Lab) -> None:
     folder = cli.folder / "run"
     process = cli.start(*lab.run, "--out", str(folder))
     wait_for(lambda: injected(folder), LONGEST)
@@ -134,18 +122,11 @@ def test_a_record_that_was_changed_during_the_run(cli: Cli, lab: Lab, wait_for: 
     assert "VERDICT:" not in out
 
 
-@pytest.mark.parametrize(("lab", "code"), [(("--flaw", "stuck-fault"), 6), ((), 3)], indirect=["lab"])
+@pytest.mark.parametrize(("lab", "code"), [(STUCK, 6), ({}, 3)], indirect=["lab"])
 def test_a_bug_in_the_engine(cli: Cli, lab: Lab, code: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BROKEN, *lab.run],
-        cwd=cli.folder,
-        env=cli.environment,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "internal error: RuntimeError: a bug" in done.stderr
-    assert ("there still stands: brownout on payments" in done.stderr) == (code == 6)
-    assert "Traceback" not in done.stderr
+    process = cli.spawn("-c", BROKEN, *lab.run)
+    err = process.communicate(timeout=LONGEST)[1]
+    assert process.returncode == code, err
+    assert "internal error: RuntimeError: a bug" in err
+    assert ("there still stands: brownout on payments" in err) == (code == 6)
+    assert "Traceback" not in err

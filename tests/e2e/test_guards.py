@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.e2e.conftest import Cli
-
-Wait = Callable[[Callable[[], bool], float], None]
+from tests.e2e.conftest import Cli, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -44,9 +41,7 @@ def spoil(cli: Cli, share: float) -> None:
 
 
 @pytest.mark.parametrize(("share", "breached"), [(0.29, False), (0.31, True)], ids=["29%", "31%"])
-def test_the_shipped_guard_trips_just_above_its_limit_only(
-    cli: Cli, wait_for: Wait, share: float, breached: bool
-) -> None:
+def test_the_shipped_guard_trips_just_above_its_limit_only(cli: Cli, share: float, breached: bool) -> None:
     """The canary is gone by then: what the customer sees is the edge's errors alone."""
     folder = cli.folder / "run"
     process = cli.start("run", "api-dependency-brownout", "--out", str(folder), "-o", "json")

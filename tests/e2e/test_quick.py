@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Cli, verdicts
+from tests.e2e.conftest import PROJECT, Cli, verdicts
 
-PROJECT = Path(__file__).parent / "quick"
 FOUR = {"steady_before", "fault_effective", "faults_removed", "steady_after"}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
