@@ -30,23 +30,25 @@ def _graded(record: Record, guard: Guard) -> GradedGuard:
         id=guard.id,
         kind=guard.kind,
         title=guard_text(guard),
-        state=_state(breach, judged, changes),
+        state=_state(changes, ended),
         worst="" if worst is None else guard_value(guard, worst),
         judged=judged,
         at=record.plan_time(breach.data.sampled) if breach else None,
         noticed=(breach.mono - breach.data.sampled) / 1e9 if breach else None,
         removed=removed,
-        reason=_breached(record, guard, breach, removed) if breach else _held(judged, changes),
+        reason=_breached(record, guard, breach, removed) if breach else _unbreached(record, changes, ended),
         seq=breach.seq if breach else None,
     )
 
 
-def _state(breach: At[GuardChanged] | None, judged: int, changes: list[At[GuardChanged]]) -> GuardState:
-    if breach is not None:
+def _state(changes: list[At[GuardChanged]], ended: GuardEnded | None) -> GuardState:
+    """A breach stays one; else what it said last: a guard that went blind did not hold."""
+    states = [one.data.state for one in changes]
+    if GuardState.BREACH in states:
         return GuardState.BREACH
-    return (
-        GuardState.OK if judged or any(one.data.state is GuardState.OK for one in changes) else GuardState.NO_DATA
-    )
+    if ended is not None:
+        return ended.state
+    return states[-1] if states else GuardState.NO_DATA
 
 
 def _breached(record: Record, guard: Guard, breach: At[GuardChanged], removed: float | None) -> str:
@@ -63,12 +65,19 @@ def _breached(record: Record, guard: Guard, breach: At[GuardChanged], removed: f
     return f"{text}, and every fault was verified clear {after} after the sample (real time)."
 
 
-def _held(judged: int, changes: list[At[GuardChanged]]) -> str:
-    if not judged:
+def _unbreached(record: Record, changes: list[At[GuardChanged]], ended: GuardEnded | None) -> str:
+    blind = [one for one in changes if one.data.state is GuardState.NO_DATA]
+    if len(blind) == len(changes) and (ended is None or not ended.judged):
         return "It never had data to judge: it guarded nothing."
-    gaps = sum(one.data.state is GuardState.NO_DATA for one in changes[1:])
-    text = f"Never breached in {judged} judgements"
-    return f"{text}; {gaps} times without data." if gaps else f"{text}."
+    text = "Never breached" if ended is None else f"Never breached in {ended.judged} judgements"
+    gaps = len([one for one in blind if one is not changes[0]])
+    if _state(changes, ended) is GuardState.NO_DATA:
+        since = f", from {duration_text(round(record.plan_time(blind[-1].mono), 3))} on" if blind else ""
+        text += f"; without data at its end{since}: there it guarded nothing"
+        gaps -= 1
+    times = "once" if gaps == 1 else f"{gaps} times"
+    text += f"; {times} without data" if gaps > 0 else ""
+    return f"{text}. The record ends before it did." if ended is None else f"{text}."
 
 
 def _removed(record: Record, breach: At[GuardChanged]) -> float | None:

@@ -146,7 +146,7 @@ def _unproven(record: Record, steps: Sequence[GradedStep]) -> Iterator[Notice]:
         yield Notice(kind="unproven", text=text)
     blind = [one.id for one in guards(record) if one.state is GuardState.NO_DATA]
     if blind and record.injected_at is not None:
-        yield Notice(kind="unproven", text=f"Guards that never had data to judge: {', '.join(blind)}.")
+        yield Notice(kind="unproven", text=f"Guards without data, all along or at their end: {', '.join(blind)}.")
 
 
 def _flaws(record: Record) -> Iterator[Notice]:

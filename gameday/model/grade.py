@@ -86,7 +86,7 @@ class GradedGuard(Model):
     title: str
     """What breaches it, for people."""
     state: GuardState
-    """``breach`` if it ever was, ``no_data`` if it never had data."""
+    """``breach`` if it ever was, ``no_data`` if it never had data, or none at its end."""
     worst: str
     """The worst value that it saw, for people; empty without data."""
     judged: int
