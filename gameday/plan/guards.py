@@ -133,6 +133,10 @@ def _dead_source(context: Context, at: Location, guard: DeadSourceGuard, rates: 
         message = f"'over: {duration_text(guard.over)}' is {guard.over / context.scale:.2g} s of real time"
         message += f", and '{guard.source}' speaks every {paces[guard.source]:.2g} s"
         context.in_experiment((*at, "over"), message, f"allow {least * context.scale:.3g}s or more")
+    judged = context.fault_end if context.experiment.faults else context.end
+    if guard.over >= judged - _EPSILON:  # silence counts from t = 0 on
+        message = f"guards are judged for {duration_text(judged)}: this can not be breached"
+        context.in_experiment((*at, "over"), message, "shorten it")
 
 
 def _paces(context: Context, rates: Mapping[str, float]) -> Iterator[tuple[str, float]]:

@@ -76,6 +76,13 @@ BAD: dict[str, Case] = {
         "this run has no source 'lod'",
         "did you mean 'load'?",
     ),
+    "silence of a guard that no run is long enough for": (
+        "experiment",
+        "source: load, over: 5m",
+        "source: load, over: §36m",
+        "guards are judged for 36m: this can not be breached",
+        "shorten it",
+    ),
     # Drivers
     "fault without a driver": (
         "environment",
@@ -468,6 +475,19 @@ def test_detection_longer_than_a_shortened_fault(project: Any) -> None:
     ] * 2
     assert "a recovery limit of 10m that outlasts the fault (4m) can not fail" in told
     assert "a recovery limit of 5m that outlasts the fault (4m) can not fail" in told
+
+
+def test_without_faults_guards_are_judged_to_the_end(project: Any) -> None:
+    text = (project.root / "experiments/api-dependency-brownout.yaml").read_text()
+    start, end = text.index("  faults:"), text.index("  after: ${after}")
+    (project.root / "experiments/api-dependency-brownout.yaml").write_text(
+        f"{text[:start]}  control: true\n{text[end:]}"
+    )
+    # Without a fault, *after* begins after 12m and lasts as long.
+    project.replace("experiment", "source: load, over: 5m", "source: load, over: 23m")
+    assert [problem for problem in told(project) if "guards are judged" in problem] == []
+    project.replace("experiment", "over: 23m", "over: 24m")
+    assert "guards are judged for 24m: this can not be breached" in told(project)
 
 
 def test_scale_above_what_the_experiment_allows(project: Any) -> None:
