@@ -176,6 +176,8 @@ def _phases(context: Context) -> tuple[Phase, ...]:
 
 def _slos(context: Context) -> tuple[BoundSlo, ...]:
     found: dict[str, BoundSlo] = {}
+    # By name: several roles may be bound to one SLO, and a guard may rest on any of them.
+    guarded = {context.environment.slos[role] for role in guarded_slos(context)}
     for role in context.experiment.roles.slos:
         name = context.environment.slos[role]
         slo = context.sources.slos[name].value
@@ -189,7 +191,7 @@ def _slos(context: Context) -> tuple[BoundSlo, ...]:
             good=ratio.good.metric_source,
             total=ratio.total.metric_source,
             pairs=pairs_of(slo),
-            interval=GUARDED if role in guarded_slos(context) else COUNTERS,
+            interval=GUARDED if name in guarded else COUNTERS,
         )
         found.setdefault(name, bound)
     return tuple(found.values())

@@ -15,7 +15,7 @@ import gameday
 from gameday.errors import SpecError, UsageError
 from gameday.model.enums import PhaseName, StepKind
 from gameday.model.experiment import AlertFired, AlertRouted, Recovered, Rollback, SteadyBurn
-from gameday.model.pace import GUARDED
+from gameday.model.pace import COUNTERS, GUARDED
 from gameday.model.plan import InputDigest, Plan
 from gameday.plan import load_plan, plan_json
 
@@ -79,6 +79,18 @@ def test_guards_become_names_and_have_paces(project: Any) -> None:
     assert plan.guard_paces[0].noticed == pytest.approx(2.1)  # a batch, and the client's timeout
     assert plan.guard_paces[0].removed == pytest.approx(16)  # three calls of 5 s, and the settle time
     assert plan.slo("checkout-availability").interval == GUARDED
+
+
+def test_a_guard_on_the_second_role_of_an_slo_has_its_pace_too(project: Any) -> None:
+    project.replace(
+        "environment",
+        "dependency: payments-availability}",
+        "dependency: payments-availability, again: payments-availability}",
+    )
+    project.replace("experiment", "slos: [customer, dependency]", "slos: [customer, dependency, again]")
+    assert project.bind().slo("payments-availability").interval == COUNTERS
+    project.replace("experiment", "error_ratio, slo: customer", "error_ratio, slo: again")
+    assert project.bind().slo("payments-availability").interval == GUARDED
 
 
 def test_probe_rates(plan: Plan) -> None:
