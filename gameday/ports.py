@@ -87,7 +87,8 @@ class Driver(Protocol):
     sweepable: bool
 
     def resolve(self, target: Target) -> Token:
-        """Read only: what exactly will be touched, and how to restore it."""
+        """Read only: what exactly will be touched, how many instances that takes away or changes, and how to
+        restore it."""
 
     def inject(self, token: Token) -> None:
         """Break it."""

@@ -94,8 +94,8 @@ class FakeDriver:
     sweepable: bool = True
     noop: bool = False
     """True: inject says yes and does nothing."""
-    replicas: int = 0
-    """What its tokens say that they take away or change."""
+    replicas: int | None = 0
+    """What its tokens say that they take away or change; None: they can not tell."""
 
     def resolve(self, target: Target) -> Token:
         """Touches nothing."""
@@ -187,6 +187,7 @@ class FileDriver:
             run=target.run,
             service=target.plan.service,
             data=data,
+            replicas=0,
         )
 
     def inject(self, token: Token) -> None:

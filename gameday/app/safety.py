@@ -63,28 +63,37 @@ def _local(at: datetime, zone: ZoneInfo) -> str:
 
 
 def check_replicas(plan: Plan, tokens: Sequence[Token]) -> None:
-    """PreflightError if faults that hold at the same time take away or change more instances than allowed."""
+    """PreflightError if faults that hold at the same time take away or change more instances than allowed.
+
+    A number that a driver can not tell passes no limit.
+    """
     most = plan.blast_radius.at_once.replicas if plan.blast_radius is not None else None
     if most is None:
         return
+    place = f"environment '{plan.environment.name}'"
+    hint = "nothing was injected; the limit is 'atOnce.replicas' of the environment's file"
     matched = {token.id: token for token in tokens}
+    for token in (matched[fault.id] for fault in plan.faults):
+        if token.replicas is None:
+            message = (
+                f"its driver can not tell how many instances {token.id} of {token.service} takes away or changes"
+            )
+            raise PreflightError(f"blast radius: {message}, {place} allows {most} at once", hint=hint)
     for fault in plan.faults:
         # The most of any moment is found where a fault begins.
         together = [matched[one.id] for one in plan.faults if one.at <= fault.at < one.at + one.for_ - 1e-9]
-        total = sum(token.replicas for token in together)
+        total = sum(token.replicas or 0 for token in together)
         if total > most:
             each = ", ".join(f"{token.id}: {token.replicas} of {token.service}" for token in together)
-            place = f"environment '{plan.environment.name}'"
             raise PreflightError(
-                f"blast radius: {total} replicas at once ({each}), {place} allows {most}",
-                hint="nothing was injected; the limit is 'atOnce.replicas' of the environment's file",
+                f"blast radius: {total} replicas at once ({each}), {place} allows {most}", hint=hint
             )
 
 
 def check_state(folder: Path, tier: Tier, kind: Callable[[Path], str] | None = None) -> None:
     """PreflightError unless a file in the folder can be written and made durable; makes the folder.
 
-    Outside the lab its file system must outlive a power cut. ``kind`` tells the file system of a path.
+    Outside the lab its file system must be known to outlive a power cut. ``kind`` tells the file system of a path.
     """
     try:
         _write(folder)
@@ -93,11 +102,18 @@ def check_state(folder: Path, tier: Tier, kind: Callable[[Path], str] | None = N
             f"the state folder {folder} can not be written: {error.strerror or error}",
             hint="nothing was started; have GAMEDAY_STATE_DIR name a folder that can be written",
         ) from error
-    if tier is not Tier.LAB and (found := (kind or filesystem)(folder)) in _FLEETING:
-        raise PreflightError(
-            f"the state folder {folder} is on a {found}: a power cut would take the record of what must be undone",
-            hint="nothing was started; have GAMEDAY_STATE_DIR name a folder on a disk",
-        )
+    if tier is not Tier.LAB:
+        _outlives(folder, (kind or filesystem)(folder))
+
+
+def _outlives(folder: Path, kind: str) -> None:
+    hint = "nothing was started; have GAMEDAY_STATE_DIR name a folder on a disk"
+    what = "a power cut would take the record of what must be undone"
+    if not kind:
+        message = f"what file system the state folder {folder} is on can not be told: perhaps {what}"
+        raise PreflightError(message, hint=hint)
+    if kind in _FLEETING:
+        raise PreflightError(f"the state folder {folder} is on a {kind}: {what}", hint=hint)
 
 
 def _write(folder: Path) -> None:

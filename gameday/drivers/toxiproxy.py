@@ -297,7 +297,13 @@ def _answers(touched: _Touched) -> bool:
 
 def _token(touched: _Touched, run: str, fault: str, service: str) -> Token:
     return Token(
-        driver=INFO.path, kind=FaultKind.BROWNOUT, id=fault, run=run, service=service, data=touched.model_dump()
+        driver=INFO.path,
+        kind=FaultKind.BROWNOUT,
+        id=fault,
+        run=run,
+        service=service,
+        data=touched.model_dump(),
+        replicas=0,  # what is behind the proxy goes on as it was
     )
 
 

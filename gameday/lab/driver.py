@@ -41,6 +41,7 @@ class DeployerDriver:
             run=target.run,
             service=plan.service,
             data={"api": target.api, "revision": plan.revision},
+            replicas=0,  # it moves traffic: every instance stays as it is
         )
 
     def inject(self, token: Token) -> None:

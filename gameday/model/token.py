@@ -34,5 +34,5 @@ class Token(Model):
     service: str
     data: dict[str, JSON]
     """What the driver needs; it alone reads this."""
-    replicas: Annotated[int, Field(ge=0)] = 0
-    """How many instances this takes away or changes at once."""
+    replicas: Annotated[int, Field(ge=0)] | None = None
+    """How many instances this takes away or changes at once; None: the driver can not tell."""

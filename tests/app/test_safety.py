@@ -132,7 +132,7 @@ def test_no_flag_outranks_the_file_and_nothing_is_started(tmp_path: Path, monkey
 # Replicas
 
 
-def tokens(plan: Plan, *replicas: int) -> Sequence[Prepared]:
+def tokens(plan: Plan, *replicas: int | None) -> Sequence[Prepared]:
     drivers = [FakeDriver(replicas=count) for count in replicas]
     return [
         Prepared(driver.resolve(Target("r1", fault, "fake://one")), driver, False, 40)
@@ -145,7 +145,7 @@ def limited(most: int | None, *faults: BoundFault) -> Plan:
     return make_plan(faults).model_copy(update={"blast_radius": radius})
 
 
-def matched(plan: Plan, *replicas: int) -> None:
+def matched(plan: Plan, *replicas: int | None) -> None:
     safety.check_replicas(plan, [one.token for one in tokens(plan, *replicas)])
 
 
@@ -168,6 +168,13 @@ def test_replicas_of_one_fault_alone() -> None:
 
 def test_replicas_of_faults_one_after_the_other_are_not() -> None:
     matched(limited(3, make_fault("kill", 10, 5), make_fault("drain", 15, 5)), 3, 3)
+
+
+def test_replicas_that_nobody_can_tell_pass_no_limit() -> None:
+    with pytest.raises(PreflightError, match="can not tell how many instances drain of db takes away") as caught:
+        matched(limited(9, make_fault("kill", 10, 5), make_fault("drain", 15, 5)), 1, None)
+    assert "allows 9 at once" in caught.value.message
+    matched(limited(None, make_fault("kill", 10)), None)
 
 
 def test_replicas_are_not_limited_unless_the_file_says_so() -> None:
@@ -215,6 +222,13 @@ def test_outside_the_lab_a_state_folder_in_memory_will_not_do(kind: str, tier: T
     assert "GAMEDAY_STATE_DIR" in caught.value.hint
     safety.check_state(tmp_path, Tier.LAB, on(kind))
     safety.check_state(tmp_path, tier, on("ext4"))
+
+
+def test_outside_the_lab_a_file_system_that_can_not_be_told_will_not_do(tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match="can not be told: perhaps a power cut would take") as caught:
+        safety.check_state(tmp_path, Tier.STAGING, on(""))
+    assert "GAMEDAY_STATE_DIR" in caught.value.hint
+    safety.check_state(tmp_path, Tier.LAB, on(""))
 
 
 def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_resolving_changes_nothing_and_says_what_will_be_touched(proxy: Proxy, d
     token = driver.resolve(target(proxy.api, share=0.07))
     assert proxy.ask("GET", "/proxies") == before
     assert (token.driver, token.kind, token.id) == (INFO.path, FaultKind.BROWNOUT, "brown-out")
-    assert (token.run, token.service) == (RUN, "payments")
+    assert (token.run, token.service, token.replicas) == (RUN, "payments", 0)
     assert token.data == {
         "api": proxy.api,
         "listen": proxy.ask("GET", "/proxies/payments")["listen"],
