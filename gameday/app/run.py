@@ -226,7 +226,7 @@ class _Day:
         name = preflight.scheme(self.planned.plan) or self.planned.plan.environment.name
         with ExitStack() as stack:
             known = self._identity()
-            if known:
+            if known is not None:
                 ledger = stack.enter_context(standing.ledger_of(standing.environment_key(name, known)))
                 self._durable(ledger.folder, ledger)
                 self._take(ledger)
@@ -234,7 +234,7 @@ class _Day:
                 self._durable(state_dir() / "environments", None)
             stand = preflight.provision(self.planned.plan, self.request.flaws, self.request.existing, self.record)
             stack.callback(stand.close)
-            if not known and stand.provisioned is not None:
+            if known is None and stand.provisioned is not None:
                 # An environment of our own: nobody else can know it, and its folder goes with it.
                 ledger = standing.ledger_of(standing.environment_key(name, [stand.provisioned.id]))
                 stack.callback(ledger.discard)
@@ -243,12 +243,14 @@ class _Day:
             self.waker.during(stand.close)
             return self._without_gone(ledger, ending)
 
-    def _identity(self) -> Sequence[str]:
-        """What tells this environment from others of its name; empty for one that is started for this run."""
+    def _identity(self) -> Sequence[str] | None:
+        """What tells this environment from others of its name (empty if nothing can be changed there); None for
+        one that is started for this run."""
         if self.request.existing is not None:
             return [self.request.existing]
-        controls = control_addresses(self.planned.sources.environment.value)
-        return [] if preflight.scheme(self.planned.plan) else controls
+        if preflight.scheme(self.planned.plan):
+            return None
+        return control_addresses(self.planned.sources.environment.value)
 
     def _take(self, ledger: Ledger) -> None:
         standing.claim(ledger, self.planned.plan.environment.name, self.run_id)
