@@ -82,10 +82,10 @@ class Aborted:
 def abort(run: str | None, say: Callable[[str], None]) -> Aborted:
     """Ask the run to stop and wait until it has let go of its environment; ``say`` is told what is waited for.
 
-    ``run`` may be None where one run is under way. UsageError that lists the runs if it is not one of them. A
-    signal ends the waiting, never the abort.
+    ``run`` may be None where one run is under way. UsageError that lists the runs if it is not one of them,
+    LedgerUnreadable if it may be one that nobody can read. A signal ends the waiting, never the abort.
     """
-    ledger, holder = _under_way(run)
+    ledger, holder = _under_way(run, say)
     name = str(holder.get("run", ""))
     _ask(ledger, holder, say)
     seen: dict[str, Entry] = {}
@@ -98,8 +98,13 @@ def abort(run: str | None, say: Callable[[str], None]) -> Aborted:
     return Aborted(name, str(holder.get("environment", "")), undone, left, let_go)
 
 
-def _under_way(run: str | None) -> tuple[Ledger, Mapping[str, JSON]]:
-    live = {str(holder.get("run", "?")): (ledger, holder) for ledger, holder in _holders()}
+def _under_way(run: str | None, say: Callable[[str], None]) -> tuple[Ledger, Mapping[str, JSON]]:
+    found, unread = _holders()
+    live = {str(holder.get("run", "?")): (ledger, holder) for ledger, holder in found}
+    if unread and (run not in live if run is not None else not live):
+        raise unread[0]
+    for error in unread:
+        say(f"not looked at: {error}")
     listed = ", ".join(live)
     if run is not None and run not in live:
         hint = f"under way: {listed}" if live else "no run is under way; see `gameday status`"
@@ -111,18 +116,28 @@ def _under_way(run: str | None) -> tuple[Ledger, Mapping[str, JSON]]:
     return live[run] if run is not None else next(iter(live.values()))
 
 
-def _holders() -> Sequence[tuple[Ledger, Mapping[str, JSON]]]:
-    found = []
+def _holders() -> tuple[Sequence[tuple[Ledger, Mapping[str, JSON]]], Sequence[LedgerUnreadable]]:
+    """Who has an environment, and why that can not be told of others."""
+    found, unread = [], []
     with Interrupts() as waker:
         for ledger in standing.ledgers():
-            holder = ledger.holder()
-            until = waker.monotonic_ns() + int(_UNSURE * 1e9)
-            while holder == {} and waker.monotonic_ns() < until:
-                waker.rest(waker.monotonic_ns() + _POLL // 10)
-                holder = ledger.holder()
+            try:
+                holder = _holder(ledger, waker)
+            except LedgerUnreadable as error:
+                unread.append(error)
+                continue
             if holder is not None and holder.get("run") != standing.RECOVER:
                 found.append((ledger, holder))
-    return found
+    return found, unread
+
+
+def _holder(ledger: Ledger, waker: Interrupts) -> Mapping[str, JSON] | None:
+    holder = ledger.holder()
+    until = waker.monotonic_ns() + int(_UNSURE * 1e9)
+    while holder == {} and waker.monotonic_ns() < until:
+        waker.rest(waker.monotonic_ns() + _POLL // 10)
+        holder = ledger.holder()
+    return holder
 
 
 def _hint_of_rest() -> str:

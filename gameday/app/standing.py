@@ -84,6 +84,8 @@ class Status:
 
     runs: Sequence[dict[str, JSON]]
     open_faults: Sequence[OpenFault]
+    unread: Sequence[str] = field(default_factory=list)
+    """Ledgers that can not be read, or not whole, one sentence each: something may stand there as well."""
 
 
 def environment_key(name: str, identity: Sequence[str]) -> str:
@@ -159,18 +161,26 @@ def holder_of(identity: Sequence[str]) -> str:
 
 
 def status() -> Status:
-    """Read only."""
+    """Read only; a ledger that can not be read keeps nobody from seeing the others."""
     runs: list[dict[str, JSON]] = []
     faults: list[OpenFault] = []
+    unread: list[str] = []
     for ledger in ledgers():
-        holder = ledger.holder()
-        if holder is not None:
-            runs.append(_shown(holder))
-        reaper = holder.get("reaper") if holder is not None else None
-        pid = reaper if isinstance(reaper, int) else None
-        found = [OpenFault(entry, holder is not None, pid, _orphaned(holder)) for entry in ledger.entries()]
-        faults += [replace(fault, live=False) if _outstayed(fault) else fault for fault in found]
-    return Status(runs, faults)
+        try:
+            holder = ledger.holder()
+            if holder is not None:
+                runs.append(_shown(holder))
+            faults += _open_faults(holder, ledger.entries())
+        except LedgerUnreadable as error:
+            unread.append(f"{ledger.folder.name}: {error}")
+    return Status(runs, faults, unread)
+
+
+def _open_faults(holder: Mapping[str, JSON] | None, entries: Sequence[Entry]) -> list[OpenFault]:
+    reaper = holder.get("reaper") if holder is not None else None
+    pid = reaper if isinstance(reaper, int) else None
+    found = [OpenFault(entry, holder is not None, pid, _orphaned(holder)) for entry in entries]
+    return [replace(fault, live=False) if _outstayed(fault) else fault for fault in found]
 
 
 def _shown(holder: Mapping[str, JSON]) -> dict[str, JSON]:

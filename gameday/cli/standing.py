@@ -28,19 +28,22 @@ _WORDS = {
     Outcome.GONE: "gone, with all that it stood on",
     Outcome.FAILED: "STILL STANDS",
 }
+_UNREAD = "not read, something may stand there"
 _AGAIN = "Should this process die, nobody removes it but another"
 
 
 def show_status(output: str) -> int:
-    """Exit 6 if a fault stands that no live run will remove."""
+    """Exit 6 if a fault stands that no live run will remove, or one may since a ledger can not be read."""
     found = standing.status()
     orphaned = [fault for fault in found.open_faults if not fault.live]
     with whatever_the_terminal_does():
         _show_status(found, orphaned, output)
-    if orphaned and output != "json":
-        with whatever_the_terminal_does(stderr=True):
+    with whatever_the_terminal_does(stderr=True):
+        for problem in found.unread:
+            click.echo(f"gameday: {_UNREAD}: {problem}", err=True)
+        if (orphaned or found.unread) and output != "json":
             click.echo("Next: gameday recover", err=True)
-    return _STANDS if orphaned else 0
+    return _STANDS if orphaned or found.unread else 0
 
 
 def _show_status(found: Status, orphaned: Sequence[OpenFault], output: str) -> None:
@@ -49,7 +52,7 @@ def _show_status(found: Status, orphaned: Sequence[OpenFault], output: str) -> N
             {
                 "runs": list(found.runs),
                 "open_faults": [_as_json(fault) for fault in found.open_faults],
-                "unresolved": [_as_json(fault) for fault in orphaned],
+                "unresolved": [*map(_as_json, orphaned), *map(_unread_as_json, found.unread)],
             }
         )
         return
@@ -62,7 +65,7 @@ def _show_status(found: Status, orphaned: Sequence[OpenFault], output: str) -> N
         print("No run is under way.")
     if found.open_faults:
         table(("environment", "run", "id", "kind", "expires in", "held by"), [_row(f) for f in found.open_faults])
-    else:
+    elif not found.unread:
         print("No fault stands.")
 
 
@@ -75,7 +78,7 @@ def recover_all(environment: str | None, output: str) -> int:
         for refusal in recovery.refused:
             click.echo(f"gameday: left alone: {refusal}", err=True)
         for problem in recovery.unread:
-            click.echo(f"gameday: not read, something may stand there: {problem}", err=True)
+            click.echo(f"gameday: {_UNREAD}: {problem}", err=True)
         if not recovery.clear:
             click.echo("Next: mend what the errors name, then `gameday recover` again", err=True)
     if not recovery.clear:
@@ -166,6 +169,12 @@ def _as_json(fault: OpenFault) -> JSON:
         "expires_in": round(fault.expires_in, 1),
         "reaper": {"pid": fault.reaper} if fault.reaper else None,
     }
+
+
+def _unread_as_json(problem: str) -> JSON:
+    """Shaped as a fault of which nothing is known."""
+    unknown: dict[str, JSON] = dict.fromkeys(("environment", "run", "id", "kind", "expires_in", "reaper"))
+    return {**unknown, "unread": problem}
 
 
 def _row(fault: OpenFault) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pytest
 
 from gameday.app import aborting, standing
 from gameday.app.aborting import Aborted, Inbox, abort
-from gameday.engine import REQUEST, Ledger
+from gameday.engine import REQUEST, Ledger, LedgerUnreadable
 from gameday.errors import UsageError
 from tests.app.conftest import SOON, Drill, wait_for
 
@@ -79,6 +79,25 @@ def test_without_a_run_it_is_said_and_what_stands_as_well(ledger: Ledger) -> Non
         ledger.lock({"run": standing.RECOVER})
         with pytest.raises(UsageError, match="no run is under way"):
             abort(None, print)
+
+
+def test_an_unreadable_environment_keeps_no_run_from_being_stopped(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aborting, "PATIENCE", 0.1)
+    (tmp_path / "environments" / "a-1").mkdir(parents=True)
+    (tmp_path / "environments" / "a-1" / "lock").symlink_to("lock")  # a loop: not even root opens it
+    said: list[str] = []
+    with ledger:
+        ledger.lock({"run": "r1"})
+        for run in ("r1", None):
+            assert abort(run, said.append).run == "r1"
+        with pytest.raises(LedgerUnreadable, match="a-1"):
+            abort("r2", said.append)
+    with pytest.raises(LedgerUnreadable, match="a-1"):
+        abort(None, said.append)
+    assert said[0].startswith("not looked at: ")
+    assert "a-1/lock" in said[0]
 
 
 def test_a_run_that_holds_on_is_not_waited_for_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

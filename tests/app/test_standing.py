@@ -18,7 +18,7 @@ from gameday.app import aborting, standing
 from gameday.app.interrupts import Interrupts
 from gameday.cli.standing import show_status
 from gameday.engine import Entry
-from gameday.errors import EnvironmentBusy, UsageError
+from gameday.errors import UsageError
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.token import ProcessIdentity, Token
 
@@ -122,11 +122,33 @@ def test_an_entry_that_can_not_be_read_is_never_nothing(state: Path) -> None:
     assert "can not read" in recovery.unread[0]
     assert not recovery.clear
     assert [undone.outcome for undone in recovery.undone] == [Outcome.GONE]
-    with pytest.raises(EnvironmentBusy, match="can not read"):
-        standing.status()
+    assert "can not read" in standing.status().unread[0]
     with ledger:
         ledger.lock({"run": "another"})
     assert path.exists()
+
+
+@pytest.mark.parametrize("part", ["lock", "ledger.jsonl"])
+def test_an_unreadable_environment_hides_no_other(
+    part: str, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (state / "environments" / "a-1").mkdir(parents=True)
+    (state / "environments" / "a-1" / part).symlink_to(part)  # a loop: not even root opens it
+    with standing.ledger_of("e-1") as ledger:
+        ledger.lock({"run": "live", "pid": 1})
+        ledger.open(entry("a", "x:Y", own_process()))
+        assert show_status("json") == 6
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert ([run["id"] for run in told["runs"]], [one["id"] for one in told["open_faults"]]) == (["live"], ["a"])
+    (unread,) = told["unresolved"]
+    assert (unread["id"], unread["unread"].startswith("a-1: ")) == (None, True)
+    assert unread["unread"] in said.err
+    assert show_status("table") == 6
+    said = capsys.readouterr()
+    assert "No fault stands" not in said.out
+    assert "not read, something may stand there: a-1: " in said.err
+    assert "Next: gameday recover" in said.err
 
 
 def test_a_state_folder_that_is_a_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
