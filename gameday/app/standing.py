@@ -102,15 +102,17 @@ def ledger_of(key: str) -> Ledger:
 def claim(ledger: Ledger, name: str, run: str) -> None:
     """Take the environment called ``name`` for a run, with a reserve for its end.
 
-    UsageError while another run has it, EnvironmentBusy while something stands there, PreflightError if the state
-    folder can not be written: a disk that is full before the day begins is no place for one.
+    UsageError while another run has it, EnvironmentBusy while something stands there (also if the reaper of a dead
+    run is at work on it), PreflightError if the state folder can not be written: a disk that is full before the day
+    begins is no place for one.
     """
     try:
         ledger.lock({"run": run, "phase": "preflight", "environment": name, **self_identity()})
     except LedgerLocked as error:
         dead = dead_run(ledger.holder())
         if dead:
-            raise UsageError(f"on '{name}' {dead}", hint="`gameday recover` waits for it") from error
+            busy = EnvironmentBusy if ledger.entries() else UsageError
+            raise busy(f"on '{name}' {dead}", hint="`gameday recover` waits for it") from error
         raise UsageError(f"another run is under way on '{name}'", hint="see `gameday status`") from error
     except OSError as error:
         raise _no_place(ledger, error) from error

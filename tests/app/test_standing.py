@@ -242,3 +242,7 @@ def test_abort_and_the_next_run_say_so_as_well(hung: ProcessIdentity, monkeypatc
     with pytest.raises(UsageError, match="run r is dead") as raised:
         standing.claim(standing.ledger_of("e-1"), "e", "next")
     assert "gameday recover" in raised.value.hint
+    standing.ledger_of("e-1").open(entry("a"))
+    with pytest.raises(EnvironmentBusy, match="run r is dead") as stands:
+        standing.claim(standing.ledger_of("e-1"), "e", "next")
+    assert (raised.value.exit_code, stands.value.exit_code) == (2, 6)
