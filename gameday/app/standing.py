@@ -302,9 +302,10 @@ def recover(
 ) -> Recovery:
     """Undo what the ledgers still hold, of that environment or of all.
 
-    What a live run holds is left to it: `Recovery.refused` says so. A reaper at work is waited for. ``interrupted``
-    is told a signal that comes during an undo and what still stands; it must return at once. UsageError for an
-    environment that has nothing open while others have.
+    What a live run holds is left to it: `Recovery.refused` says so. A reaper at work is waited for. After a signal
+    no further undo is begun, on no ledger. ``interrupted`` is told one that comes during an undo or a wait, and
+    what still stands; it must return at once. UsageError for an environment that has nothing open while others
+    have.
     """
     found = Recovery()
     with Interrupts() as waker:
@@ -323,7 +324,7 @@ def _recover(ledger: Ledger, environment: str | None, recoverer: Recoverer) -> R
     """One ledger; nothing of it keeps the others from being recovered."""
     unread: list[str] = []
     try:
-        await_reaper(ledger, recoverer.waker)
+        await_reaper(ledger, recoverer)
         try:
             ledger.entries()
         except LedgerUnreadable as error:
@@ -355,15 +356,17 @@ def open_entries(environment: str | None = None) -> list[Entry]:
     return found
 
 
-def await_reaper(ledger: Ledger, waker: Interrupts) -> None:
+def await_reaper(ledger: Ledger, recoverer: Recoverer) -> None:
     """Wait while a reaper undoes what a dead engine left: it gives up by itself after two minutes.
 
     One that has not given up by then hangs, and is ended: what it has not done is done by whoever waited.
-    EnvironmentBusy if a signal ends the waiting.
+    EnvironmentBusy if a signal ends the waiting; ``recoverer`` begins nothing further then.
     """
+    waker = recoverer.waker
     until = waker.monotonic_ns() + int(_REAPER * 1e9)
     while waker.monotonic_ns() < until and _reaping(ledger.holder()):
-        if waker.wait(waker.monotonic_ns() + 100_000_000).signals:
+        waker.rest(waker.monotonic_ns() + 100_000_000)
+        if recoverer.stopped():
             raise EnvironmentBusy("interrupted: a reaper is still at work there", hint="see `gameday status`")
     holder = ledger.holder()
     if holder is not None and _orphaned(holder):

@@ -132,7 +132,7 @@ class _Sweeper:
         """What its ledger still holds first, then what each driver finds."""
         ledger = standing.ledger_of(self.place.key)
         try:
-            standing.await_reaper(ledger, self.recoverer.waker)
+            standing.await_reaper(ledger, self.recoverer)
             with ledger:
                 refusal = standing.take(ledger)
                 if refusal:

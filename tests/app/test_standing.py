@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from gameday.app import aborting, standing
 from gameday.app.interrupts import Interrupts
 from gameday.cli.standing import show_status
 from gameday.engine import Entry
-from gameday.errors import UsageError
+from gameday.errors import EnvironmentBusy, UsageError
+from gameday.model.base import JSON
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.token import ProcessIdentity, Token
 
@@ -211,6 +213,30 @@ def test_recover_ends_a_reaper_that_hangs_and_undoes_what_it_left(hung: ProcessI
     assert standing.status() == standing.Status([], [])
 
 
+def test_ctrl_c_while_a_reaper_is_waited_for_begins_no_other_undo(
+    hung: ProcessIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reaping = standing._reaping
+
+    def pressed(holder: Mapping[str, JSON] | None) -> bool:
+        found = reaping(holder)
+        if found:
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(standing, "_REAPER", 60.0)
+    monkeypatch.setattr(standing, "_reaping", pressed)
+    fault = entry("b", "gameday.testing:FileDriver")
+    token = fault.token.model_copy(update={"data": {"folder": str(tmp_path)}})
+    standing.ledger_of("e-2").open(fault.model_copy(update={"token": token}))
+    recovery = standing.recover()
+    assert processes.alive(hung)
+    assert "a reaper is still at work there" in recovery.unread[0]
+    (left,) = recovery.undone
+    assert (left.outcome, left.error) == (Outcome.FAILED, "not tried: SIGINT came first")
+    assert [one.token.id for one in recovery.standing] == ["b"]
+
+
 @pytest.mark.parametrize("hung", ["unknown"], indirect=True)
 def test_a_reaper_that_can_not_be_told_from_others_is_not_ended_and_not_a_live_run(hung: ProcessIdentity) -> None:
     standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
@@ -222,12 +248,13 @@ def test_a_reaper_that_can_not_be_told_from_others_is_not_ended_and_not_a_live_r
 
 def test_a_reaper_whose_engine_lives_is_never_ended(hung: ProcessIdentity) -> None:
     with standing.ledger_of("e-2") as ledger, Interrupts() as waker:
+        recoverer = standing.Recoverer(waker)
         ledger.lock({"run": "live", "reaper": hung.pid, **standing.self_identity()})
         ledger.hold({"reaper_identity": hung.model_dump()})
-        standing.await_reaper(standing.ledger_of("e-2"), waker)
+        standing.await_reaper(standing.ledger_of("e-2"), recoverer)
         assert processes.alive(hung)
         ledger.hold({"pid": hung.pid})  # at work, and its engine still there
-        standing.await_reaper(standing.ledger_of("e-2"), waker)
+        standing.await_reaper(standing.ledger_of("e-2"), recoverer)
         assert processes.alive(hung)
 
 
