@@ -21,7 +21,10 @@ from gameday.errors import DriverError, PreflightError
 from gameday.model.base import JSON
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["Charge", "Guardian"]
+__all__ = ["NOT_UP", "Charge", "Guardian"]
+
+NOT_UP = "if a driver can not be imported, reinstall gameday; else the machine may be too busy or out of memory"
+"""What to do about a child that did not come up."""
 
 _READY = 15.0
 """Real seconds within which the reaper must have imported the drivers."""
@@ -78,6 +81,7 @@ class Guardian(Closing):
         self._heard = time.monotonic()
         self._beaten = 0.0
         self._ready = False
+        self._problem = ""
         self._admitted: set[int] = set()
         self._closed = False
         # For `status` and `recover` only: a full disk must not leave a reaper behind here that nobody closes.
@@ -93,8 +97,12 @@ class Guardian(Closing):
 
     def ready(self) -> None:
         """Wait until it is; from now on its loss ends the run. PreflightError: nothing may be injected."""
-        if not self._until(lambda: self._ready, _READY):
-            raise PreflightError("the reaper did not come up: nothing is injected without one")
+        if not self._until(lambda: self._ready or bool(self._problem), _READY) or self._problem:
+            for _ in range(2):  # what it said before it died; the first may only tell that it read no more
+                self._receive()
+            why = self._problem or ("it died" if self._dead() else f"no word within {_READY:g} s")
+            message = f"the reaper did not come up, and nothing is injected without one: {why}"
+            raise PreflightError(message, hint=NOT_UP)
         self._heard = time.monotonic()
         self._waker.watch(self._pidfd, self._died)
         self._waker.beat_with(self.beat)
@@ -180,6 +188,7 @@ class Guardian(Closing):
                 self._heard = time.monotonic()
                 message = json.loads(data)
                 self._ready = self._ready or "ready" in message
+                self._problem = self._problem or message.get("error", "")
                 if "admitted" in message:
                     self._admitted.add(message["admitted"])
 

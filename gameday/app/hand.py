@@ -5,9 +5,9 @@
     -> {"call": "inject", "token": {...}}
     <- {"value": null}            or  {"error": "...", "hint": "...", "kind": "DriverError"}
 
-It says ``{"value": "ready"}`` once its drivers are imported, works one call at a time, and exits at end of file:
-when the engine is gone, whatever it had asked for is not begun any more. Signals that are meant for the run are the
-engine's to answer: the hand ignores them.
+It says ``{"value": "ready"}`` once its drivers are imported, or ``{"error": ...}`` if one can not be. It works one
+call at a time, and exits at end of file: when the engine is gone, whatever it had asked for is not begun any more.
+Signals that are meant for the run are the engine's to answer: the hand ignores them.
 """
 
 from __future__ import annotations
@@ -43,8 +43,12 @@ def main() -> None:
     signal.signal(
         signal.SIGCHLD, signal.SIG_DFL
     )  # a caller's `trap '' CHLD` is inherited: children must stay to wait for
-    drivers = {path: tables.driver(path) for path in sys.argv[2:]}
     with socket.socket(fileno=int(sys.argv[1])) as connection, connection.makefile("rwb") as lines:
+        try:
+            drivers = {path: tables.driver(path) for path in sys.argv[2:]}
+        except Exception as error:  # noqa: BLE001 - stderr leads nowhere: the engine tells why
+            _say(lines, {"error": f"{type(error).__name__}: {error}"})
+            return
         _say(lines, {"value": "ready"})
         for line in lines:
             _say(lines, _answer(drivers, line))

@@ -20,7 +20,7 @@ from typing import Any
 
 from gameday import processes
 from gameday.app import tables
-from gameday.app.guardian import Guardian
+from gameday.app.guardian import NOT_UP, Guardian
 from gameday.app.hand import CALLS
 from gameday.app.interrupts import Interrupts
 from gameday.closing import Closing
@@ -182,10 +182,12 @@ class Hands(Closing):
         if hand.warm:
             return
         try:
-            hand.answer(_READY, self.beat)
+            problem = hand.answer(_READY, self.beat).get("error")
+            if problem:
+                raise DriverError(problem)
         except (TimeoutError, DriverError, ValueError) as error:
             self.drop(hand)
-            raise PreflightError(f"a hand did not come up: {error}") from error
+            raise PreflightError(f"a hand did not come up: {error}", hint=NOT_UP) from error
         hand.warm = True
 
     def admit(self, hand: Hand) -> None:

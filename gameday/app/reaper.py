@@ -282,8 +282,13 @@ def main() -> int:
         signal.SIGCHLD, signal.SIG_DFL
     )  # a caller's `trap '' CHLD` is inherited: children must stay to wait for
     orders = _Orders.model_validate_json(sys.argv[1])
-    for path in orders.drivers:
-        tables.driver(path)
+    try:
+        for path in orders.drivers:
+            tables.driver(path)
+    except Exception as error:  # noqa: BLE001 - stderr leads nowhere: the engine tells why
+        with socket.socket(fileno=orders.connection) as connection:
+            connection.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+        return 1
     ledger = Ledger.adopt(orders.ledger, orders.lock)
     with socket.socket(fileno=orders.connection) as connection:
         connection.setblocking(False)  # the flags of socket.recv_fds are not passed on by Python 3.11

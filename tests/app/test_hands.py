@@ -11,7 +11,7 @@ import pytest
 
 from gameday import processes
 from gameday.app.hands import Hand, HandedDriver, Hands
-from gameday.errors import DriverError
+from gameday.errors import DriverError, PreflightError
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
 from tests.app.conftest import ROOT, Drill, wait_for
@@ -110,6 +110,14 @@ def handed(tmp_path: Path) -> Iterator[tuple[HandedDriver, Token]]:
         driver = hands.driver(path)
         hands.ready()
         yield driver, token
+
+
+def test_a_hand_that_does_not_come_up_says_why() -> None:
+    company = Company()
+    with Hands(company, company, ["nobody:Driver"]) as hands:  # type: ignore[arg-type]  # as above
+        with pytest.raises(PreflightError, match="LookupError: no driver of this version") as caught:
+            hands.ready()
+        assert "reinstall" in caught.value.hint
 
 
 def test_a_fence_that_failed_is_no_fence(

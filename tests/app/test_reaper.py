@@ -18,8 +18,10 @@ import pytest
 
 from gameday import processes, timeline
 from gameday.app import standing
+from gameday.app.guardian import Charge, Guardian
+from gameday.app.interrupts import Interrupts
 from gameday.engine import Ledger, LedgerUnreadable
-from gameday.errors import EnvironmentBusy, TimelineError
+from gameday.errors import EnvironmentBusy, PreflightError, TimelineError
 from gameday.model.enums import Outcome
 from tests.app.conftest import ROOT, SOON, WITHIN, Drill, wait_for
 
@@ -132,6 +134,15 @@ def test_an_engine_that_is_silent_for_ten_seconds_is_fenced_long_before_its_faul
     events = timeline.read_folder(drill.run).events
     (why,) = [event.data["reason"] for event in events if event.kind == "abort.requested"]
     assert why == "the engine was silent for 10 s while something was open"
+
+
+def test_a_reaper_that_does_not_come_up_says_why(tmp_path: Path) -> None:
+    with Interrupts() as waker, Ledger(tmp_path / "e-1") as ledger:
+        ledger.lock({"run": "r1"})
+        with Guardian(Charge(ledger, tmp_path, ["nobody:Driver"]), waker) as guardian:
+            with pytest.raises(PreflightError, match="LookupError: no driver of this version") as caught:
+                guardian.ready()
+            assert "reinstall" in caught.value.hint
 
 
 def test_a_lost_reaper_ends_the_run(drill: Drill) -> None:
