@@ -15,7 +15,8 @@ _MOST = 4000
 
 
 def interrupted(rest: str, descriptor: int = 2) -> Callable[[str, Sequence[Entry]], None]:
-    """Tells a signal's name and what stands, to stderr; ``rest`` says who removes it should this process die.
+    """Tells a signal's name and what stands, to stderr; ``rest`` says what comes then, and ends
+    with what removes it should this process die.
 
     It never blocks: a terminal that is stopped, or a pipe that nobody reads, is told nothing.
     """
@@ -37,5 +38,5 @@ def _lines(signal: str, entries: Sequence[Entry], rest: str) -> list[str]:
     return [
         f"gameday: {signal} is noted; an undo is never interrupted. STILL STANDS:",
         *(f"  {e.token.id} ({e.token.kind.value} on {e.token.service}) of run {e.token.run}" for e in entries),
-        f"It is being removed now. {rest} `{again}`.",
+        f"What is under way is carried to its end. {rest} `{again}`.",
     ]

@@ -24,7 +24,7 @@ from gameday.spec import Catalog
 
 __all__ = ["carry_out", "grade_again"]
 
-_REAPER = "Should this process die, its reaper removes it; else"
+_REAPER = "Then all of this is removed. Should this process die, its reaper removes it; else"
 
 
 def carry_out(request: RunRequest, output: str) -> int:

@@ -29,7 +29,7 @@ _WORDS = {
     Outcome.FAILED: "STILL STANDS",
 }
 _UNREAD = "not read, something may stand there"
-_AGAIN = "Should this process die, nobody removes it but another"
+_AGAIN = "Nothing more is begun after it: what is left then, or should this process die, is removed by another"
 
 
 def show_status(output: str) -> int:

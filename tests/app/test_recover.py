@@ -201,5 +201,5 @@ def test_a_second_signal_interrupts_no_undo_of_a_run(drill: Drill) -> None:
     assert '"aborted", "SIGINT received", 0' in out
     assert err.count("SIGINT is noted") == 1
     assert "brownout (brownout on db) of run r1" in err
-    assert "It is being removed now. Else `gameday recover --env fake`." in err
+    assert "What is under way is carried to its end. Else `gameday recover --env fake`." in err
     assert drill.clear()

@@ -28,7 +28,7 @@ def test_it_names_what_stands_and_how_it_goes() -> None:
         "gameday: SIGINT is noted; an undo is never interrupted. STILL STANDS:",
         "  a (brownout on db) of run r1",
         "  b (brownout on db) of run r1",
-        "It is being removed now. Its reaper, or `gameday recover --env staging`.",
+        "What is under way is carried to its end. Its reaper, or `gameday recover --env staging`.",
         "",
         "gameday: SIGTERM is noted. Nothing stands; this ends as soon as what is under way lets it.",
     ]
