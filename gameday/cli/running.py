@@ -52,8 +52,7 @@ def _introduce(plan: Plan, folder: Path, narration: Console) -> None:
     scale = f", {plan.time_scale:g} times as fast: {real} of real time" if plan.time_scale != 1 else ""
     kind = "Rehearsal" if plan.rehearsal else "Game Day"
     first = f"{kind}: {plan.experiment.title} on {plan.environment.name}, {duration_text(plan.duration)}{scale}."
-    notes = [f"{note[:1].upper()}{note[1:]}." for note in plan.notes]
-    narration.print(" ".join((first, *notes)), style="bold")
+    narration.print(first, style="bold")
     if plan.rehearsal:
         narration.print(f"It does not count as a Game Day: {'; '.join(plan.rehearsal)}.")
     narration.print(f'Promise: "{plan.experiment.proves}"')

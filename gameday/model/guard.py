@@ -21,7 +21,6 @@ __all__ = [
     "GuardPace",
     "LatencyGuard",
     "ProbeGuard",
-    "guard_limit",
     "guard_text",
     "guard_value",
 ]
@@ -123,19 +122,6 @@ def guard_text(guard: Guard) -> str:
             return f"good share of {guard.probe} over {duration_text(guard.over)} below {share_text(guard.below)}"
         case DeadSourceGuard():
             return f"no data from {guard.source} for {duration_text(guard.over)}"
-
-
-def guard_limit(guard: Guard) -> float | None:
-    """The limit that its value is compared with; None where that is the SLO's own (``burn``)."""
-    match guard:
-        case ErrorRatioGuard() | LatencyGuard() | BudgetGuard():
-            return guard.above
-        case ProbeGuard():
-            return guard.below
-        case DeadSourceGuard():
-            return guard.over
-        case BurnGuard():
-            return None
 
 
 def guard_value(guard: Guard, value: float) -> str:

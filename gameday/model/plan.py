@@ -199,7 +199,7 @@ class Plan(Model):
     expect: tuple[Expectation, ...]
     runbook: BoundRunbook | None
     notes: tuple[str, ...] = ()
-    """What people should know before the run."""
+    """What people should have known before the run. Earlier versions wrote it; their records are still read."""
     reproduce: str
     """The command line that makes this plan again."""
     blast_radius: BlastRadius | None = None
