@@ -68,12 +68,7 @@ def make_plan(request: RunRequest) -> Planned:
 
 def control_addresses(environment: Environment) -> Sequence[str]:
     """Every address through which gameday may change something there, whatever the experiment, sorted."""
-    bindings = [
-        binding
-        for service in environment.spec.services.values()
-        for binding in (*service.faults.values(), *([service.release] if service.release else []))
-    ]
-    return sorted({binding.api for binding in bindings})
+    return sorted({binding.api for binding in environment.spec.bindings})
 
 
 def file_or_name(text: str) -> Path | str:

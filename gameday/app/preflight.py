@@ -12,6 +12,7 @@ from gameday.app.interrupts import Interrupts
 from gameday.engine import Prepared
 from gameday.errors import DriverError, PreflightError, UsageError
 from gameday.load.locust import LoadRequest
+from gameday.model.environment import scheme_of
 from gameday.model.events import (
     AlertReceived,
     Event,
@@ -68,10 +69,7 @@ class Stand:
 
 def scheme(plan: Plan) -> str:
     """The address scheme of an environment that gameday starts itself; empty for any other. UsageError for two."""
-    schemes = {tables.scheme_of(address) for address in _addresses(plan)} & set(tables.PROVISIONERS)
-    if len(schemes) > 1:
-        raise UsageError(f"one environment can not mix the addresses {', '.join(sorted(schemes))}")
-    return next(iter(schemes), "")
+    return tables.own_scheme(_addresses(plan))
 
 
 def check(plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
@@ -122,7 +120,7 @@ def resolve(plan: Plan, stand: Stand, record: Timeline) -> Addresses:
     known: Mapping[str, Sequence[str]] = stand.provisioned.addresses if stand.provisioned else {}
     resolved: dict[str, tuple[str, ...]] = {}
     for address in sorted(_addresses(plan)):
-        if tables.scheme_of(address) in tables.PROVISIONERS:
+        if scheme_of(address) in tables.PROVISIONERS:
             if not known.get(address):
                 raise PreflightError(f"nothing there is called {address}", hint=f"there are: {', '.join(known)}")
             resolved[address] = tuple(known[address])

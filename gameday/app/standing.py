@@ -27,6 +27,7 @@ from gameday.state import state_dir
 
 __all__ = [
     "RECOVER",
+    "WORDS",
     "OpenFault",
     "Recoverer",
     "Recovery",
@@ -52,6 +53,8 @@ __all__ = [
 
 RECOVER = "recover"
 """Who holds a lock while `recover` undoes."""
+WORDS = {Outcome.OK: "removed, verified clear", Outcome.GONE: "gone, with all that it stood on"}
+"""What became of what is open no more, for people."""
 _REAPER = 150.0
 """Real seconds: longer than a reaper works. One that is not done by then hangs."""
 

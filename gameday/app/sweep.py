@@ -20,15 +20,12 @@ from gameday.app.planning import control_addresses, file_or_name
 from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone
 from gameday.errors import DriverError, EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
-from gameday.model.environment import DriverBinding, Environment
+from gameday.model.environment import Environment, scheme_of
 from gameday.model.token import ProcessIdentity, Token
 from gameday.ports import Addresses, DriverInfo, Provisioned
 from gameday.spec import Catalog, load_environment
 
 __all__ = ["State", "Swept", "sweep"]
-
-_WORDS = {Outcome.OK: "removed, verified clear", Outcome.GONE: "gone, with all that it stood on"}
-
 
 State = Literal["clear", "stands", "busy"]
 """``stands``: something stands there, or may since nobody could look; ``busy``: a live run holds it."""
@@ -84,26 +81,16 @@ def sweep(
 
 def _places(environment: Environment, instance: str | None) -> Sequence[_Place]:
     name = environment.metadata.name
-    bindings = sorted({(binding.driver, binding.api) for binding in _bindings(environment)})
+    bindings = sorted({(binding.driver, binding.api) for binding in environment.spec.bindings})
     urls = [service.url for service in environment.spec.services.values()]
-    schemes = {tables.scheme_of(url) for url in (*urls, *(api for _, api in bindings))} & set(tables.PROVISIONERS)
-    if len(schemes) > 1:
-        raise UsageError(f"one environment can not mix the addresses {', '.join(sorted(schemes))}")
-    if not schemes:
+    scheme = tables.own_scheme((*urls, *(api for _, api in bindings)))
+    if not scheme:
         if instance is not None:
             raise UsageError(f"environment '{name}' is not started by gameday: leave out --lab")
         key = standing.environment_key(name, control_addresses(environment))
         return [_Place(name, key, bindings, {api: (api,) for _, api in bindings})]
-    scheme = schemes.pop()
     known = _instances(scheme, instance)
     return [_instance(environment, scheme, bindings, one) for one in known]
-
-
-def _bindings(environment: Environment) -> Iterator[DriverBinding]:
-    for service in environment.spec.services.values():
-        yield from service.faults.values()
-        if service.release is not None:
-            yield service.release
 
 
 def _instances(scheme: str, wanted: str | None) -> Sequence[Provisioned]:
@@ -118,7 +105,7 @@ def _instances(scheme: str, wanted: str | None) -> Sequence[Provisioned]:
 def _instance(
     environment: Environment, scheme: str, bindings: Sequence[tuple[str, str]], one: Provisioned
 ) -> _Place:
-    plain = {api: (api,) for _, api in bindings if tables.scheme_of(api) != scheme}
+    plain = {api: (api,) for _, api in bindings if scheme_of(api) != scheme}
     key = standing.environment_key(scheme, [one.id])
     return _Place(environment.metadata.name, key, bindings, {**plain, **one.addresses}, one.processes)
 
@@ -208,7 +195,7 @@ class _Sweeper:
     def _undone(self, undone: Undone) -> Swept:
         token = undone.entry.token
         names = [info.name for info in tables.DRIVERS.values() if info.path == token.driver]
-        word = _WORDS.get(undone.outcome, f"STILL STANDS: {undone.error}")
+        word = standing.WORDS.get(undone.outcome, f"STILL STANDS: {undone.error}")
         unsaid = undone.error if undone.outcome is Outcome.OK else ""
         outcome = f"{word}; {unsaid}" if unsaid else word
         state: State = "stands" if undone.outcome is Outcome.FAILED or unsaid else "clear"

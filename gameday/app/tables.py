@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
 from gameday.drivers import INFO as TOXIPROXY
+from gameday.errors import UsageError
 from gameday.lab import DRIVER_INFO as DEPLOYER
 from gameday.lab import INFO as LAB
 from gameday.model.enums import FaultKind
+from gameday.model.environment import scheme_of
 from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
 
 __all__ = [
@@ -19,8 +21,8 @@ __all__ = [
     "driver",
     "info",
     "observe_releases",
+    "own_scheme",
     "provisioner",
-    "scheme_of",
 ]
 
 DRIVERS: Mapping[str, DriverInfo] = {info.name: info for info in (TOXIPROXY, DEPLOYER)}
@@ -68,6 +70,9 @@ def observe_releases(source: str, service: str, api: str) -> Observer:
     return made
 
 
-def scheme_of(address: str) -> str:
-    """``lab`` of ``lab://edge``; empty without one."""
-    return address.partition("://")[0] if "://" in address else ""
+def own_scheme(addresses: Iterable[str]) -> str:
+    """The scheme of an environment that gameday starts itself; empty if none has one. UsageError for two."""
+    schemes = {scheme_of(address) for address in addresses} & set(PROVISIONERS)
+    if len(schemes) > 1:
+        raise UsageError(f"one environment can not mix the addresses {', '.join(sorted(schemes))}")
+    return next(iter(schemes), "")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Callable, Sequence
 
+from gameday.cli import terminal
 from gameday.engine import Entry
 
 __all__ = ["interrupted"]
-
-_MOST = 4000
-"""Bytes: what a pipe that can be written at all takes at once."""
 
 
 def interrupted(rest: str, descriptor: int = 2) -> Callable[[str, Sequence[Entry]], None]:
@@ -22,10 +18,8 @@ def interrupted(rest: str, descriptor: int = 2) -> Callable[[str, Sequence[Entry
     """
 
     def tell(signal: str, entries: Sequence[Entry]) -> None:
-        text = "\n".join(_lines(signal, entries, rest))
-        if select.select([], [descriptor], [], 0)[1]:
-            # It begins on a line of its own: a line that is being redrawn may stand there.
-            os.write(descriptor, f"\n{text}\n".encode(errors="replace")[:_MOST])
+        # It begins on a line of its own: a line that is being redrawn may stand there.
+        terminal.tell("\n".join(("", *_lines(signal, entries, rest))), descriptor)
 
     return tell
 

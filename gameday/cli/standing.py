@@ -23,11 +23,7 @@ __all__ = ["recover_all", "show_status", "sweep"]
 _STANDS = 6
 _USAGE = 2
 """A live run holds it: stop that one, or wait."""
-_WORDS = {
-    Outcome.OK: "removed, verified clear",
-    Outcome.GONE: "gone, with all that it stood on",
-    Outcome.FAILED: "STILL STANDS",
-}
+_WORDS = {**standing.WORDS, Outcome.FAILED: "STILL STANDS"}
 _UNREAD = "not read, something may stand there"
 _AGAIN = "Nothing more is begun after it: what is left then, or should this process die, is removed by another"
 

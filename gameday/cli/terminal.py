@@ -32,11 +32,12 @@ def whatever_the_terminal_does(stderr: bool = False) -> Iterator[None]:
             tell(f"gameday: the result could not be shown: {why}")
 
 
-def tell(text: str) -> None:
-    """A line to stderr if that takes it at once: never blocks, never raises."""
+def tell(text: str, descriptor: int | None = None) -> None:
+    """A line to stderr, or to that descriptor, if it takes it at once: never blocks, never raises."""
     with suppress(OSError, ValueError):
-        if _takes(sys.stderr):
-            os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace")[:_MOST])
+        to = sys.stderr.fileno() if descriptor is None else descriptor
+        if _takes(to):
+            os.write(to, f"{text}\n".encode(errors="replace")[:_MOST])
 
 
 def give_up(stream: TextIO) -> None:
@@ -61,7 +62,7 @@ def leave(code: int) -> NoReturn:
     """End the process with that code, or with 3 if it is 0 and what was printed could not be written."""
     try:
         sys.stdout.flush()
-        if _takes(sys.stderr):
+        if _takes(sys.stderr.fileno()):
             with suppress(OSError, ValueError):
                 sys.stderr.flush()
                 sys.exit(code)
@@ -77,5 +78,5 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _takes(stream: TextIO) -> bool:
-    return bool(select.select([], [stream.fileno()], [], 0)[1])
+def _takes(descriptor: int) -> bool:
+    return bool(select.select([], [descriptor], [], 0)[1])

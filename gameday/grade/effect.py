@@ -17,7 +17,7 @@ from gameday.model.events import (
 )
 from gameday.model.plan import BoundFault
 
-__all__ = ["Effect", "FaultStory", "first_effect", "shows_fault", "story"]
+__all__ = ["Effect", "FaultStory", "first_effect", "last_cleared", "shows_fault", "story"]
 
 F = TypeVar("F", FaultIntent, FaultInjected, FaultEffective, FaultUndo, FaultCleared)
 
@@ -66,6 +66,14 @@ def story(record: Record, fault: BoundFault) -> FaultStory:
         undo=next(iter(_mine(record, FaultUndo, fault)), None),
         cleared=tuple(_mine(record, FaultCleared, fault)),
     )
+
+
+def last_cleared(record: Record) -> At[FaultCleared] | None:
+    """The verified end of the last fault that ended; None if one was not verified, or none was injected."""
+    told = [one for one in (story(record, fault) for fault in record.plan.faults) if one.intent is not None]
+    last = [one.cleared[-1] for one in told if one.cleared]
+    clear = [one for one in last if one.data.outcome not in (Outcome.FAILED, Outcome.UNKNOWN)]
+    return max(clear, key=lambda one: one.mono) if clear and len(clear) == len(told) else None
 
 
 def _mine(record: Record, kind: type[F], fault: BoundFault) -> list[At[F]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gameday.grade.effect import story
+from gameday.grade.effect import last_cleared
 from gameday.grade.record import At, Record
-from gameday.model.enums import GuardState, Outcome
+from gameday.model.enums import GuardState
 from gameday.model.events import GuardChanged, GuardEnded
 from gameday.model.grade import GradedGuard
 from gameday.model.guard import Guard, guard_text, guard_value
@@ -25,7 +25,8 @@ def _graded(record: Record, guard: Guard) -> GradedGuard:
     values = [one.data.value for one in changes if one.data.value is not None]
     worst = ended.worst if ended is not None else (values[-1] if values else None)
     judged = ended.judged if ended is not None else 0
-    removed = _removed(record, breach) if breach else None
+    cleared = last_cleared(record) if breach else None
+    removed = (cleared.mono - breach.data.sampled) / 1e9 if breach and cleared else None
     return GradedGuard(
         id=guard.id,
         kind=guard.kind,
@@ -78,13 +79,3 @@ def _unbreached(record: Record, changes: list[At[GuardChanged]], ended: GuardEnd
     times = "once" if gaps == 1 else f"{gaps} times"
     text += f"; {times} without data" if gaps > 0 else ""
     return f"{text}. The record ends before it did." if ended is None else f"{text}."
-
-
-def _removed(record: Record, breach: At[GuardChanged]) -> float | None:
-    """Real seconds from the breaching sample to the last fault's verified end; None if one was not verified."""
-    told = [one for one in (story(record, fault) for fault in record.plan.faults) if one.intent is not None]
-    last = [one.cleared[-1] for one in told if one.cleared]
-    clear = [one for one in last if one.data.outcome not in (Outcome.FAILED, Outcome.UNKNOWN)]
-    if not told or len(clear) < len(told):
-        return None
-    return (max(one.mono for one in clear) - breach.data.sampled) / 1e9

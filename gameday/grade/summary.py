@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from gameday.grade import alerting
-from gameday.grade.effect import first_effect, story
+from gameday.grade.effect import first_effect, last_cleared, story
 from gameday.grade.guards import guards
 from gameday.grade.record import At, Record
 from gameday.model.enums import GuardState, Outcome, StepVerdict, Tier, Verdict
@@ -37,10 +37,8 @@ def _utc(wall: int) -> str:
 
 def faults_removed_at(record: Record) -> str | None:
     """When the last fault was verified clear; None if one was not, or none was injected."""
-    told = [one for one in (story(record, fault) for fault in record.plan.faults) if one.intent is not None]
-    last = [one.cleared[-1] if one.cleared else None for one in told]
-    clear = [event for event in last if event and event.data.outcome not in (Outcome.FAILED, Outcome.UNKNOWN)]
-    return _utc(max(event.wall for event in clear)) if clear and len(clear) == len(last) else None
+    cleared = last_cleared(record)
+    return _utc(cleared.wall) if cleared is not None else None
 
 
 def phases(record: Record) -> tuple[PhaseSpan, ...]:

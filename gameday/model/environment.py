@@ -25,6 +25,7 @@ __all__ = [
     "Safety",
     "ServiceBinding",
     "Watchdog",
+    "scheme_of",
 ]
 
 
@@ -155,6 +156,13 @@ class EnvironmentSpec(Model):
     blast_radius: BlastRadius
     safety: Safety = Safety()
 
+    @property
+    def bindings(self) -> tuple[DriverBinding, ...]:
+        """Every driver that a service names."""
+        services = self.services.values()
+        faults = [binding for service in services for binding in service.faults.values()]
+        return (*faults, *(service.release for service in services if service.release is not None))
+
 
 class EnvironmentMetadata(Model):
     """The environment's name."""
@@ -169,3 +177,8 @@ class Environment(Model):
     kind: Literal["Environment"]
     metadata: EnvironmentMetadata
     spec: EnvironmentSpec
+
+
+def scheme_of(address: str) -> str:
+    """``lab`` of ``lab://edge``; empty without one."""
+    return address.partition("://")[0] if "://" in address else ""

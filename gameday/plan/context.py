@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from gameday.errors import Problem, UsageError
 from gameday.model.document import Document, Location
-from gameday.model.environment import DriverBinding, EnvironmentSpec, ServiceBinding
+from gameday.model.environment import DriverBinding, EnvironmentSpec, ServiceBinding, scheme_of
 from gameday.model.experiment import ExperimentSpec
 from gameday.model.slo import Probe, Slo
 from gameday.model.sources import Sources
 from gameday.model.suggest import one_of
 from gameday.ports import DriverInfo, ProvisionerInfo
 
-__all__ = ["BindOptions", "Capabilities", "Context", "addresses", "scheme_of"]
+__all__ = ["BindOptions", "Capabilities", "Context", "addresses"]
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,6 @@ class Context:
     def fault_start(self) -> float:
         """When the first fault begins; of a control experiment, when *after* begins."""
         return min((fault.at for fault in self.experiment.faults), default=self.fault_end)
-
-
-def scheme_of(address: str) -> str:
-    """``lab`` of ``lab://edge``; empty without one."""
-    return address.partition("://")[0] if "://" in address else ""
 
 
 def addresses(environment: EnvironmentSpec) -> Iterable[tuple[Location, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from gameday.model.document import Document, Location
 from gameday.model.enums import FaultKind, Tier
-from gameday.model.environment import DriverBinding
+from gameday.model.environment import DriverBinding, scheme_of
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
@@ -19,7 +19,7 @@ from gameday.model.experiment import (
 from gameday.model.runbook import Step
 from gameday.model.slo import MetricsSource, Probe, Slo
 from gameday.model.suggest import one_of
-from gameday.plan.context import Context, addresses, bindings, has_credentials, scheme_of
+from gameday.plan.context import Context, addresses, bindings, has_credentials
 
 __all__ = ["CHECKS", "RESERVED_IDS"]
 

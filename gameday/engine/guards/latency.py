@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 
-from gameday.engine.guards.reading import Reading
+from gameday.engine.guards.reading import STALE, Reading
 from gameday.engine.guards.traffic import Requests
 from gameday.model.enums import GuardState
 from gameday.model.events import Event
@@ -15,8 +15,6 @@ from gameday.model.pace import ENOUGH
 from gameday.model.plan import BoundLoad
 
 __all__ = ["Latency"]
-
-_STALE = 1_000_000_000
 
 
 class Latency:
@@ -55,7 +53,7 @@ class Latency:
     def read(self, now: int) -> Reading:
         """The percentile now."""
         since = self._requests.since
-        if self._newest is None or since is None or now - self._newest > max(self._over, _STALE):
+        if self._newest is None or since is None or now - self._newest > max(self._over, STALE):
             return Reading(GuardState.NO_DATA)
         count = len(self._sorted)
         value = self._sorted[max(0, math.ceil(count * self._guard.percentile / 100) - 1)]

@@ -10,7 +10,10 @@ from gameday.model.events import Event
 from gameday.model.pace import ENOUGH
 from gameday.slo.burn import Window
 
-__all__ = ["Judge", "Reading", "breached"]
+__all__ = ["STALE", "Judge", "Reading", "breached"]
+
+STALE = 1_000_000_000
+"""Nanoseconds of silence that are no silence yet, however short a guard's window is."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from gameday.engine.guards.reading import Reading
+from gameday.engine.guards.reading import STALE, Reading
 from gameday.engine.guards.traffic import Seen, Traffic
 from gameday.model.enums import GuardState
 from gameday.model.events import Event
 
 __all__ = ["Streamed"]
-
-_STALE = 1_000_000_000
-"""Nanoseconds of silence that are no silence yet, however short the window is."""
 
 
 class Streamed(ABC):
@@ -23,7 +20,7 @@ class Streamed(ABC):
     def __init__(self, traffic: Traffic, keep: int) -> None:
         self.sources = frozenset({traffic.source})
         self.traffic = traffic
-        self._stale = max(keep, _STALE)
+        self._stale = max(keep, STALE)
         self._newest: int | None = None
 
     def begin(self, t0: int) -> None:  # noqa: B027 - it is no hook: there is nothing to begin
