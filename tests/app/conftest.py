@@ -105,7 +105,7 @@ class Drill:
     def clear(self) -> bool:
         """Nothing stands, and nothing holds the environment."""
         found = standing.status()
-        return not self.faults() and not found.open_faults and not found.runs
+        return not self.faults() and not found.open_faults and not found.runs and not found.unread
 
     def processes(self, module: str = "") -> list[psutil.Process]:
         """Living processes of this drill."""

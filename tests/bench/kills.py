@@ -68,4 +68,4 @@ def _in_effect(timeline: Path) -> bool:
 
 def _settled() -> bool:
     found = standing.status()
-    return not found.runs and not found.open_faults
+    return not found.runs and not found.open_faults and not found.unread
