@@ -13,7 +13,7 @@ help:
 	@echo "make slow       every flaw once, the crash matrix, gameday's own parts broken, 1,000 mutations"
 	@echo "make flaws      every flaw of the lab once, each a whole run"
 	@echo "make attack     10,000 mutations of passing timelines against the grader"
-	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: 43 minutes where it shared two cores"
+	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: 20 minutes"
 	@echo "make samples    make reports/samples again from their timelines"
 
 # The core alone: what a user installs. The stamps say which pyproject.toml was installed.
