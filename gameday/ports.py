@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gameday.model.enums import FaultKind
+from gameday.model.environment import DriverBinding
 from gameday.model.events import Event, Payload
 from gameday.model.plan import BoundFault, BoundStimulus, Plan
+from gameday.model.quantities import parse_duration
 from gameday.model.token import ProcessIdentity, Token
 
 __all__ = [
@@ -21,10 +24,14 @@ __all__ = [
     "DriverInfo",
     "Files",
     "Observer",
+    "OptionShape",
+    "Options",
     "Provisioned",
     "Provisioner",
     "ProvisionerInfo",
     "Recorder",
+    "Search",
+    "Searching",
     "Target",
 ]
 
@@ -41,7 +48,38 @@ class Target:
     run: str
     plan: BoundFault | BoundStimulus
     api: str
-    """The resolved control address of the driver."""
+    """The resolved control address of the driver; empty for a driver that has none."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a driver without an address looks for what gameday once made: what the environment binds it to."""
+
+    service: str
+    kind: FaultKind
+    binding: DriverBinding
+
+
+class OptionShape(StrEnum):
+    """What a key of a driver's binding says; the value is how messages call it."""
+
+    TEXT = "a text"
+    DURATION = "a duration"
+    ARGV = "a list of texts: a program and its arguments"
+    REFERENCES = "a mapping: VARIABLE: env:NAME or file:PATH"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keys that a binding must have, and those that it may have."""
+
+    required: Mapping[str, OptionShape] = field(default_factory=dict)
+    optional: Mapping[str, OptionShape] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> Mapping[str, OptionShape]:
+        """All of them."""
+        return {**self.required, **self.optional}
 
 
 @dataclass(frozen=True)
@@ -54,15 +92,33 @@ class DriverInfo:
     """``module:Class``."""
     kinds: frozenset[FaultKind]
     options: frozenset[str] = frozenset()
-    """Extra keys that its binding must have (and may only have)."""
+    """Keys with a text that its binding must have."""
+    faults: Options = field(default_factory=Options)
+    """What it asks for beside these where it is bound to a fault; it may have no other keys."""
+    releases: Options = field(default_factory=Options)
+    """As ``faults``, where it is bound to releases."""
+    needs_api: bool = True
+    """Whether it talks to a control address; False: its binding has none, and is told from others by its keys."""
     modes: frozenset[str] = frozenset()
     """The ways of breaking (``as:``) that it knows."""
     mode_needs: Mapping[str, str] = field(default_factory=dict)
     """A mode -> the feature that the environment's provisioner must offer for it."""
     deadline: float = 5.0
     """Real seconds for one call; a call that takes longer is ended with its hand."""
+    longest: float | None = None
+    """The most real seconds that a binding's own ``deadline`` may say; None: it may say none."""
     settle: float = 1.0
     """Real seconds: the longest request that a killed call may have left under way."""
+
+    def asks(self, kind: FaultKind) -> Options:
+        """The keys of a binding to that kind."""
+        more = self.releases if kind is FaultKind.RELEASE else self.faults
+        return Options({**dict.fromkeys(self.options, OptionShape.TEXT), **more.required}, more.optional)
+
+    def deadline_of(self, binding: DriverBinding) -> float:
+        """Real seconds for one call with that binding."""
+        own = binding.options.get("deadline") if self.longest is not None else None
+        return parse_duration(own) if own is not None else self.deadline
 
 
 @dataclass(frozen=True)
@@ -104,6 +160,14 @@ class Driver(Protocol):
 
     def find(self, api: str) -> list[Token]:
         """What gameday once made there, told from the substrate's own marks."""
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """A driver without an address that can find what gameday once made."""
+
+    def search(self, place: Search) -> list[Token]:
+        """As `Driver.find`; DriverError."""
 
 
 class Recorder(Protocol):

@@ -19,7 +19,7 @@ from gameday.errors import DriverError
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Driver, Target
+from gameday.ports import Driver, Search, Searching, Target
 
 __all__ = ["ForkedDriver", "forked"]
 
@@ -70,7 +70,17 @@ class ForkedDriver:
 
     def find(self, api: str) -> list[Token]:
         """In a child, as `undo`; DriverError also for an answer that holds no tokens."""
-        found = self._run("find", lambda: [_as_json(token) for token in self._inner.find(api)])
+        return self._found(lambda: self._inner.find(api), self._deadline)
+
+    def search(self, place: Search, seconds: float) -> list[Token]:
+        """As `find`, of a driver without an address; DriverError if it can not. ``seconds``: its deadline there."""
+        inner = self._inner
+        if not isinstance(inner, Searching):
+            raise DriverError("this driver can not find what it made")
+        return self._found(lambda: inner.search(place), seconds)
+
+    def _found(self, work: Callable[[], list[Token]], seconds: float) -> list[Token]:
+        found = self._run("find", lambda: [_as_json(token) for token in work()], seconds)
         try:
             return TypeAdapter(list[Token]).validate_python(found)
         except ValidationError as error:
@@ -78,27 +88,29 @@ class ForkedDriver:
 
     def undo(self, token: Token) -> None:
         """In a child; TimeoutError after the driver's deadline, DriverError as the driver says."""
-        self._run("undo", lambda: CALLS["undo"](self._inner, token))
+        self._run("undo", lambda: CALLS["undo"](self._inner, token), token.deadline)
 
     def is_clear(self, token: Token) -> bool:
         """In a child, as `undo`."""
-        return bool(self._run("is_clear", lambda: CALLS["is_clear"](self._inner, token)))
+        return bool(self._run("is_clear", lambda: CALLS["is_clear"](self._inner, token), token.deadline))
 
-    def _run(self, call: str, work: Callable[[], JSON]) -> JSON:
+    def _run(self, call: str, work: Callable[[], JSON], seconds: float | None) -> JSON:
+        """``seconds``: its deadline; None: the driver's."""
+        seconds = seconds or self._deadline
         try:
-            child, read = self._fork(work)
+            child, read = self._fork(work, seconds)
         except OSError:
             # No process to be had: better in here, without a deadline, than not at all. `recover` ends a reaper
             # that hangs in it.
             return _in_here(work)
         identity = processes.identify(child) or ProcessIdentity(pid=child, start=0, boot="")
         try:
-            return _result(self._read(read, call))
+            return _result(self._read(read, call, seconds))
         finally:
             os.close(read)
             _end(identity)
 
-    def _fork(self, work: Callable[[], JSON]) -> tuple[int, int]:
+    def _fork(self, work: Callable[[], JSON], seconds: float) -> tuple[int, int]:
         """The child, and where it answers; OSError if there can be none."""
         read, write = os.pipe()
         try:
@@ -109,31 +121,12 @@ class ForkedDriver:
             raise
         if child == 0:
             os.close(read)
-            self._in_child(work, write)
+            _in_child(work, write, seconds)
         os.close(write)
         return child, read
 
-    def _in_child(self, work: Callable[[], JSON], write: int) -> NoReturn:
-        """A forked child must never return into its parent's code, nor outlive it with the environment's lock."""
-        try:
-            os.setsid()
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, self._deadline + _ORPHAN)
-            _close_all_but(write)
-            answer: dict[str, JSON] = {"value": work()}
-        except DriverError as error:
-            answer = {"error": error.message[:_LONGEST]}
-        except BaseException as error:  # noqa: BLE001 - told to the parent
-            answer = {"error": f"{type(error).__name__}: {error}"[:_LONGEST]}
-        try:
-            data = json.dumps(answer).encode()
-            while data:
-                data = data[os.write(write, data) :]
-        finally:
-            os._exit(0)
-
-    def _read(self, descriptor: int, call: str) -> bytes:
-        deadline = time.monotonic() + self._deadline
+    def _read(self, descriptor: int, call: str, seconds: float) -> bytes:
+        deadline = time.monotonic() + seconds
         data = b""
         while (left := deadline - time.monotonic()) > 0:
             self._beat()
@@ -142,7 +135,27 @@ class ForkedDriver:
                 if not read:
                     return data
                 data += read
-        raise TimeoutError(f"{call}: no answer within {self._deadline:g} s")
+        raise TimeoutError(f"{call}: no answer within {seconds:g} s")
+
+
+def _in_child(work: Callable[[], JSON], write: int, seconds: float) -> NoReturn:
+    """A forked child must never return into its parent's code, nor outlive it with the environment's lock."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds + _ORPHAN)
+        _close_all_but(write)
+        answer: dict[str, JSON] = {"value": work()}
+    except DriverError as error:
+        answer = {"error": error.message[:_LONGEST]}
+    except BaseException as error:  # noqa: BLE001 - told to the parent
+        answer = {"error": f"{type(error).__name__}: {error}"[:_LONGEST]}
+    try:
+        data = json.dumps(answer).encode()
+        while data:
+            data = data[os.write(write, data) :]
+    finally:
+        os._exit(0)
 
 
 def _in_here(work: Callable[[], JSON]) -> JSON:

@@ -16,7 +16,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gameday import processes
 from gameday.app import tables
@@ -32,6 +32,7 @@ from gameday.ports import Target
 
 __all__ = ["Hand", "HandDied", "HandedDriver", "Hands"]
 
+T = TypeVar("T")
 _READY = 15.0
 """Real seconds within which a hand must have imported its drivers."""
 _PACE = 0.25
@@ -209,6 +210,10 @@ class Hands(Closing):
         self.guardian.beat()
         self._waker.glance()
 
+    def during(self, task: Callable[[], T]) -> T:
+        """Do what blocks, and beat meanwhile; raises what it raises."""
+        return self._waker.during(task)
+
     def lose(self, what: str) -> None:
         """The run has to stop."""
         self._waker.lose(what)
@@ -242,8 +247,8 @@ class HandedDriver:
         self._hand = hand
 
     def resolve(self, target: Target) -> Token:
-        """Read only: in this process."""
-        return self._inner.resolve(target)
+        """Read only: in this process, in another thread than that which has to answer signals and the reaper."""
+        return self._hands.during(lambda: self._inner.resolve(target))
 
     def find(self, api: str) -> list[Token]:
         """Read only: in this process."""
@@ -301,7 +306,7 @@ class HandedDriver:
     def _call(self, hand: Hand, call: str, token: Token) -> JSON:
         try:
             hand.ask(call, token)
-            answer = hand.answer(self._deadline, self._hands.beat)
+            answer = hand.answer(token.deadline or self._deadline, self._hands.beat)
         except (TimeoutError, HandDied, ValueError) as error:
             # Nothing that this hand began may go on: killed and awaited before anything else is asked.
             self._hands.drop(hand)

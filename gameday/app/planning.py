@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gameday.app import tables
-from gameday.model.environment import Environment
+from gameday.model.environment import DriverBinding, Environment
 from gameday.model.plan import Plan
 from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
@@ -67,8 +68,16 @@ def make_plan(request: RunRequest) -> Planned:
 
 
 def control_addresses(environment: Environment) -> Sequence[str]:
-    """Every address through which gameday may change something there, whatever the experiment, sorted."""
-    return sorted({binding.api for binding in environment.spec.bindings})
+    """Every address through which gameday may change something there, whatever the experiment, sorted.
+
+    A driver without an address stands there by its name, and what it is told to do and to undo.
+    """
+    return sorted({binding.api or _told(binding) for binding in environment.spec.bindings})
+
+
+def _told(binding: DriverBinding) -> str:
+    acts = [list(binding.words(name)) for name in ("inject", "deploy", "undo")]
+    return f"{binding.driver} {json.dumps(acts)}"
 
 
 def file_or_name(text: str) -> Path | str:

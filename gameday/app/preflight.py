@@ -109,7 +109,7 @@ def injections(plan: Plan) -> Sequence[BoundStimulus | BoundFault]:
 
 def _addresses(plan: Plan) -> set[str]:
     found = {service.url for service in plan.services}
-    found |= {item.binding.api for item in injections(plan)}
+    found |= {item.binding.api for item in injections(plan) if item.binding.api}
     if plan.releases is not None:
         found.add(plan.releases.api)
     return found
@@ -141,7 +141,7 @@ def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Ti
     for item in injections(plan):
         info = tables.DRIVERS[item.binding.driver]
         driver = hands.driver(info.path)
-        target = Target(run=run, plan=item, api=addresses[item.binding.api][0])
+        target = Target(run=run, plan=item, api=addresses[item.binding.api][0] if item.binding.api else "")
         try:
             token = driver.resolve(target)
         except DriverError as error:

@@ -6,10 +6,11 @@ driver whose substrate carries no marks can not tell, and is listed as such.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from gameday.errors import DriverError, EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.environment import Environment, scheme_of
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Addresses, DriverInfo, Provisioned
+from gameday.ports import Addresses, DriverInfo, Provisioned, Search
 from gameday.spec import Catalog, load_environment
 
 __all__ = ["State", "Swept", "sweep"]
@@ -44,14 +45,23 @@ class Swept:
     state: State = "clear"
 
 
+@dataclass(frozen=True, order=True)
+class _Asked:
+    """A driver, and the address as the environment spells it; in place of an address, what it is bound to."""
+
+    driver: str
+    api: str
+    search: Search | None = field(default=None, compare=False)
+
+
 @dataclass(frozen=True)
 class _Place:
     """One environment: what an instance of it, or its control addresses, tell from all others."""
 
     name: str
     key: str
-    bindings: Sequence[tuple[str, str]]
-    """Driver and address as the environment spells them, each once."""
+    asked: Sequence[_Asked]
+    """Each once."""
     addresses: Addresses
     processes: tuple[ProcessIdentity, ...] = ()
 
@@ -81,16 +91,33 @@ def sweep(
 
 def _places(environment: Environment, instance: str | None) -> Sequence[_Place]:
     name = environment.metadata.name
-    bindings = sorted({(binding.driver, binding.api) for binding in environment.spec.bindings})
+    asked = _asked(environment)
+    apis = [one.api for one in asked if one.api]
     urls = [service.url for service in environment.spec.services.values()]
-    scheme = tables.own_scheme((*urls, *(api for _, api in bindings)))
+    scheme = tables.own_scheme((*urls, *apis))
     if not scheme:
         if instance is not None:
             raise UsageError(f"environment '{name}' is not started by gameday: leave out --lab")
         key = standing.environment_key(name, control_addresses(environment))
-        return [_Place(name, key, bindings, {api: (api,) for _, api in bindings})]
+        return [_Place(name, key, asked, {api: (api,) for api in apis})]
     known = _instances(scheme, instance)
-    return [_instance(environment, scheme, bindings, one) for one in known]
+    return [_instance(environment, scheme, asked, one) for one in known]
+
+
+def _asked(environment: Environment) -> Sequence[_Asked]:
+    """Every driver with each of its addresses once, and with each binding where it has no address."""
+    searches = list(_searches(environment))
+    addressed = {_Asked(one.binding.driver, one.binding.api) for one in searches if one.binding.api}
+    others = [_Asked(one.binding.driver, "", one) for one in searches if not one.binding.api]
+    return [*sorted(addressed), *others]
+
+
+def _searches(environment: Environment) -> Iterator[Search]:
+    for service in environment.spec.services.values():
+        for kind, binding in service.faults.items():
+            yield Search(service.name, kind, binding)
+        if service.release is not None:
+            yield Search(service.name, FaultKind.RELEASE, service.release)
 
 
 def _instances(scheme: str, wanted: str | None) -> Sequence[Provisioned]:
@@ -102,12 +129,10 @@ def _instances(scheme: str, wanted: str | None) -> Sequence[Provisioned]:
     return found
 
 
-def _instance(
-    environment: Environment, scheme: str, bindings: Sequence[tuple[str, str]], one: Provisioned
-) -> _Place:
-    plain = {api: (api,) for _, api in bindings if scheme_of(api) != scheme}
+def _instance(environment: Environment, scheme: str, asked: Sequence[_Asked], one: Provisioned) -> _Place:
+    plain = {item.api: (item.api,) for item in asked if item.api and scheme_of(item.api) != scheme}
     key = standing.environment_key(scheme, [one.id])
-    return _Place(environment.metadata.name, key, bindings, {**plain, **one.addresses}, one.processes)
+    return _Place(environment.metadata.name, key, asked, {**plain, **one.addresses}, one.processes)
 
 
 @dataclass(frozen=True)
@@ -127,8 +152,8 @@ class _Sweeper:
                 # A damaged ledger is what the sweep is for: what can be read of it, then what is found.
                 rows = self._damage(ledger)
                 rows += [self._undone(one) for one in self.recoverer.undo(ledger, ledger.entries(strict=False))]
-                for driver, api in self.place.bindings:
-                    rows += self._ask(ledger, driver, api)
+                for asked in self.place.asked:
+                    rows += self._ask(ledger, asked)
                 return rows
         except (OSError, EnvironmentBusy) as error:  # LedgerUnreadable is one
             return [self._row("-", "-", "", f"could not look: {error}", "stands")]
@@ -141,20 +166,23 @@ class _Sweeper:
             return [self._row("-", "-", "", why, "stands")]
         return []
 
-    def _ask(self, ledger: Ledger, driver: str, api: str) -> list[Swept]:
+    def _ask(self, ledger: Ledger, asked: _Asked) -> list[Swept]:
+        driver, api = asked.driver, asked.api
         info = tables.DRIVERS.get(driver)
-        address = next(iter(self.place.addresses.get(api, ())), "")
+        address = next(iter(self.place.addresses.get(api, ())), "") if api else _argv(asked)
         problem = f"no driver of this version is called '{driver}'" if info is None else ""
         problem = problem or ("" if address else "nothing there has that address")
         problem = problem or (f"{self.recoverer.interrupted} came first" if self.recoverer.stopped() else "")
         if info is None or problem:
             return [self._row(driver, address or api, "", f"could not look: {problem}", "stands")]
         made = tables.driver(info.path)
-        if not made.sweepable:
-            why = "cannot tell: what this driver makes carries no marks"
-            return [self._row(driver, address, "", why)]
+        if not made.sweepable or address == "-":
+            why = "what this driver makes carries no marks" if address != "-" else "its binding has no 'find'"
+            return [self._row(driver, address, "", f"cannot tell: {why}")]
+        one = ForkedDriver(made, info.deadline, self.recoverer.waker.glance)
         try:
-            tokens = ForkedDriver(made, info.deadline, self.recoverer.waker.glance).find(address)
+            search = asked.search
+            tokens = one.search(search, info.deadline_of(search.binding)) if search else one.find(address)
         except (DriverError, TimeoutError) as error:
             return [self._row(driver, address, "", f"could not look: {error}", "stands")]
         if not tokens:
@@ -203,6 +231,11 @@ class _Sweeper:
 
     def _row(self, driver: str, address: str, found: str, outcome: str, state: State = "clear") -> Swept:
         return Swept(self.place.name, driver, address, found, outcome, state)
+
+
+def _argv(asked: _Asked) -> str:
+    """What a driver without an address would run to find something, for people; ``-`` if nothing."""
+    return shlex.join(asked.search.binding.words("find")) or "-" if asked.search is not None else ""
 
 
 def _live() -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
+from gameday.drivers import COMMAND
 from gameday.drivers import INFO as TOXIPROXY
 from gameday.errors import UsageError
 from gameday.lab import DRIVER_INFO as DEPLOYER
@@ -25,7 +26,7 @@ __all__ = [
     "provisioner",
 ]
 
-DRIVERS: Mapping[str, DriverInfo] = {info.name: info for info in (TOXIPROXY, DEPLOYER)}
+DRIVERS: Mapping[str, DriverInfo] = {info.name: info for info in (TOXIPROXY, DEPLOYER, COMMAND)}
 """As environments spell them."""
 _DRILLS: Mapping[str, DriverInfo] = {
     info.path: info

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gameday.model.enums import FaultKind
-from gameday.ports import DriverInfo
+from gameday.ports import DriverInfo, Options, OptionShape
 
-__all__ = ["INFO"]
+__all__ = ["COMMAND", "INFO"]
 
 INFO = DriverInfo(
     name="toxiproxy",
@@ -19,3 +19,22 @@ INFO = DriverInfo(
 )
 """The Toxiproxy driver, as binding sees it: stock Toxiproxy has no ``http_error``, so ``as: status`` needs that
 feature of the environment."""
+
+_ARGV, _MORE = OptionShape.ARGV, {"deadline": OptionShape.DURATION, "env": OptionShape.REFERENCES}
+
+COMMAND = DriverInfo(
+    name="command",
+    path="gameday.drivers.command:CommandDriver",
+    kinds=frozenset(FaultKind),
+    faults=Options(
+        required={"inject": _ARGV, "check": _ARGV, "undo": _ARGV},
+        optional={"resolve": _ARGV, "find": _ARGV, **_MORE},
+    ),
+    releases=Options(required={"deploy": _ARGV, "check": _ARGV, "undo": _ARGV}, optional=_MORE),
+    needs_api=False,
+    modes=frozenset({"status", "reset"}),
+    deadline=30.0,
+    longest=60.0,
+    settle=2.0,
+)
+"""The driver of an operator's own programs: what they do, and how they break, is theirs."""

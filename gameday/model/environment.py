@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, Tier
@@ -21,6 +21,7 @@ __all__ = [
     "ForbiddenHours",
     "LoadBinding",
     "Observers",
+    "Option",
     "ReleasesObserver",
     "Safety",
     "ServiceBinding",
@@ -32,23 +33,51 @@ __all__ = [
 _TIME = r"^([01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)$"
 
 
-class DriverBinding(Model):
-    """Which driver, the address it talks to, and what else that driver asks for (all text).
+def _texts(value: object) -> object:
+    """Said once, and not by each branch of the union."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(item, str) for item in items):
+        raise ValueError("must be a text, a list of texts, or a mapping of texts")
+    return value
 
-    The driver's own extra keys (``proxy: payments``) are in ``options``; binding checks them against the
+
+Option = str | tuple[str, ...] | dict[str, str]
+"""What a driver's own key may say: a text, a list of texts, or a mapping of texts."""
+
+
+class DriverBinding(Model):
+    """Which driver, the address it talks to, and what else that driver asks for.
+
+    The driver's own extra keys (``proxy: payments``) are in ``given``; binding checks them against the
     driver's capabilities.
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str] = Field(init=False)
+    __pydantic_extra__: dict[str, Annotated[Option, BeforeValidator(_texts)]] = Field(init=False)
 
     driver: str
-    api: str
+    api: str = ""
+    """The control address; empty for a driver that has none."""
+
+    @property
+    def given(self) -> dict[str, Option]:
+        """The driver's own keys."""
+        return dict(self.__pydantic_extra__ or {})
 
     @property
     def options(self) -> dict[str, str]:
-        """The driver's own keys."""
-        return dict(self.__pydantic_extra__ or {})
+        """Those that are texts."""
+        return {name: value for name, value in self.given.items() if isinstance(value, str)}
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """The list of texts of that key; empty if it is not given."""
+        value = self.given.get(name)
+        return value if isinstance(value, tuple) else ()
+
+    def mapping(self, name: str) -> dict[str, str]:
+        """The mapping of texts of that key; empty if it is not given."""
+        value = self.given.get(name)
+        return dict(value) if isinstance(value, dict) else {}
 
 
 class ServiceBinding(Model):
@@ -139,6 +168,8 @@ class Safety(Model):
     """Nothing is injected when less of an SLO's budget is left."""
     forbidden: tuple[ForbiddenHours, ...] = ()
     confirm: bool = True
+    programs: tuple[str, ...] = ()
+    """The programs that bindings may name, exactly as spelled here: a path from the root, or a name on the PATH."""
 
 
 class EnvironmentSpec(Model):

@@ -36,3 +36,5 @@ class Token(Model):
     """What the driver needs; it alone reads this."""
     replicas: Annotated[int, Field(ge=0)] | None = None
     """How many instances this takes away or changes at once; None: the driver can not tell."""
+    deadline: Annotated[float, Field(gt=0)] | None = None
+    """Real seconds for one call about it; None: what its driver says."""

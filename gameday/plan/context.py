@@ -134,7 +134,8 @@ def addresses(environment: EnvironmentSpec) -> Iterable[tuple[Location, str]]:
     for role, service in environment.services.items():
         yield ("services", role, "url"), service.url
         for at, binding in bindings(role, service):
-            yield (*at, "api"), binding.api
+            if binding.api:
+                yield (*at, "api"), binding.api
     if environment.observers.releases is not None:
         yield ("observers", "releases", "api"), environment.observers.releases.api
 

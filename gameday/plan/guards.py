@@ -173,8 +173,9 @@ def _removal(context: Context) -> Iterator[float]:
     for fault in context.experiment.faults:
         service = context.service(fault.service)
         if service is not None:
-            info = context.capabilities.drivers[service.faults[fault.kind].driver]
-            yield 3 * info.deadline + info.settle
+            binding = service.faults[fault.kind]
+            info = context.capabilities.drivers[binding.driver]
+            yield 3 * info.deadline_of(binding) + info.settle
 
 
 def _noticed(context: Context, guard: Guard, rates: Mapping[str, float]) -> float:

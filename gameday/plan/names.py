@@ -19,6 +19,7 @@ from gameday.model.experiment import (
 from gameday.model.runbook import Step
 from gameday.model.slo import MetricsSource, Probe, Slo
 from gameday.model.suggest import one_of
+from gameday.plan import options
 from gameday.plan.context import Context, addresses, bindings, has_credentials
 
 __all__ = ["CHECKS", "RESERVED_IDS"]
@@ -99,12 +100,7 @@ def _binding(context: Context, at: Location, kind: FaultKind, binding: DriverBin
         able = [name for name, info in drivers.items() if kind in info.kinds]
         hint = f"drivers that do: {', '.join(sorted(able))}" if able else ""
         context.in_environment((*at, "driver"), f"the driver '{driver.name}' does no {kind.value}", hint)
-    for name in sorted(driver.options - set(binding.options)):
-        context.in_environment(at, f"the driver '{driver.name}' needs '{name}'")
-    for name in binding.options:
-        if name not in driver.options:
-            hint = one_of(name, [*driver.options, "driver", "api"], "keys known here")
-            context.in_environment((*at, name), f"unknown key '{name}'", hint)
+    options.check(context, at, binding, (driver, kind))
 
 
 def _faults(context: Context) -> None:
