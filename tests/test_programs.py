@@ -108,7 +108,8 @@ def test_what_it_leaves_behind_is_ended_and_told(tmp_path: Path, monkeypatch: py
         assert gone(wait_for(tmp_path / "child"))
 
 
-def test_what_ends_by_itself_was_not_left_behind() -> None:
+def test_what_ends_by_itself_was_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gameday.programs._LINGER", SOON)
     ended = bash("(sleep 0.2; echo late) & echo early")
     assert (ended.output.text, ended.left) == ("early\nlate\n", False)
 
