@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import Cli, verdicts
+from tests.e2e.conftest import Cli, verdicts, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -161,14 +161,12 @@ def test_an_undo_that_could_not_be_done_is_refused_before_anything_is_injected(p
     assert "nothing was injected" in done.stderr
 
 
-def test_the_reaper_undoes_by_the_token_alone_when_the_engine_is_killed(
-    payments: Payments, wait_for: Callable[[Callable[[], bool], float], None]
-) -> None:
+def test_the_reaper_undoes_by_the_token_alone_when_the_engine_is_killed(payments: Payments) -> None:
     process = payments.cli.start(*payments.arguments)
     wait_for(payments.stopped.exists, 60)
     process.kill()
     process.communicate(timeout=30)
     wait_for(lambda: not payments.stopped.exists(), 30)
-    wait_for(lambda: payments.cli.leftovers() == [], 30)
+    wait_for(lambda: payments.cli.processes() == {}, 30)
     status = json.loads(payments.cli("status", "-o", "json").stdout)
     assert (status["open_faults"], status["unresolved"]) == ([], [])
