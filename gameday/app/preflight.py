@@ -22,9 +22,10 @@ from gameday.model.events import (
     PreflightReady,
 )
 from gameday.model.plan import BoundFault, BoundStimulus, Plan
-from gameday.model.slo import MetricsSource
+from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
+from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
 from gameday.observers.sink import AlertSink
 from gameday.ports import Addresses, Observer, Provisioned, Provisioner, Target
 from gameday.timeline import Timeline
@@ -112,6 +113,8 @@ def _addresses(plan: Plan) -> set[str]:
     found |= {item.binding.api for item in injections(plan) if item.binding.api}
     if plan.releases is not None:
         found.add(plan.releases.api)
+    if plan.prometheus is not None:
+        found.add(plan.prometheus.url)
     return found
 
 
@@ -160,16 +163,34 @@ def _until(plan: Plan, item: BoundFault | BoundStimulus) -> float:
 def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer], AlertSink | None]:
     """All observers of the plan, and the sink among them."""
     urls = {service.name: tuple(addresses[service.url]) for service in plan.services}
-    observers: list[Observer] = [ProbeObserver(probe, urls[probe.http.service]) for probe in plan.probes]
+    observers: list[Observer] = [
+        ProbeObserver(probe, urls[probe.http.service]) for probe in plan.probes if probe.http is not None
+    ]
     for slo in plan.slos:
         if isinstance(slo.total, MetricsSource):
             observers.append(MetricsObserver(slo, urls[slo.total.spec.service]))
+    observers += _queries(plan, addresses)
     if plan.releases is not None:
         services = sorted({stimulus.service for stimulus in plan.stimuli})
         api = addresses[plan.releases.api][0]
         observers += [tables.observe_releases(plan.releases.source, service, api) for service in services]
     sink = AlertSink(plan.alerts) if plan.alerts is not None else None
     return ([*observers, sink] if sink else observers), sink
+
+
+def _queries(plan: Plan, addresses: Addresses) -> Sequence[Observer]:
+    """What asks Prometheus; PreflightError if it can not be asked, or not so."""
+    if plan.prometheus is None:
+        return ()
+    server = Prometheus(plan.prometheus, addresses[plan.prometheus.url][0])
+    server.check()
+    found: list[PrometheusSlo | PromqlProbe] = [
+        PrometheusSlo(slo, server) for slo in plan.slos if isinstance(slo.total, PrometheusSource)
+    ]
+    found += [PromqlProbe(probe, server) for probe in plan.probes if probe.promql is not None]
+    for observer in found:
+        observer.check()
+    return found
 
 
 def load_request(

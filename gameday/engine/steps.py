@@ -99,7 +99,8 @@ class Steps:
         """A probe's answer; called in whichever thread recorded it."""
         if event.source.startswith("probe/"):
             answer = event.read(ProbeSample)
-            self._ratios.add(event.source.removeprefix("probe/"), answer.end, answer.ok)
+            if not answer.idle:
+                self._ratios.add(event.source.removeprefix("probe/"), answer.end, answer.ok)
 
     def effective(self, fault: str) -> None:
         """A fault's effect was seen."""

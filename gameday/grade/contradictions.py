@@ -33,8 +33,9 @@ from gameday.model.events import (
     StimulusIntent,
     StimulusUndo,
 )
-from gameday.model.plan import BoundFault, BoundStimulus
-from gameday.model.slo import MetricsSource
+from gameday.model.plan import BoundFault, BoundProbe, BoundStimulus
+from gameday.model.slo import MetricsSource, PrometheusSource
+from gameday.slo.counters import SUM, fell
 
 __all__ = ["contradictions"]
 
@@ -64,9 +65,9 @@ def contradictions(record: Record) -> tuple[str, ...]:
 
 def _probes(record: Record) -> Iterator[str]:
     for probe in record.plan.probes:
-        samples = record.probe_samples(probe.name)
+        samples = record.probe_looks(probe.name)
         for sample in samples:
-            problem = _probe_problem(record, sample, probe.http.status)
+            problem = _probe_problem(record, sample) or _answer_problem(sample.data, probe)
             if problem:
                 yield f"seq {sample.seq}: a check of {probe.name} {problem}"
         for a, b in pairwise(samples):
@@ -74,7 +75,7 @@ def _probes(record: Record) -> Iterator[str]:
                 yield f"seq {b.seq}: a check of {probe.name} is there twice"
 
 
-def _probe_problem(record: Record, sample: At[ProbeSample], status: int) -> str:
+def _probe_problem(record: Record, sample: At[ProbeSample]) -> str:
     data = sample.data
     if data.end < data.start:
         return "ended before it started"
@@ -82,8 +83,18 @@ def _probe_problem(record: Record, sample: At[ProbeSample], status: int) -> str:
         return "was recorded before it ended"
     if data.start < record.opened.mono:
         return "started before the run"
-    if data.ok and data.status != status:
+    return ""
+
+
+def _answer_problem(data: ProbeSample, probe: BoundProbe) -> str:
+    """Good is what the plan calls good."""
+    if probe.http is not None and data.ok and data.status != probe.http.status:
         return f"is called good with status {data.status}"
+    if data.idle and (probe.promql is None or data.ok or data.value is not None):
+        return "is called neither good nor bad"
+    if probe.promql is not None and not data.idle:
+        good = data.value is not None and probe.promql.good(data.value)
+        return "" if good == data.ok else f"is called {'good' if data.ok else 'bad'} with {data.value}"
     return ""
 
 
@@ -95,9 +106,26 @@ def _counters(record: Record) -> Iterator[str]:
                 yield f"seq {sample.seq}: {name} counts {pair.good:g} good of {pair.total:g}"
             before = last.get((sample.source, name), pair)
             last[sample.source, name] = pair
-            if pair.total >= before.total and pair.good - before.good > pair.total - before.total + _ROUNDING:
+            grew = pair.total >= before.total and not sample.data.base
+            if grew and pair.good - before.good > pair.total - before.total + _ROUNDING:
                 yield f"seq {sample.seq}: {name} counts more that is good than there was"
     yield from _instances(record)
+    yield from _sums(record)
+
+
+def _sums(record: Record) -> Iterator[str]:
+    """Only a sum of Prometheus has a new base, and has to have one where it fell."""
+    for slo in record.plan.slos:
+        summed, known = isinstance(slo.total, PrometheusSource), None
+        for sample in record.counters(slo.name):
+            pair = sample.data.instances.get(SUM)
+            if sample.data.base and not summed:
+                yield f"seq {sample.seq}: a new base for the counters of {slo.name}"
+            if summed and sample.data.instances and (pair is None or len(sample.data.instances) > 1):
+                yield f"seq {sample.seq}: the counters of {slo.name} are not those of Prometheus"
+            if summed and known and pair and fell(known, pair) and not sample.data.base:
+                yield f"seq {sample.seq}: the counters of {slo.name} fell, and were counted on"
+            known = pair or known
 
 
 def _instances(record: Record) -> Iterator[str]:

@@ -23,13 +23,19 @@ ENOUGH = 0.95
 
 
 class Observed:
-    """The looks of one source. ``step`` is the sampling interval in nanoseconds."""
+    """The looks of one source. ``step`` is the sampling interval in nanoseconds.
 
-    def __init__(self, looks: Iterable[Span], step: int, declared: Sequence[Span] = ()) -> None:
+    ``lost`` are stretches of which the looks tell nothing, however short: they are no gaps, but not covered.
+    """
+
+    def __init__(
+        self, looks: Iterable[Span], step: int, declared: Sequence[Span] = (), lost: Sequence[Span] = ()
+    ) -> None:
         self._looks = sorted(looks)
         self._latest = list(accumulate((b for _, b in self._looks), max))
         self._longest = INTERVALS * step
         self._declared = declared
+        self._lost = lost
 
     def gaps(self, start: int, end: int) -> list[Span]:
         """The gaps within an interval, ascending and apart. Without any look the whole of it is one."""
@@ -40,7 +46,9 @@ class Observed:
         """The covered share of an interval, from 0 to 1; 0 if the interval is empty."""
         if end <= start:
             return 0.0
-        return 1 - sum(b - a for a, b in self.gaps(start, end)) / (end - start)
+        lost = ((max(start, a), min(end, b)) for a, b in self._lost)
+        missing = _joined([*self.gaps(start, end), *lost])
+        return 1 - sum(b - a for a, b in missing) / (end - start)
 
     def covers(self, start: int, end: int) -> bool:
         """At least 95 % of it."""

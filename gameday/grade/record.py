@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Generic, TypeVar, cast
 
 from pydantic import ValidationError
@@ -218,15 +219,19 @@ class Record:
         }
 
     def probe_samples(self, name: str) -> tuple[At[ProbeSample], ...]:
-        """The checks of a probe by start."""
+        """The checks of a probe by start, good or bad."""
+        return tuple(sample for sample in self.probe_looks(name) if not sample.data.idle)
+
+    def probe_looks(self, name: str) -> tuple[At[ProbeSample], ...]:
+        """The checks of a probe by start, those included that are neither good nor bad."""
         return self._probe_samples.get(f"probe/{name}", ())
 
     def probe_observed(self, probe: BoundProbe) -> Observed:
         """When the probe was looking: a check under way is a look, for as long as its timeout."""
-        longest = ns(probe.http.timeout)
+        longest = ns(probe.timeout)
         looks = [
             (sample.data.start, min(sample.data.end, sample.data.start + longest))
-            for sample in self.probe_samples(probe.name)
+            for sample in self.probe_looks(probe.name)
         ]
         return Observed(looks, self.probe_step(probe), self.gaps_declared(f"probe/{probe.name}"))
 
@@ -240,12 +245,12 @@ class Record:
         return tuple(sample for sample in self.of(CounterSample) if sample.source == f"slo/{slo}")
 
     def counted(self, slo: str) -> tuple[Counted, ...]:
-        """What the counters grew by, reading by reading; the first reading is only a base."""
+        """What the counters grew by, reading by reading; the first reading, and a declared one, is only a base."""
         known: dict[str, CounterPair] = {}
         found: list[Counted] = []
         last: At[CounterSample] | None = None
         for sample in self.counters(slo):
-            if last is not None:
+            if last is not None and not sample.data.base:
                 grown = increase(known, sample.data.instances)
                 found.append(Counted(last.mono, sample.mono, sample.seq, grown))
             known.update(sample.data.instances)
@@ -257,8 +262,11 @@ class Record:
         if slo.total.type == "load":
             starts = self.arrivals.starts if self.arrivals else ()
             return Observed([(at, at) for at in starts], ns(COUNTERS), self.gaps_declared("load"))
-        looks = [(sample.mono, sample.mono) for sample in self.counters(slo.name)]
-        return Observed(looks, ns(COUNTERS), self.gaps_declared(f"slo/{slo.name}"))
+        readings = self.counters(slo.name)
+        looks = [(sample.mono, sample.mono) for sample in readings]
+        lost = [(before.mono, now.mono) for before, now in pairwise(readings) if now.data.base]
+        step = ns(max(COUNTERS, slo.interval))
+        return Observed(looks, step, self.gaps_declared(f"slo/{slo.name}"), lost)
 
     def release_samples(self, service: str) -> tuple[At[ReleaseSample], ...]:
         """The readings of a service's release."""
@@ -296,6 +304,8 @@ def _check_plan(plan: Plan) -> None:
     services = {slo.total.spec.service for slo in plan.slos if isinstance(slo.total, MetricsSource)}
     lost = probes - {probe.name for probe in plan.probes} | slos - {slo.name for slo in plan.slos}
     lost |= services - {service.name for service in plan.services}
+    # What a query tells is no call through the faulted path.
+    lost |= {fault.proof for fault in plan.faults} & {probe.name for probe in plan.probes if probe.http is None}
     if lost:
         raise TimelineError(f"seq 1: the plan does not hold what it refers to: {', '.join(sorted(lost))}")
     rates = [probe.rate for probe in plan.probes]

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
-from gameday.grade.record import Record
+from gameday.grade.record import Record, ns
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.model.enums import Verdict
 from gameday.model.events import LoadBatch
@@ -97,7 +97,9 @@ class _Curve:
             return inconclusive(
                 f"When {self._slo.name} recovered can not be said: {self._doubt} leave it open.", seqs
             )
-        lo, hi = effect.since((possibly or surely)[0], surely[1])
+        # What a source tells late may have happened before.
+        first = (possibly or surely)[0] - ns(self._slo.lag)
+        lo, hi = effect.since(first, surely[1])
         measured = (self._record.span(lo), self._record.span(hi))
         target = share_text(self._slo.target, 3)
         reason = f"{self._slo.name} met {target} again {length_text(measured)} after the fault took effect"

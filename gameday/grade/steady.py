@@ -127,5 +127,5 @@ def _counts(record: Record, check: At[ProbeSample], end: int) -> bool:
 
 def _missing(probe: BoundProbe, begun: int, length: int) -> int:
     """Checks that were due, and of which nothing is known although they must have ended by now."""
-    known = max(0, length - ns(_LATE + probe.http.timeout))
+    known = max(0, length - ns(_LATE + probe.timeout))
     return max(0, int(probe.rate * known / 1e9) - begun)

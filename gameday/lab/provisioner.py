@@ -17,7 +17,7 @@ from gameday.lab.rules import alert_name
 from gameday.lab.supervisor import Lab
 from gameday.model.base import Model
 from gameday.model.plan import BoundSlo, Plan
-from gameday.model.slo import LoadSource, Source
+from gameday.model.slo import LoadSource, PrometheusSource, Source
 from gameday.ports import Provisioned
 
 __all__ = ["LabProvisioner", "rule_for", "starvation"]
@@ -37,6 +37,8 @@ def _selector(source: Source, outcome: bool, plan: Plan, addresses: Addresses) -
         if outcome:
             where["outcome"] = "ok"
         return Selector(urls=tuple(addresses[_EDGE]), counter="edge_requests_total", where=where)
+    if isinstance(source, PrometheusSource):
+        raise UsageError("an SLO reads Prometheus, and there is none in the lab")
     spec = source.spec
     try:
         urls = addresses[plan.service(spec.service).url]

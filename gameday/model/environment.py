@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, Tier
@@ -22,6 +22,8 @@ __all__ = [
     "LoadBinding",
     "Observers",
     "Option",
+    "PrometheusLogin",
+    "PrometheusObserver",
     "ReleasesObserver",
     "Safety",
     "ServiceBinding",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 
+_REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 _TIME = r"^([01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)$"
 
 
@@ -115,10 +118,40 @@ class AlertsObserver(Model):
     source: Literal["sink"]
     listen: str = "127.0.0.1:0"
     advertise: str | None = None
-    token: Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")] | None = None
+    token: Annotated[str, Field(pattern=_REFERENCE)] | None = None
     """Where the secret is, never the secret."""
     receivers: dict[str, str] = {}
     watchdog: Watchdog
+
+
+class PrometheusLogin(Model):
+    """HTTP basic authentication."""
+
+    user: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+$")]
+    password: Annotated[str, Field(pattern=_REFERENCE)]
+    """Where the secret is, never the secret."""
+
+
+class PrometheusObserver(Model):
+    """The Prometheus (or what speaks its query API) that SLOs and probes ask."""
+
+    url: str
+    """Below it, ``/api/v1/query`` is asked."""
+    scrape: Annotated[Duration, Field(gt=0)]
+    """Real seconds: how often it scrapes what is asked, or evaluates it where that is a recording rule."""
+    bearer: Annotated[str, Field(pattern=_REFERENCE)] | None = None
+    """Where the token is, never the token."""
+    basic: PrometheusLogin | None = None
+    ca: Annotated[str, Field(pattern=r"^file:.+$")] | None = None
+    """The certificates that vouch for it; None: those of the system."""
+    org_id: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$")] | None = None
+    """The tenant, sent as ``X-Scope-OrgID``."""
+
+    @model_validator(mode="after")
+    def _one_login(self) -> PrometheusObserver:
+        if self.bearer is not None and self.basic is not None:
+            raise ValueError("'bearer' and 'basic' exclude each other")
+        return self
 
 
 class Observers(Model):
@@ -126,6 +159,7 @@ class Observers(Model):
 
     releases: ReleasesObserver | None = None
     alerts: AlertsObserver | None = None
+    prometheus: PrometheusObserver | None = None
 
 
 class AtOnce(Model):

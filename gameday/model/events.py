@@ -251,16 +251,22 @@ class StimulusCleared(_Outcome):
 
 
 class ProbeSample(Payload):
-    """One check of a probe. Source ``probe/NAME``."""
+    """One check of a probe. Source ``probe/NAME``.
+
+    ``idle``: its query had an answer (NaN) that says that there was no traffic; the check is neither good nor bad.
+    """
 
     KIND: ClassVar = "sample"
     type: Literal["probe"] = "probe"
     ok: bool
     status: int | None = None
-    """None: no answer (``error`` says why)."""
+    """None: no answer (``error`` says why), or the check is a query."""
     start: Nanoseconds
     end: Nanoseconds
     error: str = ""
+    value: float | None = None
+    """What the query gave."""
+    idle: bool = False
 
 
 class CounterPair(Model):
@@ -273,12 +279,17 @@ class CounterPair(Model):
 class CounterSample(Payload):
     """The counters of every instance behind an SLO, read at one time. Source ``slo/NAME``.
 
-    If any instance did not answer, a ``source.gap`` is recorded instead.
+    If any instance did not answer, a ``source.gap`` is recorded instead. Of Prometheus there is one instance,
+    ``prometheus``: a sum over those that it scrapes, which it does not name. No instance at all: its answer (NaN)
+    says that there was no traffic.
     """
 
     KIND: ClassVar = "sample"
     type: Literal["counters"] = "counters"
     instances: dict[str, CounterPair]
+    base: bool = False
+    """Growth counts only from here on: it is the first reading of a sum, or the sum fell, or it leapt because an
+    instance came back."""
 
 
 class RevisionState(Model):

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, PhaseName, Tier
-from gameday.model.environment import AlertsObserver, BlastRadius, DriverBinding, ReleasesObserver, Safety
+from gameday.model.environment import (
+    AlertsObserver,
+    BlastRadius,
+    DriverBinding,
+    PrometheusObserver,
+    ReleasesObserver,
+    Safety,
+)
 from gameday.model.experiment import Brownout, Expectation, SteadyCondition
 from gameday.model.guard import Guard, GuardPace
-from gameday.model.pace import COUNTERS
+from gameday.model.pace import COUNTERS, query_timeout
 from gameday.model.quantities import Duration, Rate
 from gameday.model.runbook import Step
-from gameday.model.slo import BurnPair, HttpCheck, Source
+from gameday.model.slo import BurnPair, HttpCheck, PromqlCheck, Source
 
 __all__ = [
     "BoundFault",
@@ -95,16 +102,30 @@ class BoundSlo(Model):
     pairs: tuple[BurnPair, ...]
     interval: Duration = COUNTERS
     """Real seconds between two readings of its counters."""
+    lag: Duration = 0.0
+    """Real seconds, at most, that pass between an event and the first moment at which a reading can tell of it."""
 
 
 class BoundProbe(Model):
-    """A probe and how often it asks (real time)."""
+    """A probe and how often it asks (real time): one of ``http`` and ``promql``."""
 
     name: str
-    http: HttpCheck
-    connection: Literal["fresh", "kept"]
+    http: HttpCheck | None = None
+    promql: PromqlCheck | None = None
+    connection: Literal["fresh", "kept"] = "fresh"
     rate: Rate
     """Checks per real second."""
+
+    @model_validator(mode="after")
+    def _one_check(self) -> BoundProbe:
+        if (self.http is None) == (self.promql is None):
+            raise ValueError("a probe makes one check, either 'http' or 'promql'")
+        return self
+
+    @property
+    def timeout(self) -> float:
+        """Real seconds that one check takes at most."""
+        return self.http.timeout if self.http is not None else query_timeout(1 / self.rate)
 
 
 class BoundLoad(Model):
@@ -191,6 +212,7 @@ class Plan(Model):
     load: BoundLoad | None
     releases: ReleasesObserver | None
     alerts: AlertsObserver | None
+    prometheus: PrometheusObserver | None = None
     stimuli: tuple[BoundStimulus, ...]
     faults: tuple[BoundFault, ...]
     guards: tuple[Guard, ...]

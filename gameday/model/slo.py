@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gameday.model.base import Model
 from gameday.model.quantities import Duration
@@ -19,6 +19,9 @@ __all__ = [
     "Objective",
     "Probe",
     "ProbeSpec",
+    "PrometheusSelector",
+    "PrometheusSource",
+    "PromqlCheck",
     "RatioMetric",
     "Slo",
     "SloIndicator",
@@ -57,7 +60,20 @@ class MetricsSource(Model):
     spec: MetricsSelector
 
 
-Source = Annotated[LoadSource | MetricsSource, Field(discriminator="type")]
+class PrometheusSelector(Model):
+    """A query that gives one number: a counter, summed over whatever counts it."""
+
+    query: Annotated[str, Field(pattern=r"\S")]
+
+
+class PrometheusSource(Model):
+    """Counters that the environment's Prometheus has scraped, good and total read at one instant."""
+
+    type: Literal["prometheus"]
+    spec: PrometheusSelector
+
+
+Source = Annotated[LoadSource | MetricsSource | PrometheusSource, Field(discriminator="type")]
 
 
 class _Metric(Model):
@@ -162,11 +178,43 @@ class HttpCheck(Model):
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
 
 
-class ProbeSpec(Model):
-    """The body of a probe."""
+class PromqlCheck(Model):
+    """One evaluation of a query by the environment's Prometheus; good while its number lies inside the bounds."""
 
-    http: HttpCheck
+    query: Annotated[str, Field(pattern=r"\S")]
+    above: float | None = None
+    """Good if strictly above; None: no bound."""
+    below: float | None = None
+    """Good if strictly below; None: no bound."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> PromqlCheck:
+        if self.above is None and self.below is None:
+            raise ValueError("'above' or 'below' is missing: nothing says what a good value is")
+        if self.above is not None and self.below is not None and not self.above < self.below:
+            raise ValueError("no number is above 'above' and below 'below'")
+        return self
+
+    def good(self, value: float) -> bool:
+        """Whether that number is a good one."""
+        return (self.above is None or value > self.above) and (self.below is None or value < self.below)
+
+
+class ProbeSpec(Model):
+    """The body of a probe: one of its checks."""
+
+    http: HttpCheck | None = None
+    promql: PromqlCheck | None = None
     connection: Literal["fresh", "kept"] = "fresh"
+    """Of ``http``."""
+
+    @model_validator(mode="after")
+    def _one_check(self) -> ProbeSpec:
+        if (self.http is None) == (self.promql is None):
+            raise ValueError("a probe makes one check: write either 'http' or 'promql'")
+        if self.http is None and "connection" in self.model_fields_set:
+            raise ValueError("'connection' is for 'http' only")
+        return self
 
 
 class _ProbeMetadata(Model):

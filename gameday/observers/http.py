@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-__all__ = ["Answer", "HttpClient", "NoAnswer"]
+__all__ = ["Answer", "HttpClient", "NoAnswer", "Question"]
 
 _MOST_HEAD = 64 << 10
 _READ = 64 << 10
@@ -21,6 +21,16 @@ _READ = 64 << 10
 
 class NoAnswer(Exception):
     """No whole answer came in time; the text says why, for people."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, beside what every request says."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -40,14 +50,15 @@ class _Connection:
 class HttpClient:
     """Asks one origin. ``keep`` holds connections open between requests; bodies over ``most`` bytes are refused.
 
-    Safe from threads: each request has a connection to itself.
+    ``tls`` says whom to trust; None: whom the system trusts. Safe from threads: each request has a connection to
+    itself.
     """
 
-    def __init__(self, url: str, keep: bool, most: int = 1 << 20) -> None:
+    def __init__(self, url: str, keep: bool, most: int = 1 << 20, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"not an http address: {url}")
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._host = parts.hostname
         self._port = parts.port or (443 if self._tls else 80)
         self._authority = parts.netloc.rpartition("@")[2]
@@ -60,11 +71,15 @@ class HttpClient:
 
     def ask(self, method: str, path: str, timeout: float) -> Answer:
         """One request, with nothing in its body; NoAnswer if the whole answer is not there after ``timeout`` s."""
+        return self.send(Question(method, path), timeout)
+
+    def send(self, question: Question, timeout: float) -> Answer:
+        """One request; NoAnswer if the whole answer is not there after ``timeout`` s."""
         deadline = time.monotonic() + timeout
         connection: _Connection | None = None
         try:
             connection = self._take() or self._connect(deadline)
-            self._send(connection, method, path, deadline)
+            self._send(connection, question, deadline)
             answer = self._receive(connection, deadline)
         except (OSError, h11.ProtocolError, ValueError) as error:
             if connection is not None:
@@ -105,14 +120,16 @@ class HttpClient:
             raise
         return _Connection(wrapped, h11.Connection(h11.CLIENT, max_incomplete_event_size=_MOST_HEAD))
 
-    def _send(self, connection: _Connection, method: str, path: str, deadline: float) -> None:
+    def _send(self, connection: _Connection, question: Question, deadline: float) -> None:
         headers = [("Host", self._authority), ("User-Agent", "gameday"), ("Accept", "*/*")]
-        if method in {"POST", "PUT"}:
-            headers.append(("Content-Length", "0"))
+        headers += question.headers
+        if question.body or question.method in {"POST", "PUT"}:
+            headers.append(("Content-Length", str(len(question.body))))
         if not self._keep:
             headers.append(("Connection", "close"))
-        request = h11.Request(method=method, target=self._base + path, headers=headers)
-        data = (connection.state.send(request) or b"") + (connection.state.send(h11.EndOfMessage()) or b"")
+        request = h11.Request(method=question.method, target=self._base + question.path, headers=headers)
+        parts: list[h11.Event] = [request, h11.Data(data=question.body), h11.EndOfMessage()]
+        data = b"".join(connection.state.send(part) or b"" for part in parts)
         connection.socket.settimeout(_left(deadline))
         connection.socket.sendall(data)
 

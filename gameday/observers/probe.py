@@ -28,10 +28,12 @@ class ProbeObserver:
     def __init__(self, probe: BoundProbe, urls: Sequence[str]) -> None:
         if not urls:
             raise ValueError(f"the probe {probe.name} has no address")
+        if probe.http is None:
+            raise ValueError(f"the probe {probe.name} makes no requests")
         self.source = f"probe/{probe.name}"
-        self._probe = probe
+        self._probe, self._http = probe, probe.http
         self._clients = [HttpClient(url, keep=probe.connection == "kept") for url in urls]
-        self._most = min(_MOST_AT_ONCE, math.ceil(probe.rate * probe.http.timeout) + 2)
+        self._most = min(_MOST_AT_ONCE, math.ceil(probe.rate * probe.timeout) + 2)
         self._free = threading.Semaphore(self._most)
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,7 +76,7 @@ class ProbeObserver:
                 number += 1
 
     def _check(self, client: HttpClient) -> None:
-        http = self._probe.http
+        http = self._http
         status, error, start = None, "", time.monotonic_ns()
         try:
             status = client.ask(http.method, http.path, http.timeout).status

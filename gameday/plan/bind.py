@@ -10,7 +10,7 @@ import gameday
 from gameday.errors import SpecError
 from gameday.model.document import Document
 from gameday.model.enums import FaultKind, PhaseName, StepKind, Tier
-from gameday.model.environment import DriverBinding
+from gameday.model.environment import DriverBinding, PrometheusObserver
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
@@ -47,6 +47,7 @@ from gameday.model.plan import (
     PlannedExperiment,
 )
 from gameday.model.runbook import BREAK_GLASS, Step
+from gameday.model.slo import PrometheusSource, Source
 from gameday.model.sources import Sources
 from gameday.plan import guards, limits, names
 from gameday.plan.context import BindOptions, Capabilities, Context
@@ -100,6 +101,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         load=_load(context),
         releases=context.environment.observers.releases,
         alerts=context.environment.observers.alerts,
+        prometheus=_prometheus(context),
         stimuli=_stimuli(context),
         faults=_faults(context),
         guards=tuple(_guard(context, guard) for guard in experiment.guards),
@@ -191,10 +193,17 @@ def _slos(context: Context) -> tuple[BoundSlo, ...]:
             good=ratio.good.metric_source,
             total=ratio.total.metric_source,
             pairs=pairs_of(slo),
-            interval=GUARDED if name in guarded else COUNTERS,
+            **_pace(context, name in guarded, ratio.total.metric_source),
         )
         found.setdefault(name, bound)
     return tuple(found.values())
+
+
+def _pace(context: Context, guarded: bool, source: Source) -> dict[str, float]:
+    """How often an SLO is read, and how late it tells."""
+    if isinstance(source, PrometheusSource):
+        return {"interval": context.query_pace, "lag": context.query_lag}
+    return {"interval": GUARDED if guarded else COUNTERS}
 
 
 def _probes(context: Context, probe_rates: Mapping[str, float]) -> tuple[BoundProbe, ...]:
@@ -202,11 +211,21 @@ def _probes(context: Context, probe_rates: Mapping[str, float]) -> tuple[BoundPr
         BoundProbe(
             name=name,
             http=document.value.spec.http,
+            promql=document.value.spec.promql,
             connection=document.value.spec.connection,
             rate=probe_rates[name],
         )
         for name, document in context.sources.probes.items()
     )
+
+
+def _prometheus(context: Context) -> PrometheusObserver | None:
+    """The environment's Prometheus, if this run asks it."""
+    documents = [context.slo(role) for role in context.experiment.roles.slos]
+    sources = (one.value.spec.indicator.spec.ratio_metric.total.metric_source for one in documents if one)
+    queries = [one for one in context.sources.probes.values() if one.value.spec.promql is not None]
+    asked = queries or any(isinstance(source, PrometheusSource) for source in sources)
+    return context.environment.observers.prometheus if asked else None
 
 
 def _steady(context: Context, condition: SteadyCondition) -> SteadyCondition:

@@ -11,7 +11,8 @@ from gameday.errors import Problem, UsageError
 from gameday.model.document import Document, Location
 from gameday.model.environment import DriverBinding, EnvironmentSpec, ServiceBinding, scheme_of
 from gameday.model.experiment import ExperimentSpec
-from gameday.model.slo import Probe, Slo
+from gameday.model.pace import GUARDED, query_pace, query_timeout
+from gameday.model.slo import Probe, PrometheusSource, Slo
 from gameday.model.sources import Sources
 from gameday.model.suggest import one_of
 from gameday.ports import DriverInfo, ProvisionerInfo
@@ -106,6 +107,23 @@ class Context:
         return self.sources.probes.get(self.environment.probes.get(role, ""))
 
     @property
+    def query_pace(self) -> float:
+        """Real seconds between two queries of Prometheus; NaN without one."""
+        binding = self.environment.observers.prometheus
+        return query_pace(binding.scrape) if binding is not None else math.nan
+
+    @property
+    def query_lag(self) -> float:
+        """Real seconds, at most, from an event to the first query that tells of it: scraped, and answered."""
+        binding = self.environment.observers.prometheus
+        return binding.scrape + query_timeout(self.query_pace) if binding is not None else math.nan
+
+    def reading_pace(self, slo: Slo) -> float:
+        """Real seconds between two readings of an SLO's counters, if a guard rests on them."""
+        queried = isinstance(slo.spec.indicator.spec.ratio_metric.total.metric_source, PrometheusSource)
+        return self.query_pace if queried else GUARDED
+
+    @property
     def service_names(self) -> list[str]:
         """The real names of all services that the environment binds."""
         return [service.name for service in self.environment.services.values()]
@@ -138,6 +156,8 @@ def addresses(environment: EnvironmentSpec) -> Iterable[tuple[Location, str]]:
                 yield (*at, "api"), binding.api
     if environment.observers.releases is not None:
         yield ("observers", "releases", "api"), environment.observers.releases.api
+    if environment.observers.prometheus is not None:
+        yield ("observers", "prometheus", "url"), environment.observers.prometheus.url
 
 
 def bindings(role: str, service: ServiceBinding) -> Iterable[tuple[Location, DriverBinding]]:

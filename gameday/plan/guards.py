@@ -15,10 +15,10 @@ from gameday.model.guard import (
     LatencyGuard,
     ProbeGuard,
 )
-from gameday.model.pace import COUNTERS, ENOUGH, GUARDED, LOAD, SCRAPE
+from gameday.model.pace import COUNTERS, ENOUGH, GUARDED, LOAD, READINGS, SCRAPE
 from gameday.model.plan import BoundLoad
 from gameday.model.quantities import duration_text, share_text
-from gameday.model.slo import LoadSource, Slo
+from gameday.model.slo import LoadSource, MetricsSource, PrometheusSource, Slo, Source
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.plan.limits import pairs_of
@@ -26,8 +26,6 @@ from gameday.slo.burn import threshold
 
 __all__ = ["check", "guard_paces", "guarded_slos"]
 
-_READINGS = 4
-"""Readings of counters that a window holds at least."""
 _BEATS = 3
 """A source is not dead before it missed so many beats."""
 _EPSILON = 1e-9
@@ -57,12 +55,20 @@ def _check(context: Context, at: Location, guard: Guard, rates: Mapping[str, flo
                 _on_slo(context, at, guard)
         case ProbeGuard():
             if context.declared("probes", guard.probe, (*at, "probe")):
-                rate = rates.get(context.environment.probes.get(guard.probe, ""), float("nan"))
-                _events(context, (*at, "over"), guard.over, rate)
+                _on_probe(context, at, guard, rates)
         case LatencyGuard():
             _latency(context, at, guard)
         case DeadSourceGuard():
             _dead_source(context, at, guard, rates)
+
+
+def _on_probe(context: Context, at: Location, guard: ProbeGuard, rates: Mapping[str, float]) -> None:
+    document = context.probe(guard.probe)
+    if document is not None and document.value.spec.promql is not None:
+        _readings(context, (*at, "over"), guard.over, context.query_pace)
+        return
+    rate = rates.get(context.environment.probes.get(guard.probe, ""), float("nan"))
+    _events(context, (*at, "over"), guard.over, rate)
 
 
 def _on_slo(context: Context, at: Location, guard: BurnGuard | ErrorRatioGuard | BudgetGuard) -> None:
@@ -95,10 +101,14 @@ def _window(context: Context, at: Location, over: float, slo: Slo) -> None:
         load = context.experiment.load
         _events(context, at, over, load.rate if load is not None and load.rate is not None else float("nan"))
         return
-    readings = over / context.scale / GUARDED
-    if readings < _READINGS - _EPSILON:
+    _readings(context, at, over, context.reading_pace(slo))
+
+
+def _readings(context: Context, at: Location, over: float, pace: float) -> None:
+    readings = over / context.scale / pace
+    if readings < READINGS - _EPSILON:
         message = f"a window of {duration_text(over)} holds {readings:.2g} readings of the counters"
-        context.in_experiment(at, f"{message}, {_READINGS} are needed", "lengthen it, or lower the time scale")
+        context.in_experiment(at, f"{message}, {READINGS} are needed", "lengthen it, or lower the time scale")
 
 
 def _events(context: Context, at: Location, over: float, rate: float) -> None:
@@ -150,10 +160,9 @@ def _paces(context: Context, rates: Mapping[str, float]) -> Iterator[tuple[str, 
         yield "releases", COUNTERS
     for role in experiment.roles.slos:
         document = context.slo(role)
-        if document is None or not isinstance(
-            document.value.spec.indicator.spec.ratio_metric.total.metric_source, LoadSource
-        ):
-            yield f"slo/{role}", COUNTERS
+        source = document.value.spec.indicator.spec.ratio_metric.total.metric_source if document else None
+        if not isinstance(source, LoadSource):
+            yield f"slo/{role}", context.query_pace if isinstance(source, PrometheusSource) else COUNTERS
     for role in experiment.roles.probes:
         rate = rates.get(environment.probes.get(role, ""), 0.0)
         yield f"probe/{role}", 1 / rate if rate > 0 else float("nan")
@@ -186,8 +195,20 @@ def _noticed(context: Context, guard: Guard, rates: Mapping[str, float]) -> floa
             return LOAD + BoundLoad().timeout
         case ProbeGuard():
             document = context.sources.probes[context.environment.probes[guard.probe]]
-            return 1 / rates[document.value.metadata.name] + document.value.spec.http.timeout
+            http = document.value.spec.http
+            if http is None:
+                return context.query_pace + context.query_lag
+            return 1 / rates[document.value.metadata.name] + http.timeout
         case BurnGuard() | ErrorRatioGuard() | BudgetGuard():
             source = context.sources.slos[context.environment.slos[guard.slo]].value.spec.indicator.spec
-            of_load = isinstance(source.ratio_metric.total.metric_source, LoadSource)
-            return LOAD + BoundLoad().timeout if of_load else GUARDED + SCRAPE
+            return _counted(context, source.ratio_metric.total.metric_source)
+
+
+def _counted(context: Context, source: Source) -> float:
+    match source:
+        case LoadSource():
+            return LOAD + BoundLoad().timeout
+        case MetricsSource():
+            return GUARDED + SCRAPE
+        case PrometheusSource():
+            return context.query_pace + context.query_lag

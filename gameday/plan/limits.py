@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from gameday.model.document import Location
 from gameday.model.enums import StepKind
 from gameday.model.experiment import AlertFired, AlertRouted, Fault, Recovered, Rollback, SloBudget, SteadyBurn
+from gameday.model.pace import READINGS
 from gameday.model.quantities import duration_text, share_text
-from gameday.model.slo import BurnPair, LoadSource, Slo
+from gameday.model.slo import BurnPair, LoadSource, PrometheusSource, Slo
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.slo.burn import parse_pairs, threshold
@@ -65,7 +66,7 @@ def _safety(context: Context) -> None:
     least = context.environment.safety.min_budget
     if not least > 0 or context.environment.history == "clean":
         return
-    # What the sources of this version (load, metrics) tell begins with the run; a period is days or weeks.
+    # What load and metrics tell begins with the run, and nobody knows how far the series of Prometheus reach back.
     message = f"minBudget is {share_text(least)}, but nobody can say what is left of a budget in {context.place}:"
     message += " its history is unknown, and no source of its SLOs reaches back over a period"
     hint = "say history: clean if nothing was spent there; else look yourself, and leave minBudget out"
@@ -208,6 +209,49 @@ def _min_events(context: Context) -> None:
                 context.in_experiment(("steadyState", index, "minEvents"), message, "lower it, or the time scale")
 
 
+def _queried(context: Context) -> None:
+    """Whatever is judged by an SLO that Prometheus is asked for holds enough of its readings."""
+    for role in dict.fromkeys(context.experiment.roles.slos):
+        document = context.slo(role)
+        if document is None or not _is_of_prometheus(document.value):
+            continue
+        for pair in pairs_of(document.value):
+            few = _few_readings(context, f"the short window of the {pair.window} burn pair", pair.short)
+            if few:
+                at: Location = ("metadata", "annotations", "gameday/burn")
+                context.problems.append(document.problem(at, few, "lengthen it"))
+    for index, expectation in enumerate(context.experiment.expect):
+        document = context.slo(expectation.slo) if isinstance(expectation, Recovered) else None
+        if isinstance(expectation, Recovered) and document is not None and _is_of_prometheus(document.value):
+            few = _few_readings(context, "'hold'", expectation.hold)
+            if few:
+                context.in_experiment(("expect", index, "hold"), few, "lengthen it")
+    _queried_steady(context)
+
+
+def _queried_steady(context: Context) -> None:
+    for index, condition in enumerate(context.experiment.steady_state):
+        document = context.slo(condition.slo) if isinstance(condition, SteadyBurn) else None
+        if document is None or not _is_of_prometheus(document.value):
+            continue
+        for name, span in steady_spans(context).items():
+            few = _few_readings(context, f"'{name}'", span * context.scale)
+            if few:
+                context.in_experiment(("steadyState", index), few, "lengthen it")
+
+
+def _few_readings(context: Context, what: str, span: float) -> str:
+    """What is wrong with that many plan seconds; empty if they hold enough queries."""
+    readings = span / context.scale / context.query_pace
+    if not readings < READINGS - _EPSILON:
+        return ""
+    return f"{what} ({duration_text(span)}) holds {readings:.2g} readings of Prometheus, {READINGS} are needed"
+
+
+def _is_of_prometheus(slo: Slo) -> bool:
+    return isinstance(slo.spec.indicator.spec.ratio_metric.total.metric_source, PrometheusSource)
+
+
 def _is_of_load(slo: Slo) -> bool:
     return isinstance(slo.spec.indicator.spec.ratio_metric.total.metric_source, LoadSource)
 
@@ -326,6 +370,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     _min_events,
     _expectations,
     _watchdog,
+    _queried,
 )
 """In no particular order: each notes what it finds.
 

@@ -17,7 +17,7 @@ from gameday.model.experiment import (
     SteadyProbe,
 )
 from gameday.model.runbook import Step
-from gameday.model.slo import MetricsSource, Probe, Slo
+from gameday.model.slo import MetricsSource, Probe, PrometheusSource, Slo
 from gameday.model.suggest import one_of
 from gameday.plan import options
 from gameday.plan.context import Context, addresses, bindings, has_credentials
@@ -111,6 +111,10 @@ def _faults(context: Context) -> None:
         if context.declared("services", fault.service, (*at, "service")):
             _fault_driver(context, at, fault)
         context.declared("probes", fault.proof.probe, (*at, "proof", "probe"))
+        proof = context.probe(fault.proof.probe)
+        if proof is not None and proof.value.spec.http is None:
+            message = f"'{proof.value.metadata.name}' is a query: it makes no calls through the faulted path"
+            context.in_experiment((*at, "proof", "probe"), message, "prove the fault with an http probe")
 
 
 def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
@@ -201,9 +205,17 @@ def _slo_sources(context: Context, document: Document[Slo]) -> None:
         source = metric.metric_source
         if isinstance(source, MetricsSource):
             _known_service(context, document, (*at, "spec", "service"), source.spec.service)
+        elif isinstance(source, PrometheusSource):
+            _has_prometheus(context, document, (*at, "type"))
         elif not own_load:
             message = "it reads the run's own load, but the experiment sends none"
             context.problems.append(document.problem((*at, "type"), message))
+
+
+def _has_prometheus(context: Context, document: Document[Slo] | Document[Probe], at: Location) -> None:
+    if context.environment.observers.prometheus is None:
+        message = f"it asks Prometheus, and {context.place} names none"
+        context.problems.append(document.problem(at, message, "name it in observers.prometheus"))
 
 
 def _known_service(context: Context, document: Document[Slo] | Document[Probe], at: Location, name: str) -> None:
@@ -220,7 +232,11 @@ def _probes(context: Context) -> None:
             hint = one_of(name, context.sources.probes)
             context.in_environment(("probes", role), f"there is no probe '{name}'", hint)
     for document in context.sources.probes.values():
-        _known_service(context, document, ("spec", "http", "service"), document.value.spec.http.service)
+        http = document.value.spec.http
+        if http is not None:
+            _known_service(context, document, ("spec", "http", "service"), http.service)
+        else:
+            _has_prometheus(context, document, ("spec", "promql"))
 
 
 def _conditions(context: Context) -> None:
@@ -310,6 +326,9 @@ def _observers(context: Context) -> None:
         source = observers.releases.source
         hint = one_of(source, context.capabilities.release_sources, "sources")
         context.in_environment(("observers", "releases", "source"), f"unknown source of releases '{source}'", hint)
+    prometheus = observers.prometheus
+    if prometheus is not None and prometheus.ca is not None and scheme_of(prometheus.url) != "https":
+        context.in_environment(("observers", "prometheus", "ca"), "certificates are for https addresses only")
     if observers.alerts is not None:
         at: Location = ("observers", "alerts")
         match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", observers.alerts.listen)

@@ -36,10 +36,11 @@ def rates(context: Context) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for fault in context.experiment.faults:
         document = context.probe(fault.proof.probe)
-        if document is not None:
+        if document is not None and document.value.spec.http is not None:
             name = document.value.metadata.name
             found[name] = max(found.get(name, 0.0), _proof(context, fault))
-    easy = [name for name in context.sources.probes if name not in found]
+    queries = [name for name, document in context.sources.probes.items() if document.value.spec.http is None]
+    easy = [name for name in context.sources.probes if name not in found and name not in queries]
     proofs = dict(found)
     for name in easy:
         found[name] = _easy(context, name, easy, proofs)
@@ -47,6 +48,8 @@ def rates(context: Context) -> Mapping[str, float]:
             most = context.environment.probe_rate
             message = f"of the probeRate of {most:g}/s, nothing is left for the probe '{name}'"
             context.in_environment(("probeRate",), message)
+    # A query asks no service, and to ask before the next scrape would be to count one answer twice.
+    found.update(dict.fromkeys(queries, 1 / context.query_pace))
     _step_windows(context, found)
     _steady_checks(context, found)
     return found
@@ -62,7 +65,9 @@ def _easy(context: Context, name: str, easy: Sequence[str], proofs: Mapping[str,
 
 
 def _asks(context: Context, probe: str) -> str:
-    return context.sources.probes[probe].value.spec.http.service
+    """The service that a probe asks; empty for a query."""
+    http = context.sources.probes[probe].value.spec.http
+    return http.service if http is not None else ""
 
 
 def _proof(context: Context, fault: Fault) -> float:
@@ -86,7 +91,7 @@ def _step_windows(context: Context, found: Mapping[str, float]) -> None:
         if verify is None or verify == "attest" or verify.probe not in found:
             continue
         checks = found[verify.probe] * verify.for_ / context.scale
-        if checks < _FEWEST - 1e-9 and found[verify.probe] >= 1:
+        if checks < _FEWEST - 1e-9 and found[verify.probe] > 0:
             message = (
                 f"'for: {duration_text(verify.for_)}' holds {checks:.2g} checks of the probe, {_FEWEST} are needed"
             )
@@ -97,7 +102,7 @@ def _steady_checks(context: Context, found: Mapping[str, float]) -> None:
     """A steady state's checks can be had, before and after."""
     for index, condition in enumerate(context.experiment.steady_state):
         name = context.environment.probes.get(condition.probe, "") if isinstance(condition, SteadyProbe) else ""
-        if found.get(name, 0.0) < 1:
+        if not found.get(name, 0.0) > 0:
             continue
         for phase, span in steady_spans(context).items():
             # The last one may still be under way at the end.

@@ -194,6 +194,7 @@ class Scene:
 
     def heal(self, lines: Iterable[Line]) -> None:
         """Have those checks be good."""
+        assert self.proof.http is not None
         for line in lines:
             line.data["ok"], line.data["status"], line.data["error"] = True, self.proof.http.status, ""
 

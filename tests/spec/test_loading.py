@@ -43,7 +43,9 @@ def test_a_projects_own_file_wins(tmp_path: Path) -> None:
     text = (builtin_root() / "probes/payments-answers.yaml").read_text().replace("path: /answers", "path: /mine")
     (tmp_path / "probes/payments-answers.yaml").write_text(text)
     catalog = Catalog.default(tmp_path)
-    assert load_probe(catalog, "payments-answers").value.spec.http.path == "/mine"
+    http = load_probe(catalog, "payments-answers").value.spec.http
+    assert http is not None
+    assert http.path == "/mine"
     assert load_probe(catalog, "parked-orders").path == "probes/parked-orders.yaml"
 
 

@@ -18,7 +18,8 @@ class Budget(Streamed):
     """The period's events are those of this run's measured rate."""
 
     def __init__(self, traffic: Traffic, slo: BoundSlo, above: float, scale: float) -> None:
-        super().__init__(traffic, 0)
+        # However seldom its source speaks, the last words hold until three of them are overdue.
+        super().__init__(traffic, round(3 * slo.interval * 1e9))
         self.sources |= {"engine"}
         self._target, self._period = slo.target, slo.period / scale
         self._above = above

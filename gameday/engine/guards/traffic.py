@@ -127,10 +127,11 @@ class CounterTraffic:
         if event.kind != CounterSample.KIND:
             return ()
         sample = event.read(CounterSample)
-        grown = increase(self._known, sample.instances) if self.since is not None else None
+        counts = self.since is not None and not sample.base
+        grown = increase(self._known, sample.instances) if counts else None
         self._known.update(sample.instances)
         if grown is None:
-            self.since = event.mono
+            self.since = event.mono if self.since is None else self.since
             return ()
         return (Seen(event.mono, grown.bad, grown.total),)
 
@@ -147,6 +148,8 @@ class ProbeTraffic:
         if event.kind != ProbeSample.KIND:
             return ()
         sample = event.read(ProbeSample)
+        if sample.idle:
+            return ()
         self.since = sample.start if self.since is None else self.since
         return (Seen(sample.end, 0 if sample.ok else 1, 1),)
 
