@@ -379,7 +379,6 @@ class PromqlProbe(_Paced):
         if probe.promql is None:
             raise ValueError(f"the probe {probe.name} asks no query")
         super().__init__(f"probe/{probe.name}", 1 / probe.rate)
-        self._timeout = probe.timeout
         self._check = probe.promql
         self._server = server
 

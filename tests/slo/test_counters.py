@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.model.events import CounterPair
-from gameday.slo.counters import Increase, increase
+from gameday.slo.counters import Increase, Summed, fell, increase
 
 
 def pair(good: float, total: float) -> CounterPair:
@@ -45,3 +45,41 @@ def test_no_event_is_lost_over_resets(steps: list[tuple[int, int, bool]]) -> Non
         assert grown.total == more_good + more_bad
         assert grown.bad == more_bad or (visible and good >= known["a"].good)
         known["a"] = pair(good, total)
+
+
+def test_a_sum_that_grows_is_growth() -> None:
+    summed = Summed()
+    assert [summed.take(one) for one in (pair(5, 5), pair(5, 5), pair(9, 10), pair(900, 1000))] == [""] * 4
+
+
+def reasons(*readings: CounterPair) -> list[str]:
+    summed = Summed()
+    return [
+        "back" if "went back" in why else "leap" if "leapt" in why else why for why in map(summed.take, readings)
+    ]
+
+
+def test_a_sum_that_falls_is_none() -> None:
+    assert reasons(pair(100, 100), pair(60, 60), pair(70, 70), pair(90, 90)) == ["", "back", "", ""]
+
+
+def test_good_or_bad_alone_falls_as_well() -> None:
+    assert reasons(pair(100, 120), pair(90, 125)) == ["", "back"]
+    assert reasons(pair(100, 120), pair(115, 125)) == ["", "back"], "20 bad, then 10"
+    assert not fell(pair(0.1 + 0.2, 0.3), pair(1.1 + 0.2, 1.3)), "rounding is no fall"
+
+
+def test_what_comes_back_is_a_leap_once_for_each_fall() -> None:
+    falls = [pair(300, 300), pair(200, 200), pair(100, 100)]
+    assert reasons(*falls, pair(205, 205), pair(310, 310), pair(450, 450)) == [
+        "",
+        "back",
+        "back",
+        "leap",
+        "leap",
+        "",
+    ]
+
+
+def test_a_step_that_is_smaller_than_the_fall_is_traffic() -> None:
+    assert reasons(pair(300, 300), pair(200, 200), pair(299, 299), pair(398, 398)) == ["", "back", "", ""]
