@@ -23,7 +23,10 @@ import pytest
 import requests
 from aiohttp import web
 
+from gameday.app.planning import RunRequest
+from gameday.app.run import run
 from gameday.errors import PreflightError
+from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.environment import PrometheusObserver
 from gameday.model.events import CounterPair, CounterSample, ProbeSample
 from gameday.model.plan import BoundProbe, BoundSlo
@@ -576,3 +579,95 @@ def test_an_instance_that_is_started_again_or_comes_back_is_no_traffic(
     reasons = " ".join(gap.reason for gap in records.gaps)
     assert "went back (2000 to 1003)" in reasons
     assert "leapt (3 to 1013)" in reasons
+
+
+PROJECT = {
+    "experiments/watch.yaml": """
+apiVersion: gameday/v1
+kind: Experiment
+metadata: {name: watch, proves: "it is well"}
+spec:
+  hypothesis: It is well.
+  roles: {services: [], slos: [customer], probes: [few-errors]}
+  steadyState:
+    - {slo: customer, burn: {below: 1}, minEvents: 100}
+    - {probe: few-errors, atLeast: 100%, minEvents: 3}
+  control: true
+  after: 8s
+  expect: [{kind: slo, slo: customer, budget: 50%}]
+""",
+    "experiments/environments/own.yaml": """
+apiVersion: gameday/v1
+kind: Environment
+metadata: {name: own}
+spec:
+  tier: staging
+  probeRate: 1/s
+  services: {}
+  slos: {customer: shop}
+  probes: {few-errors: few-errors}
+  observers: {prometheus: {url: "URL", scrape: 1s}}
+  blastRadius: {faults: []}
+""",
+    "probes/shop.yaml": """
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: shop, annotations: {gameday/burn: "2:1m/10s page"}}
+spec:
+  service: shop
+  indicator:
+    metadata: {name: answers}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: prometheus, spec: {query: 'sum(hits_total{outcome="ok"})'}}}
+        total: {metricSource: {type: prometheus, spec: {query: sum(hits_total)}}}
+  timeWindow: [{duration: 1h, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.95}]
+""",
+    "probes/few-errors.yaml": """
+apiVersion: gameday/v1
+kind: Probe
+metadata: {name: few-errors}
+spec:
+  promql: {query: 'sum(rate(hits_total{outcome="error"}[4s])) / sum(rate(hits_total[4s]))', below: 0.05}
+""",
+}
+
+
+@contextlib.contextmanager
+def _customers(target: Target, bad: int) -> Iterator[None]:
+    """A hundred requests a second, of which so many go wrong."""
+    over = threading.Event()
+
+    def call() -> None:
+        while not over.wait(0.1):
+            target.good, target.bad = target.good + 10 - bad, target.bad + bad
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bad", "verdict"), [(0, RunVerdict.PASS), (2, RunVerdict.FAIL)])
+def test_a_whole_run_that_only_prometheus_tells_of(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, verdict: RunVerdict
+) -> None:
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path / "state"))
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text.replace("URL", shop.url).lstrip())
+    with _customers(shop.targets[0], bad):
+        errors = 'sum(rate(hits_total{outcome="error"}[4s])) / sum(rate(hits_total[4s]))'
+        shop.until(errors, lambda one: one.said is Said.VALUE and abs(one.value - bad / 10) < 0.02)
+        result = run(RunRequest("watch", "own", confirm="own", project=tmp_path))
+    found = {one.id: one for one in result.grade.criteria}
+    assert result.grade.verdict is verdict, found
+    assert found["steady_before"].verdict is Verdict(verdict.value)
+    assert all("few-errors" in text or "shop" in text for text in found["steady_before"].details)
