@@ -218,9 +218,16 @@ class Record:
             for source, samples in found.items()
         }
 
+    @cached_property
+    def _probe_checks(self) -> Mapping[str, tuple[At[ProbeSample], ...]]:
+        return {
+            source: tuple(sample for sample in samples if not sample.data.idle)
+            for source, samples in self._probe_samples.items()
+        }
+
     def probe_samples(self, name: str) -> tuple[At[ProbeSample], ...]:
         """The checks of a probe by start, good or bad."""
-        return tuple(sample for sample in self.probe_looks(name) if not sample.data.idle)
+        return self._probe_checks.get(f"probe/{name}", ())
 
     def probe_looks(self, name: str) -> tuple[At[ProbeSample], ...]:
         """The checks of a probe by start, those included that are neither good nor bad."""
