@@ -607,7 +607,6 @@ spec:
     db:
       name: db
       url: "http://127.0.0.1:9"
-      faults: {brownout: {driver: toxiproxy, api: "http://127.0.0.1:9", proxy: db}}  # of which this one uses nothing
   slos: {customer: shop}
   probes: {few-errors: few-errors}
   observers: {prometheus: {url: "URL", scrape: 1s}}
