@@ -99,10 +99,12 @@ class DriverInfo:
     """As ``faults``, where it is bound to releases."""
     needs_api: bool = True
     """Whether it talks to a control address; False: its binding has none, and is told from others by its keys."""
-    modes: frozenset[str] = frozenset()
-    """The ways of breaking (``as:``) that it knows."""
-    mode_needs: Mapping[str, str] = field(default_factory=dict)
-    """A mode -> the feature that the environment's provisioner must offer for it."""
+    modes: Mapping[FaultKind, frozenset[str]] = field(default_factory=dict)
+    """The ways of breaking (``as:``) that it knows, of each kind that has any."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """A way of breaking (of a kind without: the kind) -> the feature that its substrate must have."""
+    stock: frozenset[str] = frozenset()
+    """The features of a substrate that gameday did not start; of one that it did, its provisioner tells."""
     deadline: float = 5.0
     """Real seconds for one call; a call that takes longer is ended with its hand."""
     longest: float | None = None

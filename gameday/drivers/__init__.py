@@ -10,15 +10,16 @@ __all__ = ["COMMAND", "INFO"]
 INFO = DriverInfo(
     name="toxiproxy",
     path="gameday.drivers.toxiproxy:ToxiproxyDriver",
-    kinds=frozenset({FaultKind.BROWNOUT}),
+    kinds=frozenset({FaultKind.BROWNOUT, FaultKind.LATENCY, FaultKind.OUTAGE}),
     options=frozenset({"proxy"}),
-    modes=frozenset({"status"}),
-    mode_needs={"status": "http_error"},
+    modes={FaultKind.BROWNOUT: frozenset({"status", "reset", "timeout"})},
+    needs={"status": "http_error", "reset": "reset_peer", "timeout": "timeout", "latency": "latency"},
+    stock=frozenset({"reset_peer", "timeout", "latency"}),
     deadline=1.0,
     settle=0.3,
 )
-"""The Toxiproxy driver, as binding sees it: stock Toxiproxy has no ``http_error``, so ``as: status`` needs that
-feature of the environment."""
+"""The Toxiproxy driver, as binding sees it. Its features are types of toxics: a stock Toxiproxy has no
+``http_error``, gameday's own proxy has nothing else. An outage needs neither: the proxy is disabled."""
 
 _ARGV, _MORE = OptionShape.ARGV, {"deadline": OptionShape.DURATION, "env": OptionShape.REFERENCES}
 
@@ -32,7 +33,7 @@ COMMAND = DriverInfo(
     ),
     releases=Options(required={"deploy": _ARGV, "check": _ARGV, "undo": _ARGV}, optional=_MORE),
     needs_api=False,
-    modes=frozenset({"status", "reset"}),
+    modes={FaultKind.BROWNOUT: frozenset({"status", "reset", "timeout"})},
     deadline=30.0,
     longest=60.0,
     settle=2.0,

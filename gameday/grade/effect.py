@@ -8,6 +8,7 @@ from typing import TypeVar
 from gameday.grade.record import At, Record
 from gameday.model.enums import Outcome
 from gameday.model.events import (
+    TIMED_OUT,
     FaultCleared,
     FaultEffective,
     FaultInjected,
@@ -15,9 +16,12 @@ from gameday.model.events import (
     FaultUndo,
     ProbeSample,
 )
+from gameday.model.experiment import Brownout, Outage
 from gameday.model.plan import BoundFault
 
 __all__ = ["Effect", "FaultStory", "first_effect", "last_cleared", "shows_fault", "story"]
+
+_NOBODY_THERE = frozenset({502, 503, 504})
 
 F = TypeVar("F", FaultIntent, FaultInjected, FaultEffective, FaultUndo, FaultCleared)
 
@@ -81,10 +85,23 @@ def _mine(record: Record, kind: type[F], fault: BoundFault) -> list[At[F]]:
 
 
 def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:
-    """Whether a bad answer is the fault's own: the status that it injects, or no answer at all for resets."""
+    """Whether a bad answer is the fault's own.
+
+    That is: the status that it injects; no answer, before the timeout (reset) or by then (timeout, latency); of an
+    outage also what a gateway in front says of a service that is not there.
+    """
     if sample.ok:
         return False
-    return sample.status == fault.with_.status if fault.with_.as_ == "status" else sample.status is None
+    late = sample.status is None and sample.error == TIMED_OUT
+    match fault.with_:
+        case Brownout(as_="status", status=status):
+            return sample.status == status
+        case Brownout(as_="reset"):
+            return sample.status is None and not late
+        case Outage():
+            return sample.status is None or sample.status in _NOBODY_THERE
+        case _:
+            return late
 
 
 def first_effect(record: Record) -> Effect | None:

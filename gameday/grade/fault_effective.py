@@ -71,7 +71,7 @@ class _Fault:
         if unfinished or told.intent is None or told.injected is None or told.undo is None:
             return inconclusive(unfinished, told.seqs)
         self._from, self._to = told.injected.mono, told.undo.mono
-        hold = [s for s in self._samples if s.data.start >= self._from and s.data.end <= self._to]
+        hold = self._judged()
         seqs = (*told.seqs, *(sample.seq for sample in hold))
         bad = [sample for sample in hold if shows_fault(self._fault, sample.data)]
         interval = wilson(len(bad), len(hold))
@@ -86,14 +86,29 @@ class _Fault:
         )
         problem = next((text for question in questions if (text := question())), "")
         shown = f"{len(bad)} of {len(hold)} checks of {self._probe.name} showed {self._name}"
-        declared = share_text(self._fault.with_.share)
-        reason = problem or f"{shown}: {share_text(len(bad) / len(hold), 1)}, {declared} declared."
+        declared = f"{share_text(self._fault.with_.share)} declared{self._drawn}"
+        reason = problem or f"{shown}: {share_text(len(bad) / len(hold), 1)}, {declared}."
         verdict = Verdict.INCONCLUSIVE if problem else Verdict.PASS
         return Ruling(verdict, reason, interval if hold else None, seqs=seqs)
 
     @property
     def _name(self) -> str:
         return self._fault.id
+
+    @property
+    def _drawn(self) -> str:
+        return ", per connection" if self._fault.with_.per_connection else ""
+
+    def _judged(self) -> list[At[ProbeSample]]:
+        """The checks while it stood; where bad ones take their whole timeout, only those that had time for it.
+
+        Else the good ones, which end sooner, would be too many at the end.
+        """
+        self._until = self._to
+        if not self._fault.with_.slow:
+            return [s for s in self._samples if s.data.start >= self._from and s.data.end <= self._to]
+        self._until -= ns(self._probe.timeout)
+        return [s for s in self._samples if self._from <= s.data.start <= self._until]
 
     def _unfinished(self) -> str:
         told = self._told
@@ -131,7 +146,7 @@ class _Fault:
         return f"{self._probe.name} has gaps: it covers {covered} of the time that {self._name} stood."
 
     def _few(self, checks: int) -> str:
-        planned = self._probe.rate * (self._to - self._from) / 1e9
+        planned = self._probe.rate * max(0, self._until - self._from) / 1e9
         if checks > _TOO_MANY * planned + 1:
             return (
                 f"{self._probe.name} tells of {checks} checks while {self._name} stood, {planned:.0f} were planned."
@@ -145,10 +160,12 @@ class _Fault:
         if shows_share(interval, declared):
             return ""
         seen = f"{share_text(interval[0], 1)} to {share_text(interval[1], 1)}"
-        return f"{self._probe.name} shows {seen} of calls failing, {share_text(declared)} were declared."
+        return (
+            f"{self._probe.name} shows {seen} of calls failing, {share_text(declared)} were declared{self._drawn}."
+        )
 
     def _patchy(self, bad: Sequence[At[ProbeSample]]) -> str:
-        tenth = (self._to - self._from) / _TENTHS
+        tenth = (self._until - self._from) / _TENTHS
         shown = {min(_TENTHS - 1, int((sample.data.start - self._from) / tenth)) for sample in bad}
         if len(shown) == _TENTHS:
             return ""

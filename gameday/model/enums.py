@@ -21,6 +21,8 @@ class FaultKind(StrEnum):
     """What can be broken, or (the last) asked for: one file under ``drivers/`` or ``lab/`` knows how."""
 
     BROWNOUT = "brownout"
+    LATENCY = "latency"
+    OUTAGE = "outage"
     RELEASE = "release"
     """A stimulus: a new revision is rolled out."""
 

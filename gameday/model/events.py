@@ -21,6 +21,7 @@ from gameday.model.token import Token
 
 __all__ = [
     "PAYLOADS",
+    "TIMED_OUT",
     "AbortRequested",
     "AlertReceived",
     "Attendee",
@@ -248,6 +249,10 @@ class StimulusCleared(_Outcome):
     """As for faults."""
 
     KIND: ClassVar = "stimulus.cleared"
+
+
+TIMED_OUT = "timed out"
+"""The ``error`` of a check that had no whole answer by its timeout."""
 
 
 class ProbeSample(Payload):

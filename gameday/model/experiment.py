@@ -15,12 +15,18 @@ __all__ = [
     "AlertFired",
     "AlertRouted",
     "Brownout",
+    "BrownoutFault",
     "Expectation",
     "Experiment",
     "ExperimentSpec",
     "Fault",
+    "Harm",
+    "Latency",
+    "LatencyFault",
     "LoadSpec",
     "Metadata",
+    "Outage",
+    "OutageFault",
     "Proof",
     "Recovered",
     "ReleaseStimulus",
@@ -131,12 +137,87 @@ class Stimulus(Model):
 
 
 class Brownout(Model):
-    """A share of the calls is answered with an error."""
+    """A share of the calls fails."""
 
     share: Annotated[Share, Field(gt=0, le=1)]
-    as_: Literal["status", "reset"] = Field(alias="as")
-    """``status`` per request, ``reset`` per connection."""
+    as_: Literal["status", "reset", "timeout"] = Field(alias="as")
+    """``status`` is drawn per request; ``reset`` and ``timeout`` (no answer, ever) per connection."""
     status: Annotated[int, Field(ge=400, le=599)] = 503
+    """What ``as: status`` answers."""
+
+    @property
+    def mode(self) -> str:
+        """How it breaks, as drivers name it."""
+        return self.as_
+
+    @property
+    def per_connection(self) -> bool:
+        """Whether a connection is struck or spared as a whole: a kept one says little about the share."""
+        return self.as_ != "status"
+
+    @property
+    def slow(self) -> bool:
+        """Whether a check that shows it takes as long as its timeout."""
+        return self.as_ == "timeout"
+
+
+class Latency(Model):
+    """Answers come later by ``delay``, give or take ``jitter``: real time, never scaled, whole milliseconds."""
+
+    delay: Annotated[Duration, Field(gt=0)]
+    jitter: Annotated[Duration, Field(ge=0)] = 0.0
+    share: Annotated[Share, Field(gt=0, le=1)] = 1.0
+    """Of the connections."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name, seconds in (("delay", self.delay), ("jitter", self.jitter)):
+            if abs(seconds * 1000 - round(seconds * 1000)) > 1e-9:
+                raise ValueError(f"'{name}' is not in whole milliseconds")
+        if self.jitter >= self.delay:
+            raise ValueError("'jitter' must be below 'delay'")
+        return self
+
+    @property
+    def mode(self) -> None:
+        """There is only one way."""
+
+    @property
+    def per_connection(self) -> bool:
+        """As of a brownout; if all are struck, it does not matter."""
+        return self.share < 1
+
+    @property
+    def slow(self) -> bool:
+        """As of a brownout."""
+        return True
+
+
+class Outage(Model):
+    """Nothing is answered."""
+
+    @property
+    def share(self) -> float:
+        """All of it."""
+        return 1.0
+
+    @property
+    def mode(self) -> None:
+        """There is only one way."""
+
+    @property
+    def per_connection(self) -> bool:
+        """No connection is spared."""
+        return False
+
+    @property
+    def slow(self) -> bool:
+        """As of a brownout: what is paused, and not ended, takes connections and answers none."""
+        return True
+
+
+Harm = Brownout | Latency | Outage
+"""What ``with`` says; the kind of the fault decides which."""
 
 
 class Proof(Model):
@@ -145,15 +226,36 @@ class Proof(Model):
     probe: str
 
 
-class Fault(Identified):
-    """One thing that is broken."""
-
-    kind: Literal[FaultKind.BROWNOUT]
+class _Fault(Identified):
     service: str
     at: Duration
     for_: Annotated[Duration, Field(alias="for", gt=0)]
-    with_: Brownout = Field(alias="with")
     proof: Proof
+
+
+class BrownoutFault(_Fault):
+    """A service that fails a share of its calls."""
+
+    kind: Literal[FaultKind.BROWNOUT]
+    with_: Brownout = Field(alias="with")
+
+
+class LatencyFault(_Fault):
+    """A service that answers late."""
+
+    kind: Literal[FaultKind.LATENCY]
+    with_: Latency = Field(alias="with")
+
+
+class OutageFault(_Fault):
+    """A service that is not there."""
+
+    kind: Literal[FaultKind.OUTAGE]
+    with_: Outage = Field(Outage(), alias="with")
+
+
+Fault = Annotated[BrownoutFault | LatencyFault | OutageFault, Field(discriminator="kind")]
+"""One thing that is broken."""
 
 
 class _Expected(Identified):

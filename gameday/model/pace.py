@@ -3,7 +3,17 @@ grade mean the same by it."""
 
 from __future__ import annotations
 
-__all__ = ["COUNTERS", "ENOUGH", "GUARDED", "LOAD", "READINGS", "SCRAPE", "query_pace", "query_timeout"]
+__all__ = [
+    "CHECKS_AT_ONCE",
+    "COUNTERS",
+    "ENOUGH",
+    "GUARDED",
+    "LOAD",
+    "READINGS",
+    "SCRAPE",
+    "query_pace",
+    "query_timeout",
+]
 
 LOAD = 0.1
 """Between two batches of the load's requests."""
@@ -15,6 +25,8 @@ SCRAPE = 0.8
 """The longest that one reading of counters takes: one that is lost must not make a gap (3 x COUNTERS)."""
 ENOUGH = 30
 """Events (no time) that a guard's window needs to breach before it is full."""
+CHECKS_AT_ONCE = 64
+"""Checks (no time) of one probe that are under way at the same moment, at most."""
 READINGS = 4
 """Readings of counters that a window holds at least."""
 _QUERY = 2.0

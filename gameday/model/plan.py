@@ -6,7 +6,7 @@ Roles are replaced by the names that the environment bound.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,7 @@ from gameday.model.environment import (
     ReleasesObserver,
     Safety,
 )
-from gameday.model.experiment import Brownout, Expectation, SteadyCondition
+from gameday.model.experiment import Brownout, Expectation, Harm, Latency, Outage, SteadyCondition
 from gameday.model.guard import Guard, GuardPace
 from gameday.model.pace import COUNTERS, query_timeout
 from gameday.model.quantities import Duration, Rate
@@ -161,10 +161,19 @@ class BoundFault(Model):
     service: str
     at: Duration
     for_: Annotated[Duration, Field(alias="for")]
-    with_: Brownout = Field(alias="with")
+    with_: Harm = Field(alias="with")
     proof: str
     """The name of the probe that proves the effect."""
     binding: DriverBinding
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if not isinstance(self.with_, _HARM.get(self.kind, ())):
+            raise ValueError(f"'with' is not that of a {self.kind.value}")
+        return self
+
+
+_HARM = {FaultKind.BROWNOUT: Brownout, FaultKind.LATENCY: Latency, FaultKind.OUTAGE: Outage}
 
 
 class BoundStep(Model):

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import h11
 
+from gameday.model.events import TIMED_OUT
+
 __all__ = ["Answer", "HttpClient", "NoAnswer", "Question"]
 
 _MOST_HEAD = 64 << 10
@@ -172,7 +174,7 @@ def _left(deadline: float) -> float:
 
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "timed out"
+        return TIMED_OUT
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ConnectionResetError):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gameday.model.events import ProbeSample
+from gameday.model.pace import CHECKS_AT_ONCE
 from gameday.model.plan import BoundProbe
 from gameday.observers.gaps import Gaps
 from gameday.observers.http import HttpClient, NoAnswer
@@ -17,7 +18,6 @@ from gameday.ports import Recorder
 
 __all__ = ["ProbeObserver"]
 
-_MOST_AT_ONCE = 64
 _LATE = 1.0
 """Seconds after which a check that is due is left out, and the gap recorded."""
 
@@ -33,7 +33,7 @@ class ProbeObserver:
         self.source = f"probe/{probe.name}"
         self._probe, self._http = probe, probe.http
         self._clients = [HttpClient(url, keep=probe.connection == "kept") for url in urls]
-        self._most = min(_MOST_AT_ONCE, math.ceil(probe.rate * probe.timeout) + 2)
+        self._most = min(CHECKS_AT_ONCE, math.ceil(probe.rate * probe.timeout) + 2)
         self._free = threading.Semaphore(self._most)
         self._over = threading.Event()
         self._thread: threading.Thread | None = None

@@ -129,16 +129,20 @@ def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
     driver = context.capabilities.drivers.get(binding.driver)
     if driver is None or fault.kind not in driver.kinds:
         return
-    mode = fault.with_.as_
-    if mode not in driver.modes:
+    mode, modes = fault.with_.mode, driver.modes.get(fault.kind, frozenset())
+    if mode is not None and mode not in modes:
         message = f"the driver '{driver.name}' can not break 'as: {mode}'"
-        context.in_experiment((*at, "with", "as"), message, one_of(mode, driver.modes, "it knows"))
+        context.in_experiment((*at, "with", "as"), message, one_of(mode, modes, "it knows"))
         return
-    need = driver.mode_needs.get(mode)
+    need = driver.needs.get(mode or fault.kind.value)
     provisioner = context.capabilities.provisioners.get(scheme_of(binding.api))
-    if need is not None and (provisioner is None or need not in provisioner.features):
-        message = f"the {driver.name} of {context.place} can not break 'as: {mode}': it has no '{need}'"
-        context.in_experiment((*at, "with", "as"), message, "a stock Toxiproxy does not; the lab's proxy does")
+    features = driver.stock if provisioner is None else provisioner.features
+    if need is not None and need not in features:
+        what = f"break 'as: {mode}'" if mode is not None else f"do a {fault.kind.value}"
+        message = f"the {driver.name} of {context.place} can not {what}: it has no '{need}'"
+        able = [way for way in sorted(modes) if driver.needs.get(way, way) in features]
+        hint = f"that one can 'as: {', '.join(able)}'" if able else ""
+        context.in_experiment((*at, "with", "as") if mode is not None else (*at, "kind"), message, hint)
 
 
 def _unique(context: Context) -> None:

@@ -9,6 +9,7 @@ from gameday.model.experiment import Fault, SloBudget, SteadyProbe
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
 from gameday.plan.limits import steady_spans
+from gameday.plan.proofs import most_checks
 
 __all__ = ["EASY_RATE", "EVIDENCE", "proof_rate", "rates"]
 
@@ -38,7 +39,7 @@ def rates(context: Context) -> Mapping[str, float]:
         document = context.probe(fault.proof.probe)
         if document is not None and document.value.spec.http is not None:
             name = document.value.metadata.name
-            found[name] = max(found.get(name, 0.0), _proof(context, fault))
+            found[name] = max(found.get(name, 0.0), _proof(context, fault, document.value.spec.http.timeout))
     queries = [name for name, document in context.sources.probes.items() if document.value.spec.http is None]
     easy = [name for name in context.sources.probes if name not in found and name not in queries]
     proofs = dict(found)
@@ -70,16 +71,22 @@ def _asks(context: Context, probe: str) -> str:
     return http.service if http is not None else ""
 
 
-def _proof(context: Context, fault: Fault) -> float:
+def _proof(context: Context, fault: Fault, seconds: float) -> float:
+    """``seconds``: how long a check waits for its answer."""
     deadlines = [
         item.within / context.scale for item in context.experiment.expect if not isinstance(item, SloBudget)
     ]
     share, hold = fault.with_.share, fault.for_ / context.scale
-    rate = proof_rate(share, hold, min(deadlines, default=None))
+    timeout = seconds if fault.with_.slow else 0.0
+    # Checks that begin within the last timeout are not judged; a fault that is too short for any is refused.
+    rate = proof_rate(share, max(hold - timeout, hold / 2), min(deadlines, default=None))
     if rate > context.environment.probe_rate:
         message = f"the proof of {share_text(share)} errors over {hold:.3g} s of real time needs {rate:g} checks/s"
         message += f", above the probeRate of {context.environment.probe_rate:g}/s"
         context.in_environment(("probeRate",), message, f"allow {rate:g}/s, or lower the time scale")
+    if timeout and rate > most_checks(timeout):
+        message = f"the proof needs {rate:g} checks/s that wait for {duration_text(timeout)} each, more than can be"
+        context.in_experiment(("faults",), f"{message} under way at once", "a shorter 'timeout' of its probe")
     return rate
 
 

@@ -172,7 +172,8 @@ def _tag(tree: Tree, complaint: Complaint) -> Problem:
     key = str(context.get("discriminator", "'kind'")).strip("'")
     if complaint.type == "union_tag_not_found":
         return _at(tree, tree.place(complaint.at), f"'{key}' is missing", "it says what this entry is")
-    known = [item.strip(" '") for item in str(context.get("expected_tags", "")).split(",")]
+    # Tags of an enum are told as <Kind.NAME: 'name'>, others as 'name'.
+    known = re.findall(r"'([^']*)'", str(context.get("expected_tags", "")))
     tag = str(context.get("tag", ""))
     mark = tree.place((*complaint.at, key))
     return _at(tree, mark, f"unknown {key} '{tag}': known are {', '.join(known)}", _only_close(tag, known))

@@ -169,11 +169,13 @@ def closed_port() -> str:
 
 def test_it_is_a_driver(driver: ToxiproxyDriver) -> None:
     assert isinstance(driver, Driver)
-    assert driver.kinds == INFO.kinds == {FaultKind.BROWNOUT}
+    assert driver.kinds == INFO.kinds == {FaultKind.BROWNOUT, FaultKind.LATENCY, FaultKind.OUTAGE}
     module, _, name = INFO.path.partition(":")
     assert (ToxiproxyDriver.__module__, ToxiproxyDriver.__name__) == (module, name)
     assert INFO.options == {"proxy"}
-    assert INFO.modes == set(INFO.mode_needs) == {"status"}
+    assert INFO.modes == {FaultKind.BROWNOUT: {"status", "reset", "timeout"}}
+    assert set(INFO.needs) == {"status", "reset", "timeout", "latency"}
+    assert set(INFO.needs.values()) - INFO.stock == {"http_error"}
 
 
 def test_importing_the_package_loads_no_network_client() -> None:
@@ -191,10 +193,14 @@ def test_resolving_changes_nothing_and_says_what_will_be_touched(proxy: Proxy, d
         "api": proxy.api,
         "listen": proxy.ask("GET", "/proxies/payments")["listen"],
         "proxy": "payments",
+        "upstream": proxy.ask("GET", "/proxies/payments")["upstream"],
+        "http": True,
         "toxic": NAME,
+        "type": "http_error",
         "stream": "downstream",
         "toxicity": 1.0,
         "attributes": {"status": 503, "percent": 7.0},
+        "disables": False,
     }
     assert again(token) == token
 
@@ -368,8 +374,27 @@ def test_resolve_refuses_what_is_not_suitable(proxy: Proxy, driver: ToxiproxyDri
         with pytest.raises(DriverError) as caught:
             driver.resolve(target(proxy.api, proxy=name))
         assert message in caught.value.message
-    with pytest.raises(DriverError, match="as: status"):
+    with pytest.raises(DriverError, match="without 'reset_peer', which 'as: reset' needs"):
         driver.resolve(target(proxy.api, way="reset"))
+
+
+def test_an_outage_where_nothing_can_mark_it(proxy: Proxy, driver: ToxiproxyDriver) -> None:
+    before = proxy.ask("GET", "/proxies")
+    fault = target(proxy.api).plan.model_dump(by_alias=True)
+    outage = BoundFault.model_validate({**fault, "id": "out", "kind": "outage", "with": {}})
+    token = driver.resolve(Target(run=RUN, plan=outage, api=proxy.api))
+    assert (token.kind, token.data["toxic"], token.data["disables"]) == (FaultKind.OUTAGE, "", True)
+    assert driver.is_clear(token)
+    driver.inject(token)
+    assert driver.in_effect(token)
+    assert not driver.is_clear(token)
+    assert not proxy.ask("GET", "/proxies/payments")["enabled"]
+    assert driver.find(proxy.api) == []
+    for _ in range(2):
+        ToxiproxyDriver().undo(again(token))
+        assert driver.is_clear(token)
+    assert not driver.in_effect(token)
+    assert proxy.ask("GET", "/proxies") == before
 
 
 @pytest.mark.parametrize(("name", "hint"), [("theirs", ""), ("gameday-old.x", "gameday recover")])

@@ -307,7 +307,7 @@ def steady_checks_bad(scene: Scene, draft: Draft, chance: Random) -> str:
     lines, when = _steady_checks(scene, draft, chance)
     count = chance.randint(len(lines) // 50 + 1, len(lines))
     for line in chance.sample(lines, count):
-        line.data.update(ok=False, status=chance.choice([None, 500, scene.fault.with_.status]))
+        line.data.update(ok=False, status=chance.choice([None, 500, scene.status]))
     return f"{count} of {len(lines)} checks {when} are bad"
 
 

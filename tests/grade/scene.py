@@ -11,7 +11,7 @@ from gameday.grade.effect import first_effect
 from gameday.grade.record import Record, index
 from gameday.model.base import JSON
 from gameday.model.events import RunOpened
-from gameday.model.experiment import AlertFired, Expectation, Recovered, Rollback, SloBudget
+from gameday.model.experiment import AlertFired, Brownout, Expectation, Recovered, Rollback, SloBudget
 from gameday.model.plan import BoundFault, BoundProbe, Plan
 from gameday.model.runbook import Step, StepVerify
 from gameday.timeline import TimelineRead
@@ -48,6 +48,12 @@ class Scene:
         self.undo = self.base.one("fault.undo").mono
         self.cleared = self.base.one("fault.cleared").mono
         self.end = self.record.planned_end
+
+    @property
+    def status(self) -> int:
+        """What the fault answers."""
+        assert isinstance(self.fault.with_, Brownout)
+        return self.fault.with_.status
 
     def real(self, plan_seconds: float) -> int:
         """Plan seconds as nanoseconds."""
@@ -201,7 +207,7 @@ class Scene:
     def spoil(self, lines: Iterable[Line]) -> None:
         """Have those checks show the fault."""
         for line in lines:
-            line.data["ok"], line.data["status"] = False, self.fault.with_.status
+            line.data["ok"], line.data["status"] = False, self.status
 
     # Alerts and steps
 

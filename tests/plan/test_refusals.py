@@ -122,16 +122,40 @@ BAD: dict[str, Case] = {
     "mode": (
         "experiment",
         "as: status, status: 503",
+        "as: §timeout",
+        "the driver 'toxiproxy' can not break 'as: timeout'",
+        "it knows: reset, status",
+    ),
+    "mode that the lab has not": (
+        "experiment",
+        "as: status, status: 503",
         "as: §reset",
-        "the driver 'toxiproxy' can not break 'as: reset'",
-        "it knows: status",
+        "the toxiproxy of environment 'lab' can not break 'as: reset': it has no 'reset_peer'",
+        "that one can 'as: status'",
+    ),
+    "kind that the lab has not": (
+        "experiment",
+        """kind: brownout
+      service: dependency
+      at: ${before}
+      for: ${hold}
+      with: {share: "${share}", as: status, status: 503}
+""",
+        """kind: §latency
+      service: dependency
+      at: ${before}
+      for: ${hold}
+      with: {delay: 2s}
+""",
+        "environment 'lab' has no driver for a latency of 'dependency' (payments)",
+        "services.dependency.faults",
     ),
     "stock Toxiproxy": (
         "environment",
         '"lab://proxy"',
         '"http://toxiproxy.example:8474"',
         "the toxiproxy of environment 'lab' can not break 'as: status': it has no 'http_error'",
-        "a stock Toxiproxy does not",
+        "that one can 'as: reset'",
     ),
     "release without a driver": (
         "environment",

@@ -181,7 +181,7 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "experiment",
         "      kind: brownout",
         "      kind: §brownuot",
-        "must be 'brownout', not 'brownuot'",
+        "unknown kind 'brownuot': known are brownout, latency, outage",
         "did you mean 'brownout'?",
     ),
     "fault in an environment": (
