@@ -6,8 +6,9 @@ from typing import cast
 import pytest
 
 from gameday.model.base import JSON
-from gameday.model.enums import Verdict
+from gameday.model.enums import FaultKind, Verdict
 from gameday.model.events import SourceGap
+from gameday.model.experiment import Brownout, Harm, Latency, Outage
 from tests.grade.builder import FULL, MS, PROOF, T0, Draft, Line, Reality, S
 from tests.grade.conftest import Judge, lean, replan
 
@@ -148,19 +149,88 @@ def test_other_failures_are_not_the_fault(judge: Judge) -> None:
     assert judge(ID, edit).verdict is Verdict.INCONCLUSIVE
 
 
-def test_resets_show_as_no_answer_at_all(judge: Judge) -> None:
-    def resets(made: Draft, status: JSON) -> None:
-        fault = {"share": 0.5, "as": "reset"}
-        kind = "with_"
-        replan(made, lambda plan: {"faults": (plan.faults[0].model_copy(update={
-            kind: plan.faults[0].with_.model_validate(fault)
-        }),)})  # fmt: skip
+RESET = Brownout.model_validate({"share": 0.5, "as": "reset"})
+SILENT = Brownout.model_validate({"share": 0.5, "as": "timeout"})
+LATE = Latency(delay=2.0, share=0.5)
+
+
+def shown(harm: Harm, status: JSON, error: str = "", takes: float = 0.0) -> Callable[[Draft], None]:
+    """The day of another fault, whose bad checks look like that and take so many real seconds."""
+    kinds = {Brownout: "brownout", Latency: "latency", Outage: "outage"}
+
+    def edit(made: Draft) -> None:
+        kind = FaultKind(kinds[type(harm)])
+        replan(made, lambda plan: {"faults": (plan.faults[0].model_copy(update={"with_": harm, "kind": kind}),)})
+        made.one("fault.intent").data["kind"] = kind.value
         for line in checks(made):
             if not line.data["ok"]:
-                line.data["status"] = status
+                line.data.update(status=status, error=error, end=str(start(line) + round(takes * S)))
+                line.mono += round(takes * S)
+        made.lines.sort(key=lambda line: line.mono)
 
-    assert judge(ID, lambda made: resets(made, None)).verdict is Verdict.PASS
-    assert judge(ID, lambda made: resets(made, 503)).verdict is Verdict.INCONCLUSIVE
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("harm", "status", "error", "verdict"),
+    [
+        (RESET, None, "connection reset", Verdict.PASS),
+        (RESET, None, "timed out", Verdict.INCONCLUSIVE),
+        (RESET, 503, "", Verdict.INCONCLUSIVE),
+        (SILENT, None, "timed out", Verdict.PASS),
+        (SILENT, None, "connection reset", Verdict.INCONCLUSIVE),
+        (LATE, None, "timed out", Verdict.PASS),
+        (LATE, None, "connection refused", Verdict.INCONCLUSIVE),
+        (LATE, 503, "", Verdict.INCONCLUSIVE),
+    ],
+)
+def test_each_fault_shows_in_its_own_way(
+    judge: Judge, harm: Harm, status: JSON, error: str, verdict: Verdict
+) -> None:
+    takes = 0.9 if error == "timed out" else 0.0
+    assert judge(ID, shown(harm, status, error, takes)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "verdict"),
+    [
+        (None, "connection refused", Verdict.PASS),
+        (None, "timed out", Verdict.PASS),
+        (502, "", Verdict.PASS),
+        (503, "", Verdict.PASS),
+        (504, "", Verdict.PASS),
+        (500, "", Verdict.INCONCLUSIVE),
+        (404, "", Verdict.INCONCLUSIVE),
+    ],
+)
+def test_an_outage_shows_as_nobody_there(judge: Judge, status: JSON, error: str, verdict: Verdict) -> None:
+    found = judge(ID, shown(Outage(), status, error), lean(share=1.0))
+    assert found.verdict is verdict
+    assert found.limit == 1.0
+
+
+def test_an_outage_of_a_part_is_none(judge: Judge) -> None:
+    assert judge(ID, shown(Outage(), None, "connection refused")).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("harm", [RESET, LATE])
+def test_a_share_of_connections_is_said_to_be_one(judge: Judge, harm: Harm) -> None:
+    error = "timed out" if harm is LATE else "connection reset"
+    assert "50% declared, per connection." in judge(ID, shown(harm, None, error)).reason
+    assert "per connection were" not in judge(ID).reason
+
+
+def test_checks_that_had_no_time_to_fail_are_not_counted(judge: Judge) -> None:
+    """The probe waits for a second: what began in the last one says nothing, good or bad."""
+    whole = judge(ID, shown(LATE, None, "timed out", 0.9)).reason
+    healed = shown(LATE, None, "timed out", 0.9)
+
+    def edit(made: Draft) -> None:
+        healed(made)
+        heal(checks(made, 18.05, 19))
+
+    assert judge(ID, edit).reason == whole
+    assert judge(ID, lambda made: heal(checks(made, 18.05, 19))).reason != judge(ID).reason
 
 
 def test_what_failed_before_is_not_the_fault_s_doing(judge: Judge) -> None:
