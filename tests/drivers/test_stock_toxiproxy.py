@@ -1,16 +1,11 @@
-"""The driver against the stock Go server, where there is one: GAMEDAY_TOXIPROXY, or `toxiproxy-server` on PATH."""
+"""The driver against the stock Go server, where there is one."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -23,11 +18,9 @@ from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.observers.http import HttpClient, NoAnswer
 from gameday.ports import Target
+from tests.stock import Answers, Quiet, ask, needed, serve, toxiproxy
 
-BINARY = os.environ.get("GAMEDAY_TOXIPROXY") or shutil.which("toxiproxy-server")
-pytestmark = pytest.mark.skipif(
-    BINARY is None, reason="no stock Toxiproxy: set GAMEDAY_TOXIPROXY, or put toxiproxy-server on PATH"
-)
+pytestmark = needed
 
 RUN = "20260101-120000-ab12"
 NAME = f"gameday-{RUN}.broken"
@@ -39,67 +32,10 @@ ALL = {"reset": RESET, "timeout": TIMEOUT, "latency": LATENCY, "outage": OUTAGE}
 Asked = Callable[..., Any]
 
 
-class Answers(BaseHTTPRequestHandler):
-    """An upstream that always says 200."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    """Takes what comes at once, and says nothing of clients that went away."""
-
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
-def serve(handler: type[BaseHTTPRequestHandler], stack: ExitStack) -> str:
-    server = stack.enter_context(Server(("127.0.0.1", 0), handler))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    stack.callback(thread.join, 5)
-    stack.callback(server.shutdown)
-    return f"127.0.0.1:{server.server_address[1]}"
-
-
-def ask(api: str, method: str, path: str, body: Any = None) -> Any:
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.request(method, api + path, json=body, timeout=5)
-    assert answer.ok, answer.text
-    return answer.json() if answer.content else None
-
-
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(BINARY), "-host", "127.0.0.1", "-port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _await(lambda: ask(address, "GET", "/proxies") == {})
+    with toxiproxy() as address:
         yield address
-    finally:
-        process.kill()
-        process.wait(5)
-
-
-def _await(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(requests.RequestException):
-            if condition():
-                return
-        time.sleep(0.02)
-    raise AssertionError("it did not come to that")
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +240,7 @@ def test_an_outage_of_a_proxy_that_is_gone_is_not_clear(api: str, listen: str, d
 # A server that does not remove a toxic
 
 
-class Shim(BaseHTTPRequestHandler):
+class Shim(Quiet):
     """The server's API, but for the removal of toxics: ``removal`` says what becomes of that."""
 
     api: str
@@ -330,9 +266,6 @@ class Shim(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
