@@ -289,19 +289,40 @@ def hang(request: Shim) -> None:
         request.connection.recv(1)  # until the client has gone
 
 
-@pytest.mark.parametrize("removal", [refuse, hang])
+@pytest.mark.parametrize(("removal", "times"), [(refuse, 3), (hang, 1)])
 @pytest.mark.parametrize("fault", [RESET, LATENCY], ids=["reset", "latency"])
 def test_a_toxic_that_is_not_removed_goes_with_its_proxy(
-    api: str, listen: str, shim: Asked, fault: dict[str, Any], removal: Callable[[Shim], None]
+    api: str, listen: str, shim: Asked, fault: dict[str, Any], removal: Callable[[Shim], None], times: int
 ) -> None:
+    asked: list[None] = []
+
+    def counted(request: Shim) -> None:
+        asked.append(None)
+        removal(request)
+
     before = ask(api, "GET", "/proxies")
-    driver, stuck = ToxiproxyDriver(), shim(removal)
+    driver, stuck = ToxiproxyDriver(), shim(counted)
     token = driver.resolve(target(stuck, fault))
     driver.inject(token)
     driver.undo(again(token))
+    assert len(asked) == times  # a second one that says nothing would take longer than the whole call may
     assert driver.is_clear(token)
     assert ask(api, "GET", "/proxies") == before
     assert checks(listen, 3) == ["200"] * 3
+
+
+def test_an_outage_ends_though_its_mark_is_not_removed(api: str, listen: str, shim: Asked) -> None:
+    before = ask(api, "GET", "/proxies")
+    driver, stuck = ToxiproxyDriver(), shim(refuse)
+    token = driver.resolve(target(stuck, OUTAGE))
+    driver.inject(token)
+    with pytest.raises(DriverError, match="answered 503: busy"):
+        driver.undo(token)
+    assert checks(listen, 1) == ["200"]
+    assert not driver.is_clear(token)
+    driver.undo(token)  # as the engine does
+    assert driver.is_clear(token)
+    assert ask(api, "GET", "/proxies") == before
 
 
 def test_a_refusal_that_passes_cuts_no_connection(api: str, listen: str, shim: Asked) -> None:

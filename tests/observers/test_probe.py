@@ -171,7 +171,7 @@ def test_broken_answers(records: Any, running: Any, answer: bytes, error: str) -
 def test_too_many_at_once_is_a_gap(
     records: Any, running: Any, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_AT_ONCE", 3)
+    monkeypatch.setattr(module, "CHECKS_AT_ONCE", 3)
     with running(ProbeObserver(bound(50, timeout=1.4), [silent])):
         records.wait(lambda: len(records.gaps) >= 2)
     assert "3 checks were under way" in records.gaps[0].reason
