@@ -20,7 +20,7 @@ from gameday.observers.http import HttpClient, NoAnswer
 from gameday.ports import Target
 from tests.stock import Answers, Quiet, ask, needed, serve, toxiproxy
 
-pytestmark = needed
+pytestmark = [pytest.mark.slow, needed]
 
 RUN = "20260101-120000-ab12"
 NAME = f"gameday-{RUN}.broken"
