@@ -23,6 +23,7 @@ __all__ = [
     "Driver",
     "DriverInfo",
     "Files",
+    "Listening",
     "Observer",
     "OptionShape",
     "Options",
@@ -189,6 +190,14 @@ class Observer(Protocol):
 
     def stop(self) -> None:
         """End it and wait for its threads; idempotent."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """An observer that has to know what the engine does."""
+
+    def hear(self, event: Event) -> None:
+        """A listener of the timeline: called with every event, in the thread that recorded it."""
 
 
 class Clock(Protocol):

@@ -111,7 +111,7 @@ def injections(plan: Plan) -> Sequence[BoundStimulus | BoundFault]:
 def _addresses(plan: Plan) -> set[str]:
     found = {service.url for service in plan.services}
     found |= {item.binding.api for item in injections(plan) if item.binding.api}
-    if plan.releases is not None:
+    if plan.releases is not None and plan.releases.api:
         found.add(plan.releases.api)
     if plan.prometheus is not None:
         found.add(plan.prometheus.url)
@@ -172,8 +172,8 @@ def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer]
     observers += _queries(plan, addresses)
     if plan.releases is not None:
         services = sorted({stimulus.service for stimulus in plan.stimuli})
-        api = addresses[plan.releases.api][0]
-        observers += [tables.observe_releases(plan.releases.source, service, api) for service in services]
+        api = addresses[plan.releases.api][0] if plan.releases.api else ""
+        observers += [tables.observe_releases(plan.releases, service, api) for service in services]
     sink = AlertSink(plan.alerts) if plan.alerts is not None else None
     return ([*observers, sink] if sink else observers), sink
 

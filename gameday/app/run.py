@@ -29,6 +29,7 @@ from gameday.model.enums import Outcome, RunVerdict
 from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
 from gameday.model.grade import Grade
 from gameday.plan import plan_json
+from gameday.ports import Listening
 from gameday.spec import Kind
 from gameday.state import state_dir
 from gameday.timeline import Timeline, TimelineRead
@@ -299,6 +300,9 @@ class _Day:
         observers, sink = preflight.make_observers(plan, addresses)
         readiness = preflight.Readiness(plan, observers, self.waker)
         record.listen(readiness.hear)
+        for listener in observers:
+            if isinstance(listener, Listening):
+                record.listen(listener.hear)
         pack = self.planned.catalog.find(Kind.LOAD, plan.load.pack) if plan.load and plan.load.pack else None
         log = self.folder / "load.log"
         wanted = preflight.load_request(plan, pack.path if pack else None, addresses, stand, log)

@@ -12,7 +12,7 @@ from gameday.errors import UsageError
 from gameday.lab import DRIVER_INFO as DEPLOYER
 from gameday.lab import INFO as LAB
 from gameday.model.enums import FaultKind
-from gameday.model.environment import scheme_of
+from gameday.model.environment import ReleasesObserver, scheme_of
 from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
 
 __all__ = [
@@ -35,8 +35,11 @@ _DRILLS: Mapping[str, DriverInfo] = {
 """For drills of hands and reaper, which import drivers by this table alone. No environment can name it."""
 PROVISIONERS: Mapping[str, ProvisionerInfo] = {info.scheme: info for info in (LAB,)}
 """Address scheme -> what starts environments with such addresses."""
-RELEASE_SOURCES: Mapping[str, str] = {"deployer": "gameday.lab.observer:DeployerObserver"}
-"""``observers.releases.source`` -> a class called with the service's name and the address."""
+RELEASE_SOURCES: Mapping[str, str] = {
+    "deployer": "gameday.lab.observer:observe",
+    "command": "gameday.observers.releases:observe",
+}
+"""``observers.releases.source`` -> a function called with the service's name, the binding, the resolved address."""
 
 
 def _load(path: str) -> Callable[..., Any]:
@@ -65,9 +68,9 @@ def provisioner(scheme: str) -> Provisioner:
     return made
 
 
-def observe_releases(source: str, service: str, api: str) -> Observer:
-    """The observer of a release history; KeyError if the source is unknown."""
-    made: Observer = _load(RELEASE_SOURCES[source])(service, api)
+def observe_releases(releases: ReleasesObserver, service: str, api: str) -> Observer:
+    """The observer of a release history; KeyError if the source is unknown. ``api`` is empty where it has none."""
+    made: Observer = _load(RELEASE_SOURCES[releases.source])(service, releases, api)
     return made
 
 

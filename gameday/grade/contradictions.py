@@ -152,8 +152,10 @@ def _releases(record: Record) -> Iterator[str]:
             yield f"seq {sample.seq}: a revision of {sample.data.service} is there twice"
         if any(weight < 0 for weight in weights) or sum(weights) > 1 + 1e-6:
             yield f"seq {sample.seq}: the shares of {sample.data.service} do not add up"
-        if any(one.requests < 0 for one in revisions):
+        if any(one.requests is not None and one.requests < 0 for one in revisions):
             yield f"seq {sample.seq}: a negative number of requests of {sample.data.service}"
+        if sample.data.asked is not None and sample.data.asked > sample.mono:
+            yield f"seq {sample.seq}: a reading of {sample.data.service} that was recorded before it was asked for"
 
 
 def _load(record: Record) -> Iterator[str]:

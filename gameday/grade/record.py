@@ -282,7 +282,12 @@ class Record:
     def release_observed(self, service: str) -> Observed:
         """When the release was looked at."""
         looks = [(sample.mono, sample.mono) for sample in self.release_samples(service)]
-        return Observed(looks, ns(COUNTERS), self.gaps_declared("releases"))
+        return Observed(looks, self.release_step, self.gaps_declared("releases"))
+
+    @property
+    def release_step(self) -> int:
+        """The interval of the readings of releases, in nanoseconds."""
+        return ns(COUNTERS if self.plan.releases is None else self.plan.releases.interval)
 
 
 def index(read: TimelineRead | Sequence[Event], live: bool = False) -> Record:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gameday.grade.coverage import INTERVALS
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record, ns
@@ -19,7 +21,6 @@ from gameday.model.events import (
 )
 from gameday.model.experiment import Rollback
 from gameday.model.grade import Criterion
-from gameday.model.pace import COUNTERS
 from gameday.model.quantities import duration_text
 
 __all__ = ["judge"]
@@ -40,9 +41,12 @@ class _Reading:
     """The release under test in one reading; ``weight`` and ``requests`` are 0 where it is not listed."""
 
     seq: int
+    asked: int
+    """When the reading began: what it shows with traffic may have left right after that."""
     mono: int
     weight: float
-    requests: int
+    requests: int | None
+    """None: the source does not count them, and the weight alone tells of traffic."""
     listed: bool
 
 
@@ -63,7 +67,8 @@ def _ruling(record: Record, expected: Rollback, on: Ground) -> Ruling:
 def _reading(sample: At[ReleaseSample], revision: str) -> _Reading:
     mine = next((one for one in sample.data.revisions if one.revision == revision), None)
     found = mine or RevisionState(revision=revision, weight=0.0, requests=0)
-    return _Reading(sample.seq, sample.mono, found.weight, found.requests, mine is not None)
+    asked = sample.mono if sample.data.asked is None else sample.data.asked
+    return _Reading(sample.seq, asked, sample.mono, found.weight, found.requests, mine is not None)
 
 
 def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], effect: Effect) -> str:
@@ -73,13 +78,22 @@ def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], eff
     if not asked or not landed or landed[0].data.outcome is not Outcome.OK:
         return "was not released before the fault"
     before = [one for one in readings if asked[0].mono <= one.mono < effect.lo]
-    if len(before) < 2 or effect.lo - before[-1].mono > 3 * ns(COUNTERS):
+    if len(before) < 2 or effect.lo - before[-1].mono > INTERVALS * record.release_step:
         return "was not watched before the fault"
     weight = before[-1].weight
     if weight <= 0 or before[-2].weight != weight:
         return "was not at a steady share of traffic before the fault"
-    steady = [one for one in before if one.weight == weight and effect.lo - one.mono <= ns(_STEADY)]
-    return "" if steady[-1].requests > steady[0].requests else "took no traffic before the fault"
+    longest = max(ns(_STEADY), INTERVALS * record.release_step)
+    steady = [one for one in before if one.weight == weight and effect.lo - one.mono <= longest]
+    return "" if _served(steady) else "took no traffic before the fault"
+
+
+def _served(readings: Sequence[_Reading]) -> bool:
+    """Whether it served requests in between; where nobody counts them, that it has a share of traffic has to do."""
+    counted = [one.requests for one in readings if one.requests is not None]
+    if not counted:
+        return True
+    return len(counted) == len(readings) and counted[-1] > counted[0]
 
 
 class _Release:
@@ -119,7 +133,7 @@ class _Release:
         if gone is None:
             return self._still_there()
         last, first = gone
-        if last.mono < self._effect.lo:
+        if last.asked < self._effect.lo:
             why = f"{self._name} had left before the fault took effect, so that was no reaction to it."
             return inconclusive(why, self._seqs())
         told = [event for event in self._history if event.data.by == "system" and event.mono <= self._horizon]
@@ -136,7 +150,7 @@ class _Release:
         return self._timed(last, max(first.mono, told[-1].mono))
 
     def _timed(self, last: _Reading, gone: int) -> Ruling:
-        lo, hi = self._effect.since(last.mono, gone)
+        lo, hi = self._effect.since(last.asked, gone)
         measured = (self._record.span(lo), self._record.span(hi))
         verdict = at_most(measured, self._expected.within)
         if verdict is Verdict.FAIL:
@@ -156,12 +170,12 @@ class _Release:
         return self._readings[place - 1], self._readings[place]
 
     @staticmethod
-    def _idle(reading: _Reading, served: int) -> bool:
+    def _idle(reading: _Reading, served: int | None) -> bool:
         # A revision that is not listed has no counter; one that is must have served all that it ever will.
         return reading.weight == 0 and (not reading.listed or reading.requests == served)
 
     def _still_there(self) -> Ruling:
-        last = self._readings[-1].mono
+        last = self._readings[-1].asked
         lo = max(0, last - self._effect.hi)
         measured = (self._record.span(lo), self._record.span(lo))
         if lo <= self._limit:

@@ -10,12 +10,14 @@ import requests
 
 from gameday.lab.client import http
 from gameday.lab.releases import Release, ReleaseEntry, read_release
+from gameday.model.environment import ReleasesObserver
 from gameday.model.events import ReleaseChanged, ReleaseSample, SourceGap
-from gameday.ports import Recorder
+from gameday.ports import Observer, Recorder
 
-__all__ = ["DeployerObserver"]
+__all__ = ["DeployerObserver", "observe"]
 
 _TIMEOUT = 1.0
+_INTERVAL = 0.1
 
 
 class DeployerObserver:
@@ -23,7 +25,7 @@ class DeployerObserver:
 
     source = "releases"
 
-    def __init__(self, service: str, api: str, interval: float = 0.1) -> None:
+    def __init__(self, service: str, api: str, interval: float = _INTERVAL) -> None:
         self._service = service
         self._api = api
         self._interval = interval
@@ -82,3 +84,8 @@ class DeployerObserver:
         seen = self._seen if self._seen <= len(release.history) else 0
         self._seen = len(release.history)
         return [entry for entry in release.history[seen:] if entry.at >= self._since_wall]
+
+
+def observe(service: str, releases: ReleasesObserver, api: str) -> Observer:
+    """The observer of a service's releases, at the pace that is asked for or a quicker one."""
+    return DeployerObserver(service, api, _INTERVAL if releases.every is None else releases.every)

@@ -8,9 +8,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, Tier
+from gameday.model.pace import COUNTERS
 from gameday.model.quantities import Duration, Rate, Share
 
 __all__ = [
+    "RELEASES_BY_PROGRAM",
     "AlertsObserver",
     "AtOnce",
     "BlastRadius",
@@ -99,11 +101,27 @@ class LoadBinding(Model):
     max_rate: Rate
 
 
+RELEASES_BY_PROGRAM = "command"
+"""The source of releases that is a program: it has a ``status`` in place of an address."""
+
+
 class ReleasesObserver(Model):
     """Where the history of releases is read."""
 
     source: str
-    api: str
+    api: str = ""
+    """The address of the source; empty for one that has none."""
+    status: tuple[str, ...] = ()
+    """Of the source ``command``: a program and its arguments; ``{service}`` becomes the service's name."""
+    every: Annotated[Duration, Field(ge=0.1)] | None = None
+    """Real seconds between two readings, never scaled; None: as often as counters are read."""
+    env: dict[str, str] = {}
+    """What the program is given beside the usual: variables and references to their values."""
+
+    @property
+    def interval(self) -> float:
+        """Real seconds between two readings; how long a silence is a gap rests on it."""
+        return COUNTERS if self.every is None else self.every
 
 
 class Watchdog(Model):

@@ -303,8 +303,8 @@ class RevisionState(Model):
     revision: str
     weight: float
     """The share of traffic from 0 to 1."""
-    requests: int
-    """Requests that it has served, in total."""
+    requests: int | None = None
+    """Requests that it has served, in total; None: the release system does not count them."""
 
 
 class ReleaseSample(Payload):
@@ -314,6 +314,8 @@ class ReleaseSample(Payload):
     type: Literal["release"] = "release"
     service: str
     revisions: tuple[RevisionState, ...]
+    asked: Nanoseconds | None = None
+    """When the reading began: the state is of some moment from then on. None: of when it was recorded."""
 
 
 class ReleaseChanged(Payload):

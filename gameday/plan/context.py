@@ -154,7 +154,7 @@ def addresses(environment: EnvironmentSpec) -> Iterable[tuple[Location, str]]:
         for at, binding in bindings(role, service):
             if binding.api:
                 yield (*at, "api"), binding.api
-    if environment.observers.releases is not None:
+    if environment.observers.releases is not None and environment.observers.releases.api:
         yield ("observers", "releases", "api"), environment.observers.releases.api
     if environment.observers.prometheus is not None:
         yield ("observers", "prometheus", "url"), environment.observers.prometheus.url

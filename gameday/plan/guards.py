@@ -157,7 +157,7 @@ def _paces(context: Context, rates: Mapping[str, float]) -> Iterator[tuple[str, 
     if environment.observers.alerts is not None:
         yield "alerts", environment.observers.alerts.watchdog.every
     if environment.observers.releases is not None and experiment.stimuli:
-        yield "releases", COUNTERS
+        yield "releases", environment.observers.releases.interval
     for role in experiment.roles.slos:
         document = context.slo(role)
         source = document.value.spec.indicator.spec.ratio_metric.total.metric_source if document else None

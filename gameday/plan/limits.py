@@ -360,6 +360,30 @@ def _watchdog(context: Context) -> None:
         context.in_environment(("observers", "alerts", "watchdog", "every"), message)
 
 
+def _release_pace(context: Context) -> None:
+    """Releases are read at least three times within the shortest rollback limit, and before the fault."""
+    releases = context.environment.observers.releases
+    rollbacks = [item for item in context.experiment.expect if isinstance(item, Rollback)]
+    if releases is None or not rollbacks:
+        return
+    at: Location = ("observers", "releases", *(("every",) if releases.every is not None else ()))
+    spans = {"the rollback limit": min(item.within for item in rollbacks)}
+    under_test = {item.service for item in rollbacks}
+    waits = [
+        context.fault_start - stimulus.at
+        for stimulus in context.experiment.stimuli
+        if stimulus.release.service in under_test and stimulus.at < context.fault_start
+    ]
+    if waits:
+        spans["the time from the release to the fault"] = min(waits)
+    for name, span in spans.items():
+        real = span / context.scale
+        if releases.interval > real / 3 + _EPSILON:
+            message = f"releases are read every {releases.interval:g} s, which is more than a third of {name}"
+            message += f" ({real:.3g} s of real time at a time scale of {context.scale:g})"
+            context.in_environment(at, message)
+
+
 CHECKS: tuple[Callable[[Context], None], ...] = (
     _blast_radius,
     _safety,
@@ -371,6 +395,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     _expectations,
     _watchdog,
     _queried,
+    _release_pace,
 )
 """In no particular order: each notes what it finds.
 

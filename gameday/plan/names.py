@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from gameday.model.document import Document, Location
 from gameday.model.enums import FaultKind, Tier
-from gameday.model.environment import DriverBinding, scheme_of
+from gameday.model.environment import RELEASES_BY_PROGRAM, DriverBinding, ReleasesObserver, scheme_of
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
@@ -326,10 +326,8 @@ def _step(context: Context, at: Location, step: Step) -> None:
 def _observers(context: Context) -> None:
     """Releases come from a source that gameday knows; the sink listens where it may."""
     observers = context.environment.observers
-    if observers.releases is not None and observers.releases.source not in context.capabilities.release_sources:
-        source = observers.releases.source
-        hint = one_of(source, context.capabilities.release_sources, "sources")
-        context.in_environment(("observers", "releases", "source"), f"unknown source of releases '{source}'", hint)
+    if observers.releases is not None:
+        _releases(context, observers.releases)
     prometheus = observers.prometheus
     if prometheus is not None and prometheus.ca is not None and scheme_of(prometheus.url) != "https":
         context.in_environment(("observers", "prometheus", "ca"), "certificates are for https addresses only")
@@ -344,6 +342,38 @@ def _observers(context: Context) -> None:
             context.in_environment(
                 (*at, "listen"), "a sink off loopback needs a 'token'", "such as token: env:SINK_TOKEN"
             )
+
+
+def _releases(context: Context, releases: ReleasesObserver) -> None:
+    """The source is one that gameday knows, and has what it needs and nothing else."""
+    at: Location = ("observers", "releases")
+    known = context.capabilities.release_sources
+    if releases.source not in known:
+        hint = one_of(releases.source, known, "sources")
+        context.in_environment((*at, "source"), f"unknown source of releases '{releases.source}'", hint)
+        return
+    by_program = releases.source == RELEASES_BY_PROGRAM
+    needed, other = ("status", "api") if by_program else ("api", "status")
+    if not getattr(releases, needed):
+        what = "a program and its arguments" if by_program else "the address that it is read at"
+        context.in_environment(at, f"the source '{releases.source}' needs '{needed}'", what)
+    for name in (other, *(() if by_program else ("env",))):
+        if getattr(releases, name):
+            context.in_environment((*at, name), f"the source '{releases.source}' takes no '{name}'", "leave it out")
+    if by_program:
+        options.check_program(context, at, releases.status, releases.env)
+        _one_status(context, at, releases)
+
+
+def _one_status(context: Context, at: Location, releases: ReleasesObserver) -> None:
+    """A program that tells of one service must not be taken to tell of another."""
+    services = context.environment.services
+    released = {
+        services[s.release.service].name for s in context.experiment.stimuli if s.release.service in services
+    }
+    if len(released) > 1 and not any("{service}" in word for word in releases.status):
+        message = f"one status for the releases of {', '.join(sorted(released))}"
+        context.in_environment((*at, "status"), message, "have an argument say {service}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.ports import DriverInfo, OptionShape
 
-__all__ = ["check"]
+__all__ = ["check", "check_program"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+")
@@ -40,6 +40,13 @@ def check(context: Context, at: Location, binding: DriverBinding, bound: tuple[D
         else:
             _CHECKS[shape](context, (*at, name), value)
     _deadline(context, (*at, "deadline"), binding, driver)
+
+
+def check_program(context: Context, at: Location, status: tuple[str, ...], env: dict[str, str]) -> None:
+    """Note what is wrong with a program, and with what it is given, of what is no driver."""
+    if status:
+        _argv(context, (*at, "status"), status)
+    _references(context, (*at, "env"), env)
 
 
 def _text(context: Context, at: Location, value: Option) -> None:

@@ -82,7 +82,7 @@ class Ground:
     def served_by_canary(self) -> int:
         """The requests that the canary has had."""
         release = read_release(self.session, self.address("deployer"), "checkout", 5)
-        return next(one.requests for one in release.revisions if one.revision == "canary")
+        return next(one.requests or 0 for one in release.revisions if one.revision == "canary")
 
     def serves(self) -> bool:
         """Whether payments answers each call through the proxy, and the canary gets none of the edge's requests."""

@@ -113,7 +113,7 @@ class Scene:
         """Weight, requests and instant of the release at its last reading before the fault."""
         reading = [one for one in self.record.release_samples(self.service) if one.mono < self.lo][-1]
         mine = next(one for one in reading.data.revisions if one.revision == self.revision)
-        return mine.weight, mine.requests, reading.mono
+        return mine.weight, mine.requests or 0, reading.mono
 
     def rolled_back_at(self, draft: Draft, at: int) -> None:
         """The rollback happens at another time, earlier or later; its traffic goes on or ends there."""

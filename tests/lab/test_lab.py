@@ -45,7 +45,7 @@ class Tape:
 
     def requests(self) -> int:
         last = next(one for one in reversed(self.payloads) if isinstance(one, ReleaseSample))
-        return next(state.requests for state in last.revisions if state.revision == "canary")
+        return next(state.requests or 0 for state in last.revisions if state.revision == "canary")
 
     def gaps(self) -> int:
         return sum(isinstance(payload, SourceGap) for payload in self.payloads)

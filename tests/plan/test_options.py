@@ -40,7 +40,9 @@ class Commanded:
     def bind(self) -> Plan:
         sources = gather(Catalog([self.project.root]), "api-dependency-brownout", "lab")
         drivers: dict[str, DriverInfo] = {**LAB.drivers, "command": COMMAND}
-        return bind(sources, Capabilities(drivers, LAB.provisioners, LAB.release_sources), BindOptions())
+        return bind(
+            sources, Capabilities(drivers, LAB.provisioners, LAB.release_sources | {"command"}), BindOptions()
+        )
 
 
 @pytest.fixture
@@ -190,3 +192,60 @@ def _problems(commanded: Commanded) -> tuple[Problem, ...]:
     except SpecError as error:
         return error.problems
     return ()
+
+
+DEPLOYER = 'releases: {source: deployer, api: "lab://deployer"}'
+STATUS = "releases: {source: command, status: [/opt/gd/payments.sh, status], every: 200ms, env: {T: env:T}}"
+
+
+def test_releases_that_a_program_tells(commanded: Commanded) -> None:
+    commanded.project.replace("environment", DEPLOYER, STATUS)
+    plan = commanded.bind()
+    assert load_plan(plan_json(plan)) == plan
+    assert plan.releases is not None
+    assert (plan.releases.status, plan.releases.interval) == (("/opt/gd/payments.sh", "status"), 0.2)
+    commanded.project.replace("environment", ", every: 200ms", "")
+    assert commanded.bind().releases.interval == 0.5  # type: ignore[union-attr]  # it was there before
+
+
+@pytest.mark.parametrize(
+    ("new", "message", "hint"),
+    [
+        ("§{source: command}", "the source 'command' needs 'status'", "a program and its arguments"),
+        ("§{source: deployer}", "the source 'deployer' needs 'api'", "the address that it is read at"),
+        (
+            "{source: command, api: §'http://one', status: [docker]}",
+            "the source 'command' takes no 'api'",
+            "leave it out",
+        ),
+        (
+            "{source: deployer, api: 'lab://deployer', status: §[docker]}",
+            "the source 'deployer' takes no 'status'",
+            "leave it out",
+        ),
+        (
+            "{source: command, status: [§/opt/gd/payment.sh]}",
+            "does not list the program '/opt/gd/payment.sh'",
+            "did you mean '/opt/gd/payments.sh'?",
+        ),
+        (
+            "{source: command, status: [docker], env: {A: §hunter2}}",
+            "a secret does not stand in a file",
+            "write env:NAME or file:PATH",
+        ),
+        ("{source: §comand, status: [docker]}", "unknown source of releases 'comand'", "did you mean 'command'?"),
+        (
+            "{source: command, status: [docker], every: §2s}",
+            "releases are read every 2 s, which is more than a third of the rollback limit (5 s of real time",
+            "",
+        ),
+    ],
+)
+def test_a_source_of_releases_that_is_refused_and_where(
+    commanded: Commanded, new: str, message: str, hint: str
+) -> None:
+    place = commanded.project.replace("environment", DEPLOYER, f"releases: {new}")
+    found = [problem for problem in _problems(commanded) if message in problem.message]
+    assert found, _problems(commanded)
+    assert hint in found[0].hint
+    assert f"{found[0].file}:{found[0].line}:{found[0].column}" == place
