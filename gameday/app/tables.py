@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from gameday.drivers import COMMAND
 from gameday.drivers import INFO as TOXIPROXY
 from gameday.errors import UsageError
-from gameday.lab import DRIVER_INFO as DEPLOYER
-from gameday.lab import INFO as LAB
 from gameday.model.enums import FaultKind
 from gameday.model.environment import ReleasesObserver, scheme_of
 from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
@@ -26,14 +25,20 @@ __all__ = [
     "provisioner",
 ]
 
-DRIVERS: Mapping[str, DriverInfo] = {info.name: info for info in (TOXIPROXY, DEPLOYER, COMMAND)}
+_LAB = "gameday.lab"
+_lab: Any = import_module(_LAB) if find_spec(_LAB) is not None else None
+"""None where it was left out: it is one environment among others, and nothing else needs it."""
+
+DRIVERS: Mapping[str, DriverInfo] = {
+    info.name: info for info in (TOXIPROXY, COMMAND, *((_lab.DRIVER_INFO,) if _lab else ()))
+}
 """As environments spell them."""
 _DRILLS: Mapping[str, DriverInfo] = {
     info.path: info
     for info in (DriverInfo("file", "gameday.testing:FileDriver", frozenset(FaultKind), deadline=1.0, settle=0.3),)
 }
 """For drills of hands and reaper, which import drivers by this table alone. No environment can name it."""
-PROVISIONERS: Mapping[str, ProvisionerInfo] = {info.scheme: info for info in (LAB,)}
+PROVISIONERS: Mapping[str, ProvisionerInfo] = {_lab.INFO.scheme: _lab.INFO} if _lab else {}
 """Address scheme -> what starts environments with such addresses."""
 RELEASE_SOURCES: Mapping[str, str] = {
     "deployer": "gameday.lab.observer:observe",
