@@ -1,0 +1,155 @@
+"""Game Days on the staging system, by gameday as it is installed, without its lab and its proxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pytest
+
+from tests.staging.test_system import ROOT, Staging, needs_alerting, staging
+from tests.stock import ask, needed, toxiproxy
+
+__all__ = ["staging"]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_alerting, needed]
+
+PROJECT = Path(__file__).parent / "project"
+TOKEN = "a-token-of-the-tests-0123456789"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's content, of which the lab and the proxy were left out."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=120)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(folder / "site")
+    for name in ("lab", "proxy"):
+        shutil.rmtree(folder / "site" / "gameday" / name)
+    return folder / "site"
+
+
+def free() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@dataclass
+class Day:
+    """One Game Day on the staging system, behind a stock Toxiproxy."""
+
+    folder: Path
+    installed: Path
+    staging: Staging
+    toxiproxy: str
+    api: str = ""
+    """What the environment calls Toxiproxy's API; the real one unless a test puts something in between."""
+    flaw: str = "none"
+    sink: str = field(default_factory=free)
+
+    def up(self) -> None:
+        """Start the system, behind the proxy."""
+        proxied, stock = free(), free()
+        ask(self.toxiproxy, "POST", "/proxies", {"name": "stock", "listen": proxied, "upstream": stock})
+        webhook = f"http://{self.sink}/hook/{TOKEN}"
+        port = stock.rpartition(":")[2]
+        self.staging.run("up", "--stock", proxied, "--stock-port", port, "--webhook", webhook)
+        shutil.copytree(PROJECT, self.folder / "project")
+        system = self.staging.system
+        places = {
+            "front": system.front,
+            "proxied": proxied,
+            "toxiproxy": (self.api or self.toxiproxy).removeprefix("http://"),
+            "prometheus": system.prometheus,
+            "sink": self.sink,
+            "python": sys.executable,
+            "release": self.folder / "project" / "release.py",
+        }
+        path = self.folder / "project" / "experiments" / "environments" / "staging.yaml"
+        path.write_text(Template(path.read_text(encoding="utf-8")).substitute(places), encoding="utf-8")
+
+    def start(self) -> subprocess.Popen[str]:
+        """Begin the day."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        more = {
+            "PYTHONPATH": str(self.installed),
+            "GAMEDAY_STATE_DIR": str(self.folder / "state"),
+            "SINK_TOKEN": TOKEN,
+            "STAGING_DIR": str(self.staging.folder),
+            "STAGING_FLAW": self.flaw,
+            "STAGING_PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-P", "-m", "gameday", "run", "stock-brownout", "--env", "staging"]
+        return subprocess.Popen(
+            [*command, "--confirm", "staging", "--out", str(self.folder / "run")],
+            cwd=self.folder / "project",
+            env={**kept, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
+        """Its exit code and its grade."""
+        _, said = process.communicate(timeout=180)
+        path = self.folder / "run" / "grade.json"
+        assert path.exists(), said
+        grade: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return process.returncode, grade
+
+    def recorded(self, kind: str) -> bool:
+        """Whether an event of that kind is on record."""
+        path = self.folder / "run" / "timeline.jsonl"
+        return path.exists() and f'"kind":"{kind}"' in path.read_text(encoding="utf-8")
+
+    def toxics(self) -> list[Any]:
+        """What stands on the proxy."""
+        found: list[Any] = ask(self.toxiproxy, "GET", "/proxies/stock")["toxics"]
+        return found
+
+
+@pytest.fixture
+def day(tmp_path: Path, installed: Path, staging: Staging) -> Iterator[Day]:
+    with ExitStack() as stack:
+        yield Day(tmp_path, installed, staging, stack.enter_context(toxiproxy()))
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+
+
+def verdicts(grade: dict[str, Any]) -> dict[str, str]:
+    return {one["kind"]: one["verdict"] for one in grade["criteria"]}
+
+
+def reasons(grade: dict[str, Any]) -> dict[str, str]:
+    return {one["kind"]: one["reason"] for one in grade["criteria"]}
+
+
+def test_a_sound_system_passes(day: Day) -> None:
+    day.up()
+    code, grade = day.end(day.start())
+    assert set(verdicts(grade).values()) == {"pass"}, reasons(grade)
+    assert (code, grade["verdict"]) == (0, "pass")
+    assert "per connection" in reasons(grade)["fault_effective"]
+    assert day.toxics() == []
