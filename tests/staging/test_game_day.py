@@ -13,14 +13,16 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import pytest
+import requests
 
 from tests.staging.test_system import ROOT, Staging, needs_alerting, staging
-from tests.stock import ask, needed, toxiproxy
+from tests.stock import ask, needed, serve, toxiproxy
 
 __all__ = ["staging"]
 
@@ -152,4 +154,94 @@ def test_a_sound_system_passes(day: Day) -> None:
     assert set(verdicts(grade).values()) == {"pass"}, reasons(grade)
     assert (code, grade["verdict"]) == (0, "pass")
     assert "per connection" in reasons(grade)["fault_effective"]
+    assert day.toxics() == []
+
+
+def test_without_a_rollback_it_fails(day: Day) -> None:
+    day.flaw = "no-rollback"
+    day.up()
+    code, grade = day.end(day.start())
+    found = verdicts(grade)
+    assert {kind for kind, verdict in found.items() if verdict == "fail"} == {"rollback", "recovered", "slo"}
+    assert (code, grade["verdict"]) == (1, "fail")
+    assert day.staging.status()["takes_traffic"] is False, "gameday ends the release that it asked for"
+
+
+def test_an_alert_at_the_wrong_receiver_fails(day: Day) -> None:
+    day.up()
+    config = day.staging.folder / "alertmanager.yml"
+    said = config.read_text(encoding="utf-8")
+    page = said.rindex("receiver: oncall")
+    tickets = said[said.index("  - name: oncall") :].replace("oncall", "tickets")
+    changed = f"{said[:page]}receiver: tickets{said[page + len('receiver: oncall') :]}\n{tickets}"
+    config.write_text(changed, encoding="utf-8")
+    ask(f"http://{day.staging.system.alertmanager}", "POST", "/-/reload")
+    code, grade = day.end(day.start())
+    found = verdicts(grade)
+    assert (found["alert_fired"], found["alert_routed"]) == ("pass", "fail"), reasons(grade)
+    assert (code, grade["verdict"]) == (1, "fail")
+
+
+def test_a_silenced_alert_fails(day: Day) -> None:
+    day.up()
+    silence = {
+        "matchers": [{"name": "severity", "value": "page", "isRegex": False}],
+        "startsAt": "2026-01-01T00:00:00Z",
+        "endsAt": "2126-01-01T00:00:00Z",
+        "createdBy": "a test",
+        "comment": "somebody forgot it",
+    }
+    ask(f"http://{day.staging.system.alertmanager}", "POST", "/api/v2/silences", silence)
+    code, grade = day.end(day.start())
+    assert verdicts(grade)["alert_fired"] == "fail", reasons(grade)
+    assert (code, grade["verdict"]) == (1, "fail")
+
+
+def test_without_prometheus_nothing_is_proven_by_a_missing_alert(day: Day) -> None:
+    day.up()
+    process = day.start()
+    wait_for(lambda: day.recorded("fault.intent"), process)
+    day.staging.kill("prometheus")
+    code, grade = day.end(process)
+    assert verdicts(grade)["alert_fired"] == "inconclusive", reasons(grade)
+    assert "fail" not in verdicts(grade).values(), reasons(grade)
+    assert (code, grade["verdict"]) == (4, "inconclusive")
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Toxiproxy's API, which takes no new toxic of ours."""
+
+    to = ""
+
+    def _pass_on(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if self.command == "POST" and self.path == "/proxies/stock/toxics":
+            self._answer(500, b'{"error": "no toxics today", "status": 500}')
+            return
+        with requests.Session() as session:
+            session.trust_env = False
+            found = session.request(self.command, self.to + self.path, data=body, timeout=5)
+        self._answer(found.status_code, found.content)
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_DELETE = do_PATCH = _pass_on
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Tell nobody."""
+
+
+def test_a_fault_that_is_refused_aborts(day: Day) -> None:
+    handler = type("Handler", (_Refusing,), {"to": day.toxiproxy})
+    with ExitStack() as stack:
+        day.api = f"http://{serve(handler, stack)}"
+        day.up()
+        code, grade = day.end(day.start())
+    assert verdicts(grade)["fault_effective"] == "inconclusive", reasons(grade)
+    assert (code, grade["verdict"]) == (5, "aborted")
     assert day.toxics() == []
