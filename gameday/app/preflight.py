@@ -171,7 +171,7 @@ def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer]
             observers.append(MetricsObserver(slo, urls[slo.total.spec.service]))
     observers += _queries(plan, addresses)
     if plan.releases is not None:
-        services = sorted({stimulus.service for stimulus in plan.stimuli})
+        services = sorted({release.service for release in plan.releases_of})
         api = addresses[plan.releases.api][0] if plan.releases.api else ""
         observers += [tables.observe_releases(plan.releases, service, api) for service in services]
     sink = AlertSink(plan.alerts) if plan.alerts is not None else None

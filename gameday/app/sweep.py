@@ -116,8 +116,8 @@ def _searches(environment: Environment) -> Iterator[Search]:
     for service in environment.spec.services.values():
         for kind, binding in service.faults.items():
             yield Search(service.name, kind, binding)
-        if service.release is not None:
-            yield Search(service.name, FaultKind.RELEASE, service.release)
+        if service.release_driver is not None:
+            yield Search(service.name, FaultKind.RELEASE, service.release_driver)
 
 
 def _instances(scheme: str, wanted: str | None) -> Sequence[Provisioned]:

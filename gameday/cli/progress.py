@@ -27,7 +27,9 @@ from gameday.model.events import (
     LoadStarted,
     PhaseEntered,
     PreflightProvisioned,
+    ReleaseAwaited,
     ReleaseChanged,
+    ReleaseSeen,
     SourceGap,
     StepDone,
     StepTriggered,
@@ -175,6 +177,16 @@ class Progress:
         if fault is None or fault not in self._standing or event.data.get("ok") is not False:
             return ""
         return self._once(f"effect {fault}", f"{fault} shows: {event.source.removeprefix('probe/')} saw an error")
+
+    def _on_release_awaited(self, event: Event) -> str:
+        asked = event.read(ReleaseAwaited)
+        until = min((fault.at for fault in self._plan.faults), default=self._plan.duration)
+        left = duration_text(round(max(0.0, until - self._elapsed(event.mono)) / self._plan.time_scale))
+        return f"DEPLOY NOW: {asked.service} {asked.revision}; the team has {left}, gameday waits to see it"
+
+    def _on_release_seen(self, event: Event) -> str:
+        seen = event.read(ReleaseSeen)
+        return f"{seen.service} {seen.revision} was deployed: it takes {share_text(seen.weight)} of traffic"
 
     def _on_release_changed(self, event: Event) -> str:
         change = event.read(ReleaseChanged)

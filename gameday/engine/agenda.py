@@ -8,7 +8,7 @@ from typing import TypeAlias
 from gameday.model.enums import PhaseName
 from gameday.model.plan import Plan
 
-__all__ = ["Agenda", "Begin", "Enter", "Finish", "Inject", "Item", "Undo", "agenda"]
+__all__ = ["Agenda", "Await", "Begin", "Enter", "Finish", "Inject", "Item", "Undo", "agenda"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,13 @@ class Enter:
 @dataclass(frozen=True)
 class Begin:
     """A stimulus is asked for."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Await:
+    """The team is asked for a release."""
 
     id: str
 
@@ -44,18 +51,19 @@ class Finish:
     """The run is over."""
 
 
-Item: TypeAlias = Enter | Begin | Inject | Undo | Finish
+Item: TypeAlias = Enter | Begin | Await | Inject | Undo | Finish
 Agenda: TypeAlias = tuple[tuple[float, Item], ...]
 """Plan seconds from t = 0 -> what is due, in order."""
 
 # At the same instant: what ends goes before what begins, and a phase is entered before what happens in it.
-_ORDER = {Undo: 0, Enter: 1, Begin: 2, Inject: 3, Finish: 4}
+_ORDER = {Undo: 0, Enter: 1, Begin: 2, Await: 2, Inject: 3, Finish: 4}
 
 
 def agenda(plan: Plan) -> Agenda:
     """Everything that the engine itself does, in order."""
     items: list[tuple[float, Item]] = [(phase.start, Enter(phase.name)) for phase in plan.phases]
     items += [(stimulus.at, Begin(stimulus.id)) for stimulus in plan.stimuli]
+    items += [(release.at, Await(release.id)) for release in plan.awaited]
     for fault in plan.faults:
         items += [(fault.at, Inject(fault.id)), (fault.at + fault.for_, Undo(fault.id))]
     items.append((plan.duration, Finish()))

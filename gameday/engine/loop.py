@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gameday.engine.agenda import Agenda, Begin, Enter, Finish, Inject, Item, Undo, agenda
+from gameday.engine.agenda import Agenda, Await, Begin, Enter, Finish, Inject, Item, Undo, agenda
+from gameday.engine.awaited import Awaited
 from gameday.engine.guards import Guards
 from gameday.engine.ledger import SETTLE, Entry, Ledger
 from gameday.engine.steps import StepActions, Steps
@@ -129,6 +130,7 @@ class _Run:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._steps = Steps(setup.plan, setup.record, setup.steps, setup.waker)
         self._guards = Guards(setup.plan, self._write)
+        self._awaited = Awaited(setup.plan, self._write)
         self._effective: set[str] = set()
         self._injected = False
 
@@ -203,6 +205,8 @@ class _Run:
         if event.kind != "sample":
             self._steps.notice(event)
             return
+        if self._awaited.hears(event):
+            self._awaited.notice(event)
         for fault in self._plan.faults:
             if event.source == f"probe/{fault.proof}" and fault.id not in self._effective:
                 self._effective.add(fault.id)
@@ -227,6 +231,8 @@ class _Run:
                 self._hold(phase)
             case Begin(id):
                 self._inject(self._prepared(id))
+            case Await(id):
+                self._awaited.begin(id)
             case Inject(id):
                 self._gate()
                 self._inject(self._prepared(id))
@@ -258,6 +264,9 @@ class _Run:
     def _gate(self) -> None:
         if self._injected:
             return
+        missing = self._awaited.missing(self._waker.monotonic_ns())
+        if missing:
+            self._stop("engine", f"nothing was injected: {missing}")
         # Both read the whole record, which takes seconds where *before* was long: the reaper must hear us.
         steady = self._waker.during(lambda: self._setup.steady(self._setup.record.events))
         if steady.verdict is not Verdict.PASS:
@@ -361,7 +370,8 @@ class _Run:
             self._steps.sample(event)
         if self._guards.hear(event):
             self._waker.ring()
-        if self._injected and (event.kind in _TRIGGERS or self._shows_effect(event)):
+        reacts = event.kind in _TRIGGERS or self._shows_effect(event)
+        if reacts if self._injected else self._awaited.hears(event):
             self._events.put(event)
             self._waker.ring()
 

@@ -25,7 +25,9 @@ from gameday.model.events import (
     PhaseEntered,
     PreflightAddresses,
     ProbeSample,
+    ReleaseAwaited,
     ReleaseSample,
+    ReleaseSeen,
     SourceGap,
     StimulusCleared,
     StimulusEffective,
@@ -59,7 +61,19 @@ _TOUCHING = (
 
 def contradictions(record: Record) -> tuple[str, ...]:
     """One sentence for each, the first of every sort."""
-    sorts = (_probes, _counters, _releases, _load, _injections, _faults, _phases, _gaps, _control, _guards)
+    sorts = (
+        _probes,
+        _counters,
+        _releases,
+        _awaited,
+        _load,
+        _injections,
+        _faults,
+        _phases,
+        _gaps,
+        _control,
+        _guards,
+    )
     return tuple(first for sort in sorts for first in list(sort(record))[:1])
 
 
@@ -156,6 +170,25 @@ def _releases(record: Record) -> Iterator[str]:
             yield f"seq {sample.seq}: a negative number of requests of {sample.data.service}"
         if sample.data.asked is not None and sample.data.asked > sample.mono:
             yield f"seq {sample.seq}: a reading of {sample.data.service} that was recorded before it was asked for"
+
+
+def _awaited(record: Record) -> Iterator[str]:
+    """What the team was asked for is what the plan says, once; what was seen of it is what a reading shows."""
+    known = {one.id: (one.service, one.revision) for one in record.plan.awaited}
+    told: list[At[ReleaseAwaited] | At[ReleaseSeen]] = [*record.of(ReleaseAwaited), *record.of(ReleaseSeen)]
+    for event in told:
+        if known.get(event.data.id) != (event.data.service, event.data.revision):
+            yield f"seq {event.seq}: the plan does not await {event.data.id} of {event.data.service}"
+    names = [(event.data.KIND, event.data.id) for event in told]
+    for kind, name in sorted(set(names)):
+        if names.count((kind, name)) > 1:
+            yield f"{kind} of {name} is told {names.count((kind, name))} times"
+    readings = {sample.seq: sample.data for sample in record.of(ReleaseSample)}
+    for seen in record.of(ReleaseSeen):
+        reading = readings.get(seen.data.sample) if seen.data.sample < seen.seq else None
+        shown = [(reading.service, one.revision, one.weight) for one in reading.revisions] if reading else []
+        if (seen.data.service, seen.data.revision, seen.data.weight) not in shown or seen.data.weight <= 0:
+            yield f"seq {seen.seq}: no reading shows what was seen of {seen.data.id}"
 
 
 def _load(record: Record) -> Iterator[str]:

@@ -12,8 +12,10 @@ from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import (
+    ReleaseAwaited,
     ReleaseChanged,
     ReleaseSample,
+    ReleaseSeen,
     RevisionState,
     StimulusInjected,
     StimulusIntent,
@@ -53,7 +55,7 @@ class _Reading:
 def _ruling(record: Record, expected: Rollback, on: Ground) -> Ruling:
     if on.effect is None:
         return inconclusive("There is no effect of a fault to measure from.")
-    stimuli = [one for one in record.plan.stimuli if one.service == expected.service]
+    stimuli = [one for one in record.plan.releases_of if one.service == expected.service]
     if len(stimuli) != 1:
         return inconclusive(f"The plan does not say which release of {expected.service} is under test.")
     revision = stimuli[0].revision
@@ -73,11 +75,10 @@ def _reading(sample: At[ReleaseSample], revision: str) -> _Reading:
 
 def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], effect: Effect) -> str:
     """Why the release was not at a steady share of traffic before the fault; empty if it was."""
-    asked = [one for one in record.of(StimulusIntent) if one.data.id == stimulus and one.mono < effect.lo]
-    landed = [one for one in record.of(StimulusInjected) if one.data.id == stimulus and one.mono < effect.lo]
-    if not asked or not landed or landed[0].data.outcome is not Outcome.OK:
+    begun = _begun(record, stimulus, effect)
+    if begun is None:
         return "was not released before the fault"
-    before = [one for one in readings if asked[0].mono <= one.mono < effect.lo]
+    before = [one for one in readings if begun <= one.mono < effect.lo]
     if len(before) < 2 or effect.lo - before[-1].mono > INTERVALS * record.release_step:
         return "was not watched before the fault"
     weight = before[-1].weight
@@ -86,6 +87,20 @@ def _not_under_test(record: Record, stimulus: str, readings: list[_Reading], eff
     longest = max(ns(_STEADY), INTERVALS * record.release_step)
     steady = [one for one in before if one.weight == weight and effect.lo - one.mono <= longest]
     return "" if _served(steady) else "took no traffic before the fault"
+
+
+def _begun(record: Record, stimulus: str, effect: Effect) -> int | None:
+    """When the release was asked for, of gameday or of the team; None if it did not land before the fault."""
+    asked: list[At[StimulusIntent] | At[ReleaseAwaited]]
+    landed: list[At[StimulusInjected] | At[ReleaseSeen]]
+    asked = [*record.of(StimulusIntent), *record.of(ReleaseAwaited)]
+    landed = [
+        *(one for one in record.of(StimulusInjected) if one.data.outcome is Outcome.OK),
+        *record.of(ReleaseSeen),
+    ]
+    begun = [one.mono for one in asked if one.data.id == stimulus and one.mono < effect.lo]
+    there = [one.mono for one in landed if one.data.id == stimulus and one.mono < effect.lo]
+    return begun[0] if begun and there else None
 
 
 def _served(readings: Sequence[_Reading]) -> bool:

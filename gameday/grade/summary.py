@@ -17,11 +17,14 @@ from gameday.model.events import (
     Payload,
     PhaseEntered,
     PreflightProvisioned,
+    ReleaseAwaited,
     ReleaseChanged,
+    ReleaseSeen,
     StimulusCleared,
     StimulusIntent,
 )
 from gameday.model.grade import Criterion, GradedStep, Mark, Notice, PhaseSpan
+from gameday.model.quantities import duration_text, share_text
 
 __all__ = ["faults_removed_at", "marks", "notices", "phases", "started"]
 
@@ -63,6 +66,12 @@ def marks(record: Record, criteria: Sequence[Criterion]) -> tuple[Mark, ...]:
 def _fault_marks(record: Record) -> Iterator[Mark]:
     for stimulus in record.of(StimulusIntent):
         yield Mark(at=record.plan_time(stimulus.mono), kind="stimulus", label=stimulus.data.id, seq=stimulus.seq)
+    for awaited in record.of(ReleaseAwaited):
+        label = f"{awaited.data.id} awaited of the team"
+        yield Mark(at=record.plan_time(awaited.mono), kind="stimulus", label=label, seq=awaited.seq)
+    for seen in record.of(ReleaseSeen):
+        label = f"{seen.data.id} takes traffic"
+        yield Mark(at=record.plan_time(seen.mono), kind="stimulus", label=label, seq=seen.seq)
     for fault in record.plan.faults:
         told = story(record, fault)
         if told.intent:
@@ -117,6 +126,7 @@ def notices(record: Record, steps: Sequence[GradedStep], contradictions: Sequenc
         *_scope(record),
         *_unproven(record, steps),
         *_flaws(record),
+        *_awaited(record),
         *_warnings(record, contradictions),
         *_information(record),
     )
@@ -152,6 +162,21 @@ def _flaws(record: Record) -> Iterator[Notice]:
         for flaw in event.data.flaws:
             text = f"The environment was started with the deliberate flaw '{flaw}'."
             yield Notice(kind="flaw", text=text)
+
+
+def _awaited(record: Record) -> Iterator[Notice]:
+    """What was seen of the team's releases."""
+    seen = {one.data.id: one for one in record.of(ReleaseSeen)}
+    for asked in record.of(ReleaseAwaited):
+        name, there = f"{asked.data.service} {asked.data.revision}", seen.get(asked.data.id)
+        if there is None:
+            at = duration_text(round(max(0.0, record.plan_time(asked.mono))))
+            text = f"The team was to deploy {name} from {at} on: it was never seen taking traffic."
+            yield Notice(kind="warning", text=text)
+            continue
+        share, at = share_text(there.data.weight), duration_text(round(max(0.0, record.plan_time(there.mono))))
+        text = f"The team deployed {name}: seen taking {share} of traffic at {at}. gameday does not take it back."
+        yield Notice(kind="info", text=text)
 
 
 def _warnings(record: Record, contradictions: Sequence[str]) -> Iterator[Notice]:

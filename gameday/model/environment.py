@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gameday.model.base import Model
 from gameday.model.enums import FaultKind, Tier
@@ -15,6 +15,7 @@ __all__ = [
     "RELEASES_BY_PROGRAM",
     "AlertsObserver",
     "AtOnce",
+    "AwaitedRelease",
     "BlastRadius",
     "DriverBinding",
     "Environment",
@@ -85,13 +86,41 @@ class DriverBinding(Model):
         return dict(value) if isinstance(value, dict) else {}
 
 
+def _true(value: bool) -> bool:
+    if not value:
+        raise ValueError("'await' is true, or left out")
+    return value
+
+
+class AwaitedRelease(Model):
+    """The team deploys: gameday touches nothing, and waits until the release takes traffic."""
+
+    awaits: Annotated[bool, Field(alias="await"), AfterValidator(_true)]
+
+
+def _release_form(value: object) -> str:
+    awaits = "await" in value if isinstance(value, dict) else isinstance(value, AwaitedRelease)
+    return "await" if awaits else "driver"
+
+
+Release = Annotated[
+    Annotated[DriverBinding, Tag("driver")] | Annotated[AwaitedRelease, Tag("await")], Discriminator(_release_form)
+]
+"""Who carries a release out: a driver, or the team."""
+
+
 class ServiceBinding(Model):
     """The real service behind a role."""
 
     name: str
     url: str
-    release: DriverBinding | None = None
+    release: Release | None = None
     faults: dict[FaultKind, DriverBinding] = {}
+
+    @property
+    def release_driver(self) -> DriverBinding | None:
+        """The driver of releases; None where there is none, or the team deploys."""
+        return self.release if isinstance(self.release, DriverBinding) else None
 
 
 class LoadBinding(Model):
@@ -244,7 +273,7 @@ class EnvironmentSpec(Model):
         """Every driver that a service names."""
         services = self.services.values()
         faults = [binding for service in services for binding in service.faults.values()]
-        return (*faults, *(service.release for service in services if service.release is not None))
+        return (*faults, *(driver for service in services if (driver := service.release_driver) is not None))
 
 
 class EnvironmentMetadata(Model):

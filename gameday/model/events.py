@@ -46,8 +46,10 @@ __all__ = [
     "PreflightReady",
     "PreflightUndo",
     "ProbeSample",
+    "ReleaseAwaited",
     "ReleaseChanged",
     "ReleaseSample",
+    "ReleaseSeen",
     "RevisionState",
     "RunClosed",
     "RunOpened",
@@ -330,6 +332,28 @@ class ReleaseChanged(Payload):
     reason: str = ""
     by: Literal["system", "gameday"] = "system"
     """Who asked for it; what gameday asked for is no reaction of the system."""
+
+
+class ReleaseAwaited(Payload):
+    """From now on the team is to deploy; gameday touches nothing, and injects nothing before it has seen it."""
+
+    KIND: ClassVar = "release.awaited"
+    id: str
+    service: str
+    revision: str
+
+
+class ReleaseSeen(Payload):
+    """The release that the team was asked for takes traffic."""
+
+    KIND: ClassVar = "release.seen"
+    id: str
+    service: str
+    revision: str
+    weight: float
+    """The share of traffic from 0 to 1."""
+    sample: int
+    """The ``seq`` of the reading that shows it; it may be older than the request."""
 
 
 class SourceGap(Payload):

@@ -31,6 +31,7 @@ __all__ = [
     "BoundFault",
     "BoundLoad",
     "BoundProbe",
+    "BoundRelease",
     "BoundRunbook",
     "BoundService",
     "BoundSlo",
@@ -153,6 +154,16 @@ class BoundStimulus(Model):
     binding: DriverBinding
 
 
+class BoundRelease(Model):
+    """A release that the team carries out: it is waited for before the first fault, and not undone."""
+
+    id: str
+    service: str
+    revision: str
+    at: Duration
+    """From here on the team is asked for it."""
+
+
 class BoundFault(Model):
     """A fault with its driver and its proof."""
 
@@ -223,6 +234,8 @@ class Plan(Model):
     alerts: AlertsObserver | None
     prometheus: PrometheusObserver | None = None
     stimuli: tuple[BoundStimulus, ...]
+    awaited: tuple[BoundRelease, ...] = ()
+    """Stimuli that are the team's, not gameday's."""
     faults: tuple[BoundFault, ...]
     guards: tuple[Guard, ...]
     guard_paces: tuple[GuardPace, ...] = ()
@@ -237,6 +250,11 @@ class Plan(Model):
     """How far, as the environment says; None: of a version that did not write it down."""
     safety: Safety = Safety()
     """The rules that refuse a run, as the environment says; judged when it starts and before it injects."""
+
+    @property
+    def releases_of(self) -> tuple[BoundStimulus | BoundRelease, ...]:
+        """All releases, whoever carries them out."""
+        return (*self.stimuli, *self.awaited)
 
     @property
     def duration(self) -> float:

@@ -10,7 +10,7 @@ import gameday
 from gameday.errors import SpecError
 from gameday.model.document import Document
 from gameday.model.enums import FaultKind, PhaseName, StepKind, Tier
-from gameday.model.environment import DriverBinding, PrometheusObserver
+from gameday.model.environment import AwaitedRelease, PrometheusObserver
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
@@ -35,6 +35,7 @@ from gameday.model.plan import (
     BoundFault,
     BoundLoad,
     BoundProbe,
+    BoundRelease,
     BoundRunbook,
     BoundService,
     BoundSlo,
@@ -103,6 +104,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         alerts=context.environment.observers.alerts,
         prometheus=_prometheus(context),
         stimuli=_stimuli(context),
+        awaited=_awaited(context),
         faults=_faults(context),
         guards=tuple(_guard(context, guard) for guard in experiment.guards),
         expect=tuple(_expectation(context, expectation) for expectation in experiment.expect),
@@ -255,17 +257,25 @@ def _stimuli(context: Context) -> tuple[BoundStimulus, ...]:
             service=context.environment.services[stimulus.release.service].name,
             revision=stimulus.release.revision,
             at=stimulus.at,
-            binding=_release(context, stimulus.release.service),
+            binding=driver,
         )
         for stimulus in context.experiment.stimuli
+        if (driver := context.environment.services[stimulus.release.service].release_driver) is not None
     )
 
 
-def _release(context: Context, role: str) -> DriverBinding:
-    binding = context.environment.services[role].release
-    if binding is None:
-        raise AssertionError(f"'{role}' was checked to have a driver of releases")
-    return binding
+def _awaited(context: Context) -> tuple[BoundRelease, ...]:
+    services = context.environment.services
+    return tuple(
+        BoundRelease(
+            id=stimulus.id,
+            service=services[stimulus.release.service].name,
+            revision=stimulus.release.revision,
+            at=stimulus.at,
+        )
+        for stimulus in context.experiment.stimuli
+        if isinstance(services[stimulus.release.service].release, AwaitedRelease)
+    )
 
 
 def _faults(context: Context) -> tuple[BoundFault, ...]:

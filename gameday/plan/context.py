@@ -162,8 +162,8 @@ def addresses(environment: EnvironmentSpec) -> Iterable[tuple[Location, str]]:
 
 def bindings(role: str, service: ServiceBinding) -> Iterable[tuple[Location, DriverBinding]]:
     """Every driver that a service names, and its place below ``spec``."""
-    if service.release is not None:
-        yield ("services", role, "release"), service.release
+    if service.release_driver is not None:
+        yield ("services", role, "release"), service.release_driver
     for kind, binding in service.faults.items():
         yield ("services", role, "faults", kind.value), binding
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gameday.model.document import Location
 from gameday.model.enums import StepKind
+from gameday.model.environment import AwaitedRelease
 from gameday.model.experiment import AlertFired, AlertRouted, Fault, Recovered, Rollback, SloBudget, SteadyBurn
 from gameday.model.pace import READINGS
 from gameday.model.quantities import duration_text, share_text
@@ -184,6 +185,15 @@ def _timing(context: Context) -> None:
             context.in_experiment(
                 at, "the release under test comes after the fault", "it has to take traffic before"
             )
+        elif _is_awaited(context, stimulus.release.service) and stimulus.at >= context.fault_start:
+            context.in_experiment(
+                at, "the team's release comes after the fault", "it is waited for before the first fault"
+            )
+
+
+def _is_awaited(context: Context, role: str) -> bool:
+    service = context.service(role)
+    return service is not None and isinstance(service.release, AwaitedRelease)
 
 
 def _judged_in_blocks(context: Context) -> bool:

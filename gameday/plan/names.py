@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable
 
 from gameday.model.document import Document, Location
 from gameday.model.enums import FaultKind, Tier
-from gameday.model.environment import RELEASES_BY_PROGRAM, DriverBinding, ReleasesObserver, scheme_of
+from gameday.model.environment import (
+    RELEASES_BY_PROGRAM,
+    AwaitedRelease,
+    DriverBinding,
+    ReleasesObserver,
+    scheme_of,
+)
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
@@ -163,7 +169,7 @@ def _unique(context: Context) -> None:
 
 
 def _stimuli(context: Context) -> None:
-    """A release needs a driver of releases."""
+    """A release needs a driver of releases, or a team that deploys, and a way to see it."""
     for index, stimulus in enumerate(context.experiment.stimuli):
         at: Location = ("stimuli", index, "release", "service")
         role = stimulus.release.service
@@ -171,6 +177,15 @@ def _stimuli(context: Context) -> None:
         if service is not None and service.release is None:
             message = f"{context.place} has no driver for releases of '{role}' ({service.name})"
             context.in_experiment(at, message, f"name one in services.{role}.release")
+        if service is not None and isinstance(service.release, AwaitedRelease):
+            _awaited(context, role)
+
+
+def _awaited(context: Context, role: str) -> None:
+    """What the team deploys has to be seen."""
+    if context.environment.observers.releases is None:
+        message = "nothing would show the team's release: there is no source of releases"
+        context.in_environment(("services", role, "release", "await"), message, "name one in observers.releases")
 
 
 def _load(context: Context) -> None:

@@ -5,9 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from gameday.model.enums import Verdict
-from gameday.model.events import StimulusUndo
-from tests.grade.builder import LEAN, MS, T0, Burst, Draft, Reality, S
+from gameday.grade import grade
+from gameday.model.base import JSON
+from gameday.model.enums import RunVerdict, Verdict
+from gameday.model.environment import ReleasesObserver
+from gameday.model.events import ReleaseAwaited, ReleaseSeen, StimulusUndo
+from gameday.model.plan import BoundRelease, Plan
+from tests.grade.builder import LEAN, MS, T0, Burst, Draft, Reality, S, make
 from tests.grade.conftest import Judge, lean, replan
 from tests.grade.scene import Scene
 
@@ -200,3 +204,124 @@ def test_the_exact_limit_passes(judge: Judge) -> None:
     assert found.measured is not None
     assert found.measured.hi == 300.0
     assert found.verdict is Verdict.PASS
+
+
+def slower(made: Draft, every: float | None) -> None:
+    """One reading in 2 s; the plan says so, or not."""
+    made.drop([one for number, one in enumerate(made.of("sample", "releases")) if number % 4])
+    releases = ReleasesObserver(source="deployer", api="lab://deployer", every=every)
+    replan(made, lambda _: {"releases": releases})
+
+
+def test_the_pace_of_the_readings_is_the_plan_s(judge: Judge) -> None:
+    found = judge(ID, lambda made: slower(made, 2.0))
+    assert found.verdict is Verdict.PASS
+    assert found.measured is not None
+    assert found.measured.hi - found.measured.lo == pytest.approx(120, abs=10)
+    assert judge(ID, lambda made: slower(made, None)).verdict is Verdict.INCONCLUSIVE
+
+
+def uncounted(made: Draft, every: int = 1) -> None:
+    """The source does not tell how many requests were served: in each reading, or in one of several."""
+    for line in made.of("sample", "releases")[::every]:
+        line.data["revisions"] = [{**one, "requests": None} for one in line.data["revisions"]]  # type: ignore[union-attr, dict-item]  # a list of mappings
+
+
+def test_where_requests_are_not_counted_the_share_of_traffic_tells(judge: Judge) -> None:
+    counted, found = judge(ID), judge(ID, uncounted)
+    assert (found.verdict, found.measured) == (Verdict.PASS, counted.measured)
+    assert judge(ID, uncounted, lean(rollback=None)).verdict is Verdict.FAIL
+
+
+def test_requests_that_are_counted_now_and_then_prove_nothing(judge: Judge) -> None:
+    assert judge(ID, lambda made: uncounted(made, 2)).verdict is Verdict.INCONCLUSIVE
+
+
+def asked_before(made: Draft, by: int) -> None:
+    """Each reading took that long, in nanoseconds."""
+    for line in made.of("sample", "releases"):
+        line.data["asked"] = str(line.mono - by)
+
+
+def test_it_may_have_left_right_after_the_last_reading_with_traffic_was_asked_for(judge: Judge) -> None:
+    # Readings of 1 s of real time, which is a minute of the plan.
+    quick, slow = judge(ID), judge(ID, lambda made: asked_before(made, S))
+    assert quick.measured is not None
+    assert slow.measured is not None
+    assert slow.measured.lo == pytest.approx(max(0, quick.measured.lo - 60), abs=1)
+    assert slow.measured.hi == quick.measured.hi
+    late = lean(rollback=340.0)
+    assert judge(ID, reality=late).verdict is Verdict.FAIL
+    assert judge(ID, lambda made: asked_before(made, S), late).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_reading_is_not_recorded_before_it_is_asked_for(judge: Judge) -> None:
+    found = judge(ID, lambda made: asked_before(made, -S))
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def of_the_team(made: Draft) -> None:
+    """The team deployed what gameday was to deploy, and nobody took it back but the system."""
+    stimulus = Plan.model_validate(made.one("run.opened").data["plan"]).stimuli[0]
+    names = {"id": stimulus.id, "service": stimulus.service, "revision": stimulus.revision}
+    awaited = BoundRelease.model_validate({**names, "at": stimulus.at})
+    replan(made, lambda _: {"stimuli": (), "awaited": (awaited,)})
+    asked = made.one("stimulus.intent").mono
+    made.drop([line for line in made.lines if line.kind.startswith("stimulus.")])
+    made.add(asked, "engine", ReleaseAwaited(**names))
+    shown = next(line for line in made.of("sample", "releases") if len(line.data["revisions"]) > 1)  # type: ignore[arg-type]  # a list
+    # Lines are numbered as they are sealed: the first is run.opened, the others are in order of time.
+    made.add(shown.mono + 5 * MS, "engine", ReleaseSeen(**names, weight=0.25, sample=0))
+    order = sorted((line for line in made.lines if line.kind != "run.opened"), key=lambda one: one.mono)
+    made.one("release.seen").data["sample"] = 2 + next(i for i, line in enumerate(order) if line is shown)
+
+
+def test_a_release_of_the_team_is_judged_as_any_other(judge: Judge) -> None:
+    plain, found = judge(ID), judge(ID, of_the_team)
+    assert (found.verdict, found.measured) == (Verdict.PASS, plain.measured)
+    assert judge(ID, of_the_team, lean(rollback=None)).verdict is Verdict.FAIL
+    graded = grade(make(lean(), of_the_team))
+    assert graded.verdict is RunVerdict.PASS
+    texts = [notice.text for notice in graded.notices]
+    assert any(
+        text.startswith("The team deployed checkout canary: seen taking 25% of traffic at 1m") for text in texts
+    )
+    assert [mark.label for mark in graded.marks if mark.kind == "stimulus"] == [
+        "canary awaited of the team",
+        "canary takes traffic",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["release.awaited", "release.seen"])
+def test_what_must_be_on_record_of_a_release_of_the_team(judge: Judge, kind: str) -> None:
+    def edit(made: Draft) -> None:
+        of_the_team(made)
+        made.drop(made.of(kind))
+
+    assert judge(ID, edit).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("release.seen", "weight", 0.5),
+        ("release.seen", "sample", 3),
+        ("release.seen", "revision", "stable"),
+        ("release.awaited", "id", "other"),
+    ],
+)
+def test_what_was_seen_of_it_is_what_a_reading_shows(judge: Judge, kind: str, key: str, value: JSON) -> None:
+    def edit(made: Draft) -> None:
+        of_the_team(made)
+        made.one(kind).data[key] = value
+
+    assert judge(ID, edit).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_release_of_the_team_that_never_came_is_told() -> None:
+    def edit(made: Draft) -> None:
+        of_the_team(made)
+        made.drop(made.of("release.seen"))
+
+    texts = [notice.text for notice in grade(make(lean(), edit)).notices]
+    assert "The team was to deploy checkout canary from 1m on: it was never seen taking traffic." in texts

@@ -249,3 +249,48 @@ def test_a_source_of_releases_that_is_refused_and_where(
     assert found, _problems(commanded)
     assert hint in found[0].hint
     assert f"{found[0].file}:{found[0].line}:{found[0].column}" == place
+
+
+def test_a_release_of_the_team_is_awaited_and_has_no_driver(commanded: Commanded) -> None:
+    commanded.project.replace("environment", DEPLOYS, "{await: true}")
+    plan = commanded.bind()
+    assert load_plan(plan_json(plan)) == plan
+    assert plan.stimuli == ()
+    assert [(one.id, one.service, one.revision, one.at) for one in plan.awaited] == [
+        ("canary", "checkout", "canary", 60.0)
+    ]
+    assert plan.releases_of == plan.awaited
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        (DEPLOYS, "{await: §false}", "'await' is true, or left out", ""),
+        (DEPLOYS, "{await: §soon}", "'soon' is neither true nor false", ""),
+        (DEPLOYS, "{await: true, §deploy: [docker]}", "unknown key 'deploy'", ""),
+        (DEPLOYS, "§{deploy: [docker]}", "'driver' is missing", ""),
+        (DEPLOYER, "", "there is no source of releases", "name one in observers.releases"),
+        (DEPLOYER, "", "environment 'lab' has no history of releases", "name one in observers.releases"),
+    ],
+)
+def test_what_is_wrong_with_a_release_of_the_team(
+    commanded: Commanded, old: str, new: str, message: str, hint: str
+) -> None:
+    if old == DEPLOYER:
+        commanded.project.replace("environment", DEPLOYS, "{await: true}")
+    place = commanded.project.replace("environment", old, new)
+    found = [problem for problem in _problems(commanded) if message in problem.message]
+    assert found, _problems(commanded)
+    assert hint in found[0].hint
+    if place:
+        assert f"{found[0].file}:{found[0].line}:{found[0].column}" == place
+
+
+def test_a_release_of_the_team_comes_before_the_fault(commanded: Commanded) -> None:
+    commanded.project.replace("environment", DEPLOYS, "{await: true}")
+    commanded.project.replace(
+        "experiment", "    - {id: rolled-back, kind: rollback, service: service, within: 5m}\n", ""
+    )
+    commanded.project.replace("experiment", "at: 1m", "at: 7m")
+    messages = [problem.message for problem in _problems(commanded)]
+    assert any("comes after the fault" in message for message in messages), messages
