@@ -125,10 +125,13 @@ class _Release:
             if event.data.service == expected.service and event.data.revision == revision
         ]
         self._history = [event for event in mine if event.data.change == "rolled_back"]
+        before = [0.0, *(event.data.weight for event in mine)]
+        # A share that shrinks step by step after the rollback was told is still on its way out.
         self._forward = [
             event
-            for event in mine
-            if event.data.change in ("started", "promoted") or (event.data.change == "weight" and event.data.weight)
+            for event, weight in zip(mine, before, strict=False)
+            if event.data.change in ("started", "promoted")
+            or (event.data.change == "weight" and event.data.weight > weight)
         ]
         self._horizon = self._ours()
         self._readings = [one for one in readings if one.mono <= self._horizon]

@@ -9,7 +9,7 @@ from gameday.grade import grade
 from gameday.model.base import JSON
 from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.environment import ReleasesObserver
-from gameday.model.events import ReleaseAwaited, ReleaseSeen, StimulusUndo
+from gameday.model.events import ReleaseAwaited, ReleaseChanged, ReleaseSeen, StimulusUndo
 from gameday.model.plan import BoundRelease, Plan
 from tests.grade.builder import LEAN, MS, T0, Burst, Draft, Reality, S, make
 from tests.grade.conftest import Judge, lean, replan
@@ -325,3 +325,16 @@ def test_a_release_of_the_team_that_never_came_is_told() -> None:
 
     texts = [notice.text for notice in grade(make(lean(), edit)).notices]
     assert "The team was to deploy checkout canary from 1m on: it was never seen taking traffic." in texts
+
+
+@pytest.mark.parametrize(("weight", "verdict"), [(0.1, Verdict.PASS), (0.3, Verdict.INCONCLUSIVE)])
+def test_a_share_that_shrinks_after_the_rollback_was_told_is_on_its_way_out(
+    judge: Judge, weight: float, verdict: Verdict
+) -> None:
+    def edit(made: Draft) -> None:
+        told = made.one("release.changed", change="rolled_back")
+        told.data["weight"] = 0.25
+        then = {"service": "checkout", "revision": "canary", "change": "weight", "weight": weight}
+        made.add(told.mono + 200 * MS, "releases", ReleaseChanged.model_validate(then))
+
+    assert judge(ID, edit).verdict is verdict
