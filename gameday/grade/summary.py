@@ -174,7 +174,7 @@ def _awaited(record: Record) -> Iterator[Notice]:
             text = f"The team was to deploy {name} from {at} on: it was never seen taking traffic."
             yield Notice(kind="warning", text=text)
             continue
-        share, at = share_text(there.data.weight), duration_text(round(max(0.0, record.plan_time(there.mono))))
+        share, at = share_text(there.data.weight), duration_text(round(max(0.0, record.plan_time(there.mono)), 1))
         text = f"The team deployed {name}: seen taking {share} of traffic at {at}. gameday does not take it back."
         yield Notice(kind="info", text=text)
 
