@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gameday.app import tables
 from gameday.model.environment import DriverBinding, Environment
+from gameday.model.events import Attendee
 from gameday.model.plan import Plan
 from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
@@ -34,6 +35,8 @@ class RunRequest:
     """The id of an environment that was started before (``gameday lab up``); None starts an own one."""
     confirm: str | None = None
     """The environment's name, typed by somebody who means it."""
+    attendance: Sequence[Attendee] = ()
+    """Who is there; empty: nobody recorded it."""
     project: Path = field(default_factory=Path)
     """Where the project's own experiments, probes, runbooks and runs are."""
     out: Path | None = None
@@ -97,4 +100,6 @@ def _command(request: RunRequest) -> str:
         words += ["--time-scale", f"{request.time_scale:g}"]
     for flaw in request.flaws:
         words += ["--flaw", flaw]
+    if request.confirm is not None:
+        words += ["--confirm", request.confirm]
     return shlex.join(words)

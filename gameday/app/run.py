@@ -90,7 +90,7 @@ def run(
             if listen is not None:
                 record.listen(stack.enter_context(Narrator(listen)).hear)
             with _writable(folder):
-                record("engine", RunOpened(run=run_id, plan=planned.plan))
+                record("engine", RunOpened(run=run_id, plan=planned.plan, attendance=tuple(request.attendance)))
             day = _Day(planned, request, run_id, folder, record, waker, interrupted, taken)
             with _closing(record):
                 ending = day.run()

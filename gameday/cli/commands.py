@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gameday import __version__
+
+if TYPE_CHECKING:
+    from gameday.model.events import Attendee
 
 __all__ = ["gameday"]
 
@@ -68,6 +71,18 @@ def _settings(pairs: tuple[str, ...]) -> Mapping[str, str]:
     return found
 
 
+def _attendance(people: tuple[str, ...]) -> Sequence[Attendee]:
+    from gameday.model.events import Attendee
+
+    found = []
+    for person in people:
+        name, _, role = (part.strip() for part in person.rpartition(":"))
+        if not name or not role:
+            raise click.BadParameter(f"'{person}': write NAME:ROLE, such as Kim:facilitator", param_hint="--attend")
+        found.append(Attendee(name=name, role=role))
+    return found
+
+
 def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     context.meta["gameday.file"] = value
 
@@ -118,15 +133,17 @@ def _planning(function: F) -> F:
     help="The environment's name: needed wherever gameday does not start the environment itself.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Put the artefacts exactly there. Default: runs/ID.")
+@click.option("--attend", metavar="NAME:ROLE", multiple=True, help="Who is there; once for each person.")
 @_output("table", "json")
 @_project
 @_debug
-def run(settings: tuple[str, ...], output: str, **options: Any) -> int:
+def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, **options: Any) -> int:
     """Run EXPERIMENT (a name or a file), grade it, write the report."""
     from gameday.app.planning import RunRequest
     from gameday.cli.running import carry_out
 
-    return carry_out(RunRequest(settings=_settings(settings), **options), output)
+    request = RunRequest(settings=_settings(settings), attendance=_attendance(attend), **options)
+    return carry_out(request, output)
 
 
 @gameday.command()

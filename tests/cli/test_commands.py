@@ -117,6 +117,7 @@ def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
         ("run", "-f", "none.yaml"),
         ("run", "api-dependency-brownout", "--lab", "lab-none"),
         ("run", "api-dependency-brownout", "--flaw", "none"),
+        ("run", "api-dependency-brownout", "--attend", "Kim"),
         ("grade", "nowhere"),
         ("grade", "."),
         ("report", "."),

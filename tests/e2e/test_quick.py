@@ -26,8 +26,9 @@ def quick(cli: Cli, experiment: str, *arguments: str) -> tuple[int, dict[str, An
 
 @pytest.mark.parametrize("experiment", ["quick-brownout", "quick-release"])
 def test_without_load_a_sound_system_passes(cli: Cli, experiment: str) -> None:
-    code, grade = quick(cli, experiment)
+    code, grade = quick(cli, experiment, "--attend", "Kim:facilitator", "--attend", "Ada: Lee:oncall")
     assert (code, grade["verdict"]) == (0, "pass"), grade["reason"]
+    assert grade["attendance"] == ["Kim:facilitator", "Ada: Lee:oncall"]
     assert verdicts(grade) == dict.fromkeys(FOUR, "pass")
     assert "Service levels over time" in (cli.folder / "run/report.html").read_text(encoding="utf-8")
 
