@@ -19,13 +19,14 @@ def judge(record: Record, expected: AlertRouted, on: Ground) -> Criterion:
         if not expected.window
         else f"{expected.window} burn alert of {expected.slo}"
     )
-    title = f"the {what} reached {expected.receiver}"
+    copy = f"gameday's copy of receiver {expected.receiver}"
+    title = f"the {what} was delivered to {copy}"
     form = Form(expected.id, "alert_routed", title, expected.required, expected.within, unit="s")
     receivers = record.plan.alerts.receivers if record.plan.alerts else {}
     receiver = receivers.get(expected.receiver)
     if receiver is None:
         return dress(form, inconclusive(f"The environment does not say who {expected.receiver} is."))
     wanted = Wanted(
-        f"A {what} at {receiver}", expected.slo, expected.window, expected.within, lambda name: name == receiver
+        f"A {what} for {copy}", expected.slo, expected.window, expected.within, lambda name: name == receiver
     )
     return dress(form, grounded(ruling(record, wanted, on), on))

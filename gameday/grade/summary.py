@@ -13,6 +13,7 @@ from gameday.model.enums import GuardState, Outcome, StepVerdict, Tier, Verdict
 from gameday.model.events import (
     AbortRequested,
     AlertReceived,
+    AlertRefused,
     FaultCleared,
     Payload,
     PhaseEntered,
@@ -203,6 +204,9 @@ def _information(record: Record) -> Iterator[Notice]:
     if plan.alerts is not None:
         text = "Alerts are gameday's own copy of what receivers get: it does not show that a person was reached."
         yield Notice(kind="info", text=text)
+    if refused := [event.data.count for event in record.of(AlertRefused)]:
+        text = f"The alert sink refused requests without its token, or with another: {refused[-1]} or more."
+        yield Notice(kind="warning", text=text)
     if plan.environment.history == "clean" and any(slo.pairs for slo in plan.slos):
         text = (
             "The environment declares a clean history: the time before t = 0 is assumed good in long alert windows."

@@ -24,6 +24,7 @@ __all__ = [
     "TIMED_OUT",
     "AbortRequested",
     "AlertReceived",
+    "AlertRefused",
     "Attendee",
     "CounterPair",
     "CounterSample",
@@ -406,6 +407,14 @@ class AlertReceived(Payload):
     labels: dict[str, str]
     starts_at: Nanoseconds
     """Nanoseconds since the Unix epoch, from the alert's ``startsAt``."""
+
+
+class AlertRefused(Payload):
+    """Requests to the alert sink without its token, or that are no HTTP; told at 1, 2, 4, 8, ... of them."""
+
+    KIND: ClassVar = "alert.refused"
+    count: int
+    """How many there were by then."""
 
 
 class StepTriggered(Payload):

@@ -7,7 +7,7 @@ import contextlib
 import hmac
 import ipaddress
 import json
-import os
+import logging
 import re
 import secrets
 import threading
@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Literal
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from gameday.errors import PreflightError
 from gameday.model.environment import AlertsObserver
-from gameday.model.events import AlertReceived
+from gameday.model.events import AlertReceived, AlertRefused
 from gameday.observers.gaps import Gaps
 from gameday.ports import Recorder
+from gameday.references import secret
 
 __all__ = ["AlertSink", "parse_instant"]
 
@@ -42,6 +43,8 @@ _INSTANT = re.compile(
     r"(?P<clock>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?:Z|(?P<sign>[+-])(?P<h>\d\d):(?P<m>[0-5]\d))",
     re.ASCII | re.IGNORECASE,
 )
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}", re.ASCII)
+"""Long enough not to be guessed, and the same in a path, a header and a shell."""
 _ESCAPED = re.compile(r"\\([\\.+*?()|\[\]{}^$])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,9 +81,9 @@ class _Delivery(BaseModel):
 class AlertSink:
     """Records one ``AlertReceived`` for each alert of a delivery, before the delivery is answered with 200.
 
-    Whoever posts must know the token in the path. What is refused because it does not parse, or comes too quickly
-    (503: Alertmanager sends it again), is recorded as a gap. What it takes of memory, descriptors and time is
-    bounded, whatever comes.
+    Whoever posts must know the token, in the path or as ``Authorization: Bearer``; others are counted. What is
+    refused because it does not parse, or comes too quickly (503: Alertmanager sends it again), is recorded as a
+    gap. What it takes of memory, descriptors and time is bounded, whatever comes.
     """
 
     source = "alerts"
@@ -93,6 +96,7 @@ class AlertSink:
         self._over: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
         self._under_way = 0
+        self._strangers = 0
         self._allowance, self._seen = float(_MOST_PER_SECOND), time.monotonic()
 
     @property
@@ -130,14 +134,17 @@ class AlertSink:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_post("/{path:.*}", self._receive)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_TIMEOUT)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_TIMEOUT, logger=_mute(self._stumbled))
         await runner.setup()
         try:
             host, _, port = self._binding.listen.rpartition(":")
             assert runner.server is not None  # for mypy: it was set up
             server = runner.server
             listening = await self._loop.create_server(
-                lambda: _Gate(server, self._refuse), host.strip("[]"), int(port), reuse_address=True
+                lambda: _Gate(server, lambda: self._refuse(_too_many())),
+                host.strip("[]"),
+                int(port),
+                reuse_address=True,
             )
             shown = f"[{host.strip('[]')}]" if ":" in host else host
             self._bound.set_result(f"http://{shown}:{listening.sockets[0].getsockname()[1]}")
@@ -148,18 +155,41 @@ class AlertSink:
         finally:
             await runner.cleanup()
 
-    def _refuse(self) -> None:
+    def _refuse(self, reason: str) -> None:
         with contextlib.suppress(OSError):  # the engine sees by itself that nothing can be recorded
-            self._gaps.bad(f"more than {_MOST_CONNECTIONS} connections at once")
+            self._gaps.bad(reason)
+
+    def _stumbled(self, error: BaseException | None) -> None:
+        if isinstance(error, HttpProcessingError):
+            self._count_stranger()
+        else:
+            self._refuse(f"a request could not be handled ({type(error).__name__})")
 
     async def _receive(self, request: web.Request) -> web.Response:
-        segments = request.match_info["path"].split("/")
-        if not any(hmac.compare_digest(part.encode(), self._token.encode()) for part in segments):
+        if not self._knows(request):
+            self._count_stranger()
             return web.Response(status=404)
         try:
             return await self._take(request)
         except OSError:  # it could not be recorded: the sender tries again
             return web.Response(status=503)
+
+    def _knows(self, request: web.Request) -> bool:
+        """Whether the request carries the token, in its path or as a bearer's."""
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        shown = [
+            *request.match_info["path"].split("/"),
+            *([credentials.strip()] if scheme.lower() == "bearer" else ()),
+        ]
+        wanted = self._token.encode()
+        return any(hmac.compare_digest(part.encode(errors="replace"), wanted) for part in shown)
+
+    def _count_stranger(self) -> None:
+        """At the first, second, fourth, eighth: a stranger can not fill the timeline, nor break its coverage."""
+        self._strangers += 1
+        if self._strangers & (self._strangers - 1) == 0:
+            with contextlib.suppress(OSError):
+                self._record(self.source, AlertRefused(count=self._strangers))
 
     async def _take(self, request: web.Request) -> web.Response:
         if self._under_way >= _MOST_AT_ONCE:
@@ -234,19 +264,48 @@ class _Gate(asyncio.Protocol):
         handler.connection_made(transport)
 
 
+def _too_many() -> str:
+    return f"more than {_MOST_CONNECTIONS} connections at once"
+
+
+def _mute(told: Callable[[BaseException | None], None]) -> logging.Logger:
+    """A logger for the server that passes on what went wrong, and no words: these quote the path."""
+    logger = logging.Logger("gameday.sink")
+    logger.addHandler(_Told(told))
+    return logger
+
+
+class _Told(logging.Handler):
+    def __init__(self, told: Callable[[BaseException | None], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Only the exception; the record is dropped."""
+        self._told(record.exc_info[1] if record.exc_info else None)
+
+
 def _token(binding: AlertsObserver) -> str:
-    """The path's secret: the environment's, or a random one on loopback."""
+    """The secret: what the environment refers to, or a random one on loopback; PreflightError, never with it."""
     if binding.token is None:
         if not _loopback(binding.listen.rpartition(":")[0].strip("[]")):
             raise PreflightError(f"the alert sink at {binding.listen} is open to others: give it a token")
         return secrets.token_urlsafe(24)
-    scheme, _, name = binding.token.partition(":")
-    if scheme == "env" and os.environ.get(name):
-        return os.environ[name]
-    if scheme == "file":
-        with contextlib.suppress(OSError):
-            return Path(name).read_text(encoding="utf-8").strip()
-    raise PreflightError(f"the alert sink's token {binding.token} is not to be had")
+    try:
+        found = secret(binding.token)
+    except LookupError as error:
+        raise PreflightError(f"the alert sink's token is not to be had: {error.args[0]}") from error
+    if not _TOKEN.fullmatch(found):
+        raise PreflightError(
+            f"the alert sink's token {binding.token} is not 16 to 256 letters, digits and - . _ ~",
+            hint="make one with: openssl rand -hex 24",
+        )
+    if binding.advertise and found in binding.advertise:
+        raise PreflightError(
+            "'advertise' of the alert sink holds its token, so that plan and timeline show it",
+            hint="leave the token out there, and use a new one",
+        )
+    return found
 
 
 def _loopback(host: str) -> bool:

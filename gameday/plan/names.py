@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Iterable
 
 from gameday.model.document import Document, Location
@@ -27,6 +25,7 @@ from gameday.model.slo import MetricsSource, Probe, PrometheusSource, Slo
 from gameday.model.suggest import one_of
 from gameday.plan import options
 from gameday.plan.context import Context, addresses, bindings, has_credentials
+from gameday.plan.sink import sink_findings
 
 __all__ = ["CHECKS", "RESERVED_IDS"]
 
@@ -347,16 +346,8 @@ def _observers(context: Context) -> None:
     if prometheus is not None and prometheus.ca is not None and scheme_of(prometheus.url) != "https":
         context.in_environment(("observers", "prometheus", "ca"), "certificates are for https addresses only")
     if observers.alerts is not None:
-        at: Location = ("observers", "alerts")
-        match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", observers.alerts.listen)
-        if match is None or int(match[2]) > 65535:
-            context.in_environment(
-                (*at, "listen"), f"'{observers.alerts.listen}' is not HOST:PORT", "such as 127.0.0.1:0"
-            )
-        elif not _is_loopback(match[1]) and observers.alerts.token is None:
-            context.in_environment(
-                (*at, "listen"), "a sink off loopback needs a 'token'", "such as token: env:SINK_TOKEN"
-            )
+        for at, message, hint in sink_findings(observers.alerts):
+            context.in_environment(("observers", "alerts", *at), message, hint)
 
 
 def _releases(context: Context, releases: ReleasesObserver) -> None:
@@ -389,13 +380,6 @@ def _one_status(context: Context, at: Location, releases: ReleasesObserver) -> N
     if len(released) > 1 and not any("{service}" in word for word in releases.status):
         message = f"one status for the releases of {', '.join(sorted(released))}"
         context.in_environment((*at, "status"), message, "have an argument say {service}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _tier(context: Context) -> None:

@@ -47,7 +47,7 @@ def test_in_time(judge: Judge, kind: str) -> None:
     # It arrived 240 after the intent; the first evidence of the effect came up to four seconds later.
     assert found.measured.hi == 240.0
     assert 235 < found.measured.lo < 240
-    assert "PaymentsBurnRate (1h) reached oncall" in found.reason
+    assert "PaymentsBurnRate (1h) was delivered to gameday's copy of receiver oncall" in found.reason
 
 
 @BOTH
@@ -182,7 +182,7 @@ def test_a_missing_alert_is_only_a_fail_while_the_watchdog_barks(judge: Judge, k
     assert judge(kind, gap(3.5, 5.5)).verdict is Verdict.FAIL
     found = judge(kind, gap(3.5, 6.5))
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert f"Watchdog did not reach {receiver}" in found.reason
+    assert f"Watchdog did not reach gameday's copy of receiver {receiver}" in found.reason
     # Before the intent and after the first one beyond the limit nothing is asked of it.
     assert judge(kind, gap(-10, -1)).verdict is Verdict.FAIL
     assert judge(kind, gap(12, 100)).verdict is Verdict.FAIL

@@ -16,10 +16,11 @@ import requests
 
 from gameday.errors import PreflightError
 from gameday.model.environment import AlertsObserver
-from gameday.model.events import AlertReceived, Event, Payload
+from gameday.model.events import AlertReceived, AlertRefused, Event, Payload
 from gameday.observers import sink as module
 from gameday.observers.sink import AlertSink, parse_instant
 
+TOKEN = "s3cret-of-our-own"
 BINDING = {"source": "sink", "watchdog": {"every": "500ms"}}
 
 
@@ -89,9 +90,42 @@ def test_the_token_is_needed_and_told_nowhere(sink: AlertSink, records: Any) -> 
     assert AlertSink(AlertsObserver.model_validate(BINDING))._token != token
     for path in ("/hook", "/hook/", f"/hook/{token[:-1]}", f"/hook/{token}x", "/", "/hook/ünix"):
         assert post(sink.address + path, delivery()) == 404
-    assert records.events == []
+    assert [event.count for event in records.all(AlertRefused)] == [1, 2, 4], "counted, and few words about it"
+    assert records.gaps == []
     assert post(sink.url, delivery()) == 200
     assert token not in str(records.events)
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("Bearer {token}", 200),
+        ("bearer  {token}", 200),
+        ("Bearer {token}x", 404),
+        ("Basic {token}", 404),
+        ("{token}", 404),
+        ("Bearer", 404),
+    ],
+)
+def test_the_token_as_a_bearer_s(sink: AlertSink, records: Any, header: str, code: int) -> None:
+    shown = {"Authorization": header.format(token=sink.url.rpartition("/")[2])}
+    assert requests.post(f"{sink.address}/hook", json=delivery(), timeout=5, headers=shown).status_code == code
+    assert len(records.all(AlertReceived)) == (code == 200)
+
+
+def test_what_is_no_http_is_counted_and_not_quoted(
+    sink: AlertSink, records: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = sink.url.rpartition("/")[2]
+    host, port = sink.address.removeprefix("http://").split(":")
+    for lines in (f"POST /hook/{token} HTTP/9.x", f"POST / HTTP/1.1\r\nAuthorization: Bearer {token}\r\nbad"):
+        with socket.create_connection((host, int(port)), 5) as sender:
+            sender.sendall(f"{lines}\r\n\r\n".encode())
+            while sender.recv(4096):
+                pass
+    assert [event.count for event in records.all(AlertRefused)] == [1, 2]
+    assert records.gaps == [], "a stranger can not break the coverage"
+    assert token not in str(records.events) + "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -169,11 +203,30 @@ def test_others_need_a_token_from_the_environment(
     for missing in ("env:GAMEDAY_NO_SUCH_TOKEN", f"file:{tmp_path}/none"):
         with pytest.raises(PreflightError, match="not to be had"):
             AlertSink(AlertsObserver.model_validate(BINDING | {"token": missing}))
-    monkeypatch.setenv("GAMEDAY_SINK_TOKEN", "s3cret-of-ours")
+    monkeypatch.setenv("GAMEDAY_SINK_TOKEN", TOKEN)
     advertised = BINDING | {"token": "env:GAMEDAY_SINK_TOKEN", "advertise": "https://gd.example/hook/"}
     with running(AlertSink(AlertsObserver.model_validate(advertised))) as observer:
-        assert observer.url == "https://gd.example/hook/s3cret-of-ours"
-        assert post(f"{observer.address}/any/s3cret-of-ours", delivery()) == 200
+        assert observer.url == "https://gd.example/hook/" + TOKEN
+        assert post(f"{observer.address}/any/{TOKEN}", delivery()) == 200
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["fifteen-letters", "sixteen letters!", "sixteen/letters/", "sixteen-lettérs-", "x" * 257, "sixteen%2Dletters"],
+)
+def test_a_token_that_is_weak_or_would_be_changed_on_its_way(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("GAMEDAY_SINK_TOKEN", token)
+    with pytest.raises(PreflightError, match=r"env:GAMEDAY_SINK_TOKEN is not 16 to 256 letters") as refused:
+        AlertSink(AlertsObserver.model_validate(BINDING | {"token": "env:GAMEDAY_SINK_TOKEN"}))
+    assert token not in refused.value.message + refused.value.hint
+
+
+def test_a_token_that_is_told_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAMEDAY_SINK_TOKEN", TOKEN)
+    told = BINDING | {"token": "env:GAMEDAY_SINK_TOKEN", "advertise": f"https://gd.example/{TOKEN}"}
+    with pytest.raises(PreflightError, match="'advertise' of the alert sink holds its token") as refused:
+        AlertSink(AlertsObserver.model_validate(told))
+    assert TOKEN not in refused.value.message + refused.value.hint
 
 
 @pytest.mark.parametrize(

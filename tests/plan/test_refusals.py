@@ -210,6 +210,41 @@ BAD: dict[str, Case] = {
         "a sink off loopback needs a 'token'",
         "env:SINK_TOKEN",
     ),
+    "advertise of another kind": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        'listen: "127.0.0.1:0"\n      advertise: §"tcp://gd.example/hook"',
+        "'advertise' is no http or https URL",
+        "such as https://gd.example/hook",
+    ),
+    "advertise without a host": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        'listen: "127.0.0.1:0"\n      advertise: §"https:///hook"',
+        "'advertise' is no http or https URL",
+        "",
+    ),
+    "advertise with a port of its own": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        'listen: "127.0.0.1:0"\n      advertise: §"https://gd.example:99999/hook"',
+        "'advertise' is no http or https URL",
+        "",
+    ),
+    "advertise with credentials": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        'listen: "127.0.0.1:0"\n      advertise: §"https://me:pw@gd.example/hook"',
+        "'advertise' holds no credentials",
+        "name the secret in 'token'",
+    ),
+    "advertise with a query": (
+        "environment",
+        'listen: "127.0.0.1:0"',
+        'listen: "127.0.0.1:0"\n      advertise: §"https://gd.example/hook?token=x"',
+        "'advertise' ends with its path",
+        "leave out ? and #",
+    ),
     "no confirmation": (
         "environment",
         "tier: lab",
@@ -701,6 +736,15 @@ def test_a_plan_of_before_has_no_rules(project: Any) -> None:
     del body["safety"], body["blastRadius"]
     plan = load_plan(json.dumps(body).encode())
     assert (plan.safety.forbidden, plan.safety.min_budget, plan.blast_radius) == ((), 0.0, None)
+
+
+def test_what_advertise_holds_is_not_told_again(project: Any) -> None:
+    for url in ("https://me:hidden@gd.example/hook", "ftp://me:hidden@gd.example", "https://x:y/?hidden"):
+        project.replace("environment", 'listen: "127.0.0.1:0"', f'listen: "127.0.0.1:0"\n      advertise: "{url}"')
+        found = project.problems(time_scale=60)
+        assert found
+        assert "hidden" not in "".join(map(str, found))
+        project.replace("environment", f'\n      advertise: "{url}"', "")
 
 
 def test_token_is_kept_as_a_reference(project: Any) -> None:
