@@ -320,3 +320,24 @@ def lab_flaws(output: str) -> None:
     from gameday.cli.labs import show_flaws
 
     show_flaws(output)
+
+
+@gameday.group()
+def slo() -> None:
+    """Connect the alerting of a system of your own with gameday."""
+
+
+@slo.command("watchdog")
+@click.option("--env", "environment", required=True, help="The environment, by name or file.")
+@click.option(
+    "--only",
+    type=click.Choice(["prometheus", "alertmanager"]),
+    help="Only this file. Default: both, with --- between.",
+)
+@_project
+@_debug
+def slo_watchdog(environment: str, only: str | None, project: Path) -> None:
+    """Print what Prometheus and Alertmanager have to add for the alerts of an environment; changes nothing."""
+    from gameday.cli.alerting import show_watchdog
+
+    show_watchdog(environment, only, project)
