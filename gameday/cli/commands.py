@@ -341,3 +341,28 @@ def slo_watchdog(environment: str, only: str | None, project: Path) -> None:
     from gameday.cli.alerting import show_watchdog
 
     show_watchdog(environment, only, project)
+
+
+@gameday.group()
+def runbook() -> None:
+    """Bring the runbooks that you have."""
+
+
+@runbook.command("adopt")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="runbooks",
+    show_default=True,
+    help="The folder for the new file; nothing is overwritten.",
+)
+@_debug
+def runbook_adopt(file: Path, out: Path) -> None:
+    """Make a runbook of gameday from FILE, plain Markdown: every line stays, steps are put between them.
+
+    What a person has to decide is listed on stderr, and marked REVIEW in the new file. FILE is left as it is.
+    """
+    from gameday.cli.adopting import adopt_file
+
+    adopt_file(file, out)

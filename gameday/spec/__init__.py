@@ -1,5 +1,6 @@
 """Files -> model: every error at once, as ``file:line:column``, with 'did you mean'."""
 
+from gameday.spec.adopt import Adopted, adopt
 from gameday.spec.catalog import Catalog, Found, Kind, builtin_root
 from gameday.spec.loading import (
     gather,
@@ -12,9 +13,11 @@ from gameday.spec.loading import (
 )
 
 __all__ = [
+    "Adopted",
     "Catalog",
     "Found",
     "Kind",
+    "adopt",
     "builtin_root",
     "gather",
     "load_all",

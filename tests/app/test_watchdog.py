@@ -24,6 +24,7 @@ from gameday.model.events import AlertReceived, Event, Payload
 from gameday.observers.sink import AlertSink
 from gameday.spec import Catalog, load_environment
 from tests.app.conftest import wait_for
+from tests.cli.test_commands import gameday
 
 TOKEN = "a-token-of-the-test"
 ENVIRONMENT = """
@@ -135,6 +136,17 @@ def test_what_can_not_be_reached(printed: Printed, changes: dict[str, Any], mess
 def test_an_unsound_sink_is_told_with_its_place(printed: Printed) -> None:
     with pytest.raises(SpecError, match=r"staging.yaml:\d+:\d+: 'advertise' holds no credentials"):
         printed(advertise="https://me:pw@gd.example")
+
+
+def test_the_command_prints_one_or_both(printed: Printed, tmp_path: Path) -> None:
+    rules, config = printed()
+    call = ("slo", "watchdog", "--env", str(tmp_path / "staging.yaml"))
+    assert gameday(tmp_path, *call).stdout == f"{rules}---\n{config}"
+    assert gameday(tmp_path, *call, "--only", "prometheus").stdout == rules
+    assert gameday(tmp_path, *call, "--only", "alertmanager").stdout == config
+    lab = gameday(tmp_path, "slo", "watchdog", "--env", "lab")
+    assert (lab.returncode, lab.stdout) == (2, "")
+    assert "has no token that others could know" in lab.stderr
 
 
 @needs("promtool", "amtool")
