@@ -20,7 +20,7 @@ def judge(record: Record, expected: AlertRouted, on: Ground) -> Criterion:
         else f"{expected.window} burn alert of {expected.slo}"
     )
     copy = f"gameday's copy of receiver {expected.receiver}"
-    title = f"the {what} was delivered to {copy}"
+    title = f"the {what} at gameday's copy of {expected.receiver}"
     form = Form(expected.id, "alert_routed", title, expected.required, expected.within, unit="s")
     receivers = record.plan.alerts.receivers if record.plan.alerts else {}
     receiver = receivers.get(expected.receiver)
