@@ -26,6 +26,7 @@ def test_a_whole_run_through_hands(drill: Drill) -> None:
     assert drill.clear()
 
 
+@pytest.mark.slow
 def test_an_inject_that_hangs_is_killed_and_never_lands(drill: Drill) -> None:
     drill.broken_at("after token", "hang-inject")
     drill.await_file("hung-inject")

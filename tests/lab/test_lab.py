@@ -108,6 +108,7 @@ def released(lab: Provisioned, plan: Plan) -> tuple[DeployerDriver, Token]:
     return driver, token
 
 
+@pytest.mark.slow
 def test_a_day(  # one lab for all of it: a start costs seconds
     provisioner: LabProvisioner, lab: Provisioned, plan: Plan, tape: Tape, world: World, until: Until
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_process_that_does_not_start_is_named_and_nothing_is_left(
     assert list(records.labs_dir().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_own_lab_ends_with_its_owner_and_the_next_start_clears_its_folder(state: Path, until: Until) -> None:
     program = (
         "import sys, time; from gameday.lab.supervisor import Lab\n"
@@ -129,6 +130,7 @@ def _attach_twice(lab: str, plan: Plan) -> None:
     assert (last["change"], last["by"]) == ("rolled_back", "gameday")
 
 
+@pytest.mark.slow
 def test_a_lab_by_hand_outlives_its_starter_and_can_be_attached(state: Path, plan: Plan) -> None:
     program = "from gameday.lab import manage; print(manage.up(flaws=['no-rollback']).id)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

@@ -85,6 +85,7 @@ def test_a_whole_load(request_of: Any, records: Any, shop: Any, tmp_path: Path) 
     assert "checkout" in (tmp_path / "locust.log").read_text(), "Locust's own summary"
 
 
+@pytest.mark.slow
 def test_a_stalled_shop_does_not_slow_the_load(request_of: Any, records: Any, shop: Any) -> None:
     load = LocustLoad(request_of(100, 4.2))
     t0 = load.start(records)
@@ -190,6 +191,7 @@ def test_stopping_in_the_middle_waits_for_the_answers(request_of: Any, records: 
     assert len(records.all(LoadEnded)) == 1
 
 
+@pytest.mark.slow
 def test_a_frozen_locust_is_a_gap_and_is_killed(
     request_of: Any, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
