@@ -16,6 +16,7 @@ SAMPLES = {
     "passed": "the sound lab",
     "failed": "the flaw no-rollback",
     "inconclusive": "the flaw fault-noop",
+    "staging": "the staging system of the tests, which gameday does not know",
 }
 """Folder under reports/samples -> what the run was made on."""
 
