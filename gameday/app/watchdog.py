@@ -82,8 +82,8 @@ def _url(name: str, alerts: AlertsObserver) -> str:
         return alerts.advertise.rstrip("/")
     if int(port) == 0 or host in _EVERYWHERE:
         raise UsageError(
-            f"the sink of environment '{name}' listens at {alerts.listen}: that is no address for others",
-            hint="say where it is reached, such as advertise: https://gd.example/hook",
+            f"environment '{name}' does not say where its sink is reached: it listens at {alerts.listen}",
+            hint="add observers.alerts.advertise, such as https://gd.example/hook, as Alertmanager reaches it",
         )
     return f"http://{alerts.listen}/hook"
 

@@ -170,7 +170,9 @@ def validate(settings: tuple[str, ...], **options: Any) -> None:
     planned = make_plan(RunRequest(settings=_settings(settings), **options))
     for digest in planned.plan.inputs:
         click.echo(f"ok  {digest.path}")
-    click.echo(f"Next: gameday run {planned.plan.experiment.name}", err=True)
+    asks = planned.plan.safety.confirm and options.get("confirm") is None
+    confirm = f" --confirm {planned.plan.environment.name}" if asks else ""
+    click.echo(f"Next: {planned.plan.reproduce}{confirm}", err=True)
 
 
 @gameday.command("list")

@@ -26,8 +26,12 @@ _EPSILON = 1e-9
 
 
 def pairs_of(slo: Slo) -> tuple[BurnPair, ...]:
-    """The burn pairs of an SLO; the workbook's unless it says otherwise."""
-    return parse_pairs(slo.metadata.annotations.get("gameday/burn", "workbook"), slo.spec.time_window[0].duration)
+    """An SLO's burn pairs; the workbook's unless it says otherwise. Empty if they are wrong: the file says so."""
+    text = slo.metadata.annotations.get("gameday/burn", "workbook")
+    try:
+        return parse_pairs(text, slo.spec.time_window[0].duration)
+    except ValueError:
+        return ()
 
 
 def detection_time(pair: BurnPair, target: float, share: float) -> float:
@@ -229,13 +233,13 @@ def _queried(context: Context) -> None:
             few = _few_readings(context, f"the short window of the {pair.window} burn pair", pair.short)
             if few:
                 at: Location = ("metadata", "annotations", "gameday/burn")
-                context.problems.append(document.problem(at, few, "lengthen it"))
+                context.problems.append(document.problem(at, few, _longer(context)))
     for index, expectation in enumerate(context.experiment.expect):
         document = context.slo(expectation.slo) if isinstance(expectation, Recovered) else None
         if isinstance(expectation, Recovered) and document is not None and _is_of_prometheus(document.value):
             few = _few_readings(context, "'hold'", expectation.hold)
             if few:
-                context.in_experiment(("expect", index, "hold"), few, "lengthen it")
+                context.in_experiment(("expect", index, "hold"), few, _longer(context))
     _queried_steady(context)
 
 
@@ -247,7 +251,7 @@ def _queried_steady(context: Context) -> None:
         for name, span in steady_spans(context).items():
             few = _few_readings(context, f"'{name}'", span * context.scale)
             if few:
-                context.in_experiment(("steadyState", index), few, "lengthen it")
+                context.in_experiment(("steadyState", index), few, _longer(context, name))
 
 
 def _few_readings(context: Context, what: str, span: float) -> str:
@@ -256,6 +260,13 @@ def _few_readings(context: Context, what: str, span: float) -> str:
     if not readings < READINGS - _EPSILON:
         return ""
     return f"{what} ({duration_text(span)}) holds {readings:.2g} readings of Prometheus, {READINGS} are needed"
+
+
+def _longer(context: Context, phase: str = "") -> str:
+    needed = READINGS * context.query_pace * context.scale
+    if phase.startswith("steady after"):
+        return f"make 'after' at least {duration_text(2 * needed)}: its last half counts"
+    return f"make it at least {duration_text(needed)}"
 
 
 def _is_of_prometheus(slo: Slo) -> bool:
@@ -365,9 +376,11 @@ def _watchdog(context: Context) -> None:
         return
     real = min(limits) / context.scale
     if alerts.watchdog.every > real / 3 + _EPSILON:
-        message = f"a Watchdog every {alerts.watchdog.every:g} s is more than a third of the alert limit"
+        message = f"a Watchdog every {alerts.watchdog.every:g} s is more than a third of the shortest alert limit"
         message += f" ({real:.3g} s of real time at a time scale of {context.scale:g})"
-        context.in_environment(("observers", "alerts", "watchdog", "every"), message)
+        needed = 3 * alerts.watchdog.every * context.scale
+        hint = f"{real / 3:.3g} s at most, or alerts 'within' {duration_text(needed)} or more"
+        context.in_environment(("observers", "alerts", "watchdog", "every"), message, hint)
 
 
 def _release_pace(context: Context) -> None:

@@ -136,17 +136,17 @@ def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
         return
     mode, modes = fault.with_.mode, driver.modes.get(fault.kind, frozenset())
     if mode is not None and mode not in modes:
-        message = f"the driver '{driver.name}' can not break 'as: {mode}'"
+        message = f"the driver '{driver.name}' does no {fault.kind.value} 'as: {mode}'"
         context.in_experiment((*at, "with", "as"), message, one_of(mode, modes, "it knows"))
         return
     need = driver.needs.get(mode or fault.kind.value)
     provisioner = context.capabilities.provisioners.get(scheme_of(binding.api))
     features = driver.stock if provisioner is None else provisioner.features
     if need is not None and need not in features:
-        what = f"break 'as: {mode}'" if mode is not None else f"do a {fault.kind.value}"
-        message = f"the {driver.name} of {context.place} can not {what}: it has no '{need}'"
-        able = [way for way in sorted(modes) if driver.needs.get(way, way) in features]
-        hint = f"that one can 'as: {', '.join(able)}'" if able else ""
+        what = f"{fault.kind.value} 'as: {mode}'" if mode is not None else fault.kind.value
+        message = f"the {driver.name} of {context.place} does no {what}: it has no '{need}'"
+        able = [f"'as: {way}'" for way in sorted(modes) if driver.needs.get(way, way) in features]
+        hint = f"it does {' or '.join(able)}" if able else ""
         context.in_experiment((*at, "with", "as") if mode is not None else (*at, "kind"), message, hint)
 
 

@@ -123,8 +123,8 @@ def test_the_secret_is_never_printed_and_reviews_are_marked(printed: Printed) ->
     ("changes", "message"),
     [
         ({"token": None, "listen": "127.0.0.1:9099"}, "has no token that others could know"),
-        ({"advertise": None}, "listens at 0.0.0.0:9099: that is no address for others"),
-        ({"advertise": None, "listen": "127.0.0.1:0"}, "listens at 127.0.0.1:0: that is no address"),
+        ({"advertise": None}, "does not say where its sink is reached: it listens at 0.0.0.0:9099"),
+        ({"advertise": None, "listen": "127.0.0.1:0"}, "it listens at 127.0.0.1:0"),
         ({"receivers": {}}, "binds no receivers"),
     ],
 )

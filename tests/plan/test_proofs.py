@@ -185,7 +185,7 @@ def test_gamedays_own_proxy_only_answers_with_a_status(stock: Any) -> None:
     (stock.root / "experiments/environments/lab.yaml").write_text(own)
     fault(stock, *LATENCY)
     [problem] = told(stock)
-    assert "the toxiproxy of environment 'lab' can not do a latency: it has no 'latency'" in problem
+    assert "the toxiproxy of environment 'lab' does no latency: it has no 'latency'" in problem
     for what in (OUTAGE, STATUS):
         fault(stock, *what)
         assert told(stock) == []

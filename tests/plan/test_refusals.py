@@ -123,15 +123,15 @@ BAD: dict[str, Case] = {
         "experiment",
         "as: status, status: 503",
         "as: §timeout",
-        "the driver 'toxiproxy' can not break 'as: timeout'",
+        "the driver 'toxiproxy' does no brownout 'as: timeout'",
         "it knows: reset, status",
     ),
     "mode that the lab has not": (
         "experiment",
         "as: status, status: 503",
         "as: §reset",
-        "the toxiproxy of environment 'lab' can not break 'as: reset': it has no 'reset_peer'",
-        "that one can 'as: status'",
+        "the toxiproxy of environment 'lab' does no brownout 'as: reset': it has no 'reset_peer'",
+        "it does 'as: status'",
     ),
     "kind that the lab has not": (
         "experiment",
@@ -154,8 +154,8 @@ BAD: dict[str, Case] = {
         "environment",
         '"lab://proxy"',
         '"http://toxiproxy.example:8474"',
-        "the toxiproxy of environment 'lab' can not break 'as: status': it has no 'http_error'",
-        "that one can 'as: reset'",
+        "the toxiproxy of environment 'lab' does no brownout 'as: status': it has no 'http_error'",
+        "it does 'as: reset'",
     ),
     "release without a driver": (
         "environment",
@@ -497,7 +497,7 @@ BAD: dict[str, Case] = {
         "environment",
         "every: 500ms",
         "every: §4s",
-        "a Watchdog every 4 s is more than a third of the alert limit (10 s of real time",
+        "a Watchdog every 4 s is more than a third of the shortest alert limit (10 s of real time",
         "",
     ),
     "probe rate": (
@@ -751,3 +751,14 @@ def test_token_is_kept_as_a_reference(project: Any) -> None:
     project.replace("environment", 'listen: "127.0.0.1:0"', 'listen: "0.0.0.0:9099"\n      token: "env:SINK_TOKEN"')
     plan = project.bind()
     assert plan.alerts.token == "env:SINK_TOKEN"
+
+
+@pytest.mark.parametrize("wrong", ["14.4:2m/1m pager", "14.4 2m 1m", "14.4:1m/2m page", ""])
+def test_wrong_burn_pairs_are_told_with_their_place_and_hide_nothing_else(project: Any, wrong: str) -> None:
+    place = project.replace("slo", "{gameday/burn: workbook}", f'{{gameday/burn: §"{wrong}"}}')
+    project.replace("experiment", "service: dependency", "service: dependancy")
+    found = [str(problem) for problem in project.problems(time_scale=60)]
+    assert any(
+        text.startswith(place) and ("is not a burn pair" in text or "must be shorter" in text) for text in found
+    )
+    assert any("the role 'dependancy' is not declared" in text for text in found)
