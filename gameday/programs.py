@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -33,6 +33,8 @@ _MOST_READS = 16
 """Of a pipe whose program has ended: who still writes to it may never stop."""
 _LINGER = 1.0
 """Real seconds in which what a program left behind may end by itself, such as a ``tee`` of its output."""
+_TELLING = 5
+"""Characters of a line of a secret; a shorter one, such as a brace, is in every output."""
 _LOOK = 0.02
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -258,9 +260,10 @@ def _heed_signals() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else nobody is told how a child ended
 
 
-def _parts(secrets: Iterable[str]) -> list[bytes]:
-    """The secrets and, of those with several lines, each line; the longest first."""
-    found = {part.encode() for one in secrets for part in (one, *one.splitlines()) if part.strip()}
+def _parts(secrets: Sequence[str]) -> list[bytes]:
+    """The secrets and, of those with several lines, each line that could tell of it; the longest first."""
+    lines = (line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING)
+    found = {part.encode() for part in (*secrets, *lines) if part.strip()}
     return sorted(found, key=len, reverse=True)
 
 

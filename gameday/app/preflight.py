@@ -149,6 +149,8 @@ def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Ti
             token = driver.resolve(target)
         except DriverError as error:
             raise PreflightError(f"{item.id}: {error.message}", hint=error.hint) from error
+        except TimeoutError as error:
+            raise PreflightError(f"{item.id}: {error}", hint="nothing was injected; only 'resolve' ran") from error
         record("preflight", PreflightMatched(token=token))
         stimulus = isinstance(item, BoundStimulus)
         prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle, driver.hand))

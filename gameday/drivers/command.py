@@ -1,6 +1,7 @@
 """Faults and releases by an operator's own programs: ``docker``, ``systemctl``, a script. No shell.
 
-The program under ``check`` decides what stands: 0 means in effect, 1 clear, anything else that it can not tell.
+The program under ``check`` decides what stands: 0 means in effect, 1 and nothing on stderr clear, and anything else
+that it can not tell.
 What ``inject`` and ``undo`` say by their exit codes counts for nothing without it. A program that overruns the
 deadline is killed with all that it started in its session; one that went into a session of its own (``setsid``, a
 daemon that it asked) is out of reach, and so is what it does later.
@@ -133,6 +134,8 @@ class CommandDriver:
         ended = _ran(told, _Part.FIND, Call(_located(argv), seconds + _AFTER, kept=_FINDS))
         if ended.code != 0 or not ended.output.whole:
             raise DriverError(_failed(argv, ended) if ended.code else f"{shlex.join(argv)} printed too much")
+        if ended.output.masked:
+            raise DriverError(f"{shlex.join(argv)} printed a secret, which may not be kept")
         lines = [line.strip() for line in ended.output.text.splitlines() if line.strip()]
         return [_found(told, line, (place.service, place.kind, seconds)) for line in dict.fromkeys(lines)]
 
@@ -222,7 +225,8 @@ def _limit(token: Token) -> float:
 def _check(told: _Told, seconds: float) -> bool:
     """Whether it stands; DriverError if ``check`` can not tell."""
     ended = _run(told, _Part.CHECK, seconds)
-    if ended.code not in (_STANDS, _CLEAR):
+    # 1 is also what a script ends with that broke off: then it has something to complain of.
+    if ended.code not in (_STANDS, _CLEAR) or (ended.code == _CLEAR and ended.errors.text.strip()):
         raise DriverError(f"can not tell: {_failed(told.check, ended)}")
     return ended.code == _STANDS
 

@@ -135,6 +135,7 @@ def _uncalled(record: Record, slo: str, start: int, end: int) -> bool:
 
 def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) -> str:
     """Which receiver's Watchdog was not heard from the intent to the limit and once after; empty if all were."""
+    environment = record.plan.environment.name  # a Watchdog that names another one says nothing of this
     if not observer.receivers:
         return "no receiver is declared"
     for receiver in sorted(set(observer.receivers.values())):
@@ -143,10 +144,13 @@ def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) ->
             for event in record.of(AlertReceived)
             if event.data.receiver == receiver
             and event.data.labels.get("alertname") == WATCHDOG
+            and event.data.labels.get("gameday", environment) == environment
             and event.data.status == "firing"
         ]
         alive = Observed([(at, at) for at in beats], ns(observer.watchdog.every), record.gaps_declared("alerts"))
         if not any(at >= limit for at in beats) or not alive.unbroken(start, limit):
             where = copy_of(observer, receiver)
             return f"the Watchdog did not reach {where} all that time"
+    if any(start <= at <= limit for _, at in record.gaps_declared("alerts")):
+        return "gameday's own receiver had to turn deliveries away"
     return ""

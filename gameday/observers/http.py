@@ -19,6 +19,7 @@ __all__ = ["Answer", "HttpClient", "NoAnswer", "Question"]
 
 _MOST_HEAD = 64 << 10
 _READ = 64 << 10
+_MOST_WORDS = 2000  # whoever shows them masks secrets first, and cuts then
 
 
 class NoAnswer(Exception):
@@ -180,6 +181,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, ConnectionResetError):
         return "connection reset"
     if isinstance(error, h11.ProtocolError):
-        return f"no valid HTTP: {error}"[:200]
+        return f"no valid HTTP: {error}"[:_MOST_WORDS]
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:200] or type(error).__name__
+    return text[:_MOST_WORDS] or type(error).__name__

@@ -208,11 +208,11 @@ def _read(answer: Answer) -> Sequence[_Series]:
         text = "with what is no answer to a query" if answer.status == 200 else ""
         raise _Failed(said, f"answered {answer.status} {text}".strip()) from error
     if answer.status != 200 or body.status != "success" or body.data is None:
-        raise _Failed(Said.REFUSED, f"answered {answer.status}: {body.error[:_SHOWN] or body.status}")
+        raise _Failed(Said.REFUSED, f"answered {answer.status}: {body.error or body.status}")
     # Infos are advice about the query, unless they too say that something is left out.
     doubts = [*(body.warnings or ()), *(info for info in body.infos or () if "partial" in info.lower())]
     if doubts or body.isPartial:
-        raise _Failed(Said.UNKNOWN, f"the answer is partial: {'; '.join(doubts)[:_SHOWN] or 'it says so'}")
+        raise _Failed(Said.UNKNOWN, f"the answer is partial: {'; '.join(doubts) or 'it says so'}")
     try:
         if body.data.resultType == "scalar":
             return [_Series(value=_SCALAR.validate_python(body.data.result))]

@@ -104,6 +104,7 @@ class CommandReleases:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._before: Told | None = None
+        self._known: set[tuple[str, str]] = set()
         self._asked: set[str] = set()
         self._ours = False
 
@@ -154,6 +155,8 @@ class CommandReleases:
     def _changes(self, told: Told) -> list[ReleaseChanged]:
         """What differs from the reading before; a rollback comes last, with the share that is left."""
         if self._before is None:
+            if told.rolled_back is not None:
+                self._is_news(told.rolled_back)  # older than the run
             return []
         before, now = self._before.weights, told.weights
         found = [
@@ -162,9 +165,16 @@ class CommandReleases:
             if before.get(revision, 0.0) != now.get(revision, 0.0)
         ]
         last = told.rolled_back
-        if last is not None and last != self._before.rolled_back:
+        if last is not None and self._is_news(last):
             found.append(self._changed(last.revision, "rolled_back", now.get(last.revision, 0.0), last.reason))
         return found
+
+    def _is_news(self, back: ToldRollback) -> bool:
+        """Whether that one was not told before, whatever else is said of it now, or was not in between."""
+        one = (back.revision, back.at)
+        new = one not in self._known
+        self._known.add(one)
+        return new
 
     def _changed(self, revision: str, change: str, weight: float, reason: str = "") -> ReleaseChanged:
         by = "gameday" if self._ours else "system"

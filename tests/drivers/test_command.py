@@ -235,6 +235,18 @@ def test_a_check_that_can_not_tell_is_never_clear(operator: Operator, driver: Co
             call(token)
 
 
+@pytest.mark.parametrize("case", ["echo 'cannot connect to the daemon' >&2; exit 1", "set -e; cat /none; exit 0"])
+def test_a_check_that_broke_off_is_not_clear_though_its_exit_code_says_so(
+    operator: Operator, driver: CommandDriver, case: str
+) -> None:
+    token = driver.resolve(operator.target())
+    driver.inject(token)
+    operator.becomes(f"standing) {case} ;;\nstart) exit 1 ;;")
+    for call in (driver.is_clear, driver.undo):
+        with pytest.raises(DriverError, match="can not tell"):
+            call(token)
+
+
 def test_the_exit_code_of_an_undo_counts_only_where_something_stands(
     operator: Operator, driver: CommandDriver
 ) -> None:

@@ -295,6 +295,24 @@ def test_a_proxy_that_is_gone_is_clear_once_its_port_is_refused(
     assert driver.is_clear(moved)
 
 
+def test_the_loopback_of_another_machine_can_not_be_looked_at_from_here(
+    proxy: Proxy, driver: ToxiproxyDriver, fake: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = driver.resolve(target(proxy.api))
+    other = fake(answer("404 Not Found", {"error": "proxy not found", "status": 404}))
+    proxy.ask("DELETE", "/proxies/payments")
+    assert driver.is_clear(token.model_copy(update={"data": {**token.data, "api": other}}))
+    own = socket.getaddrinfo
+
+    def named(host: Any, *arguments: Any, **keywords: Any) -> Any:
+        return own("127.0.0.1" if host == "proxy.stage" else host, *arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", named)
+    elsewhere = other.replace("127.0.0.1", "proxy.stage")
+    with pytest.raises(DriverError, match="may still be in use"):
+        driver.is_clear(token.model_copy(update={"data": {**token.data, "api": elsewhere}}))
+
+
 def test_the_port_of_a_proxy_elsewhere_is_looked_at_there(
     proxy: Proxy, driver: ToxiproxyDriver, fake: Callable[..., str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from gameday.model.enums import Verdict
+from gameday.model.events import SourceGap
 from gameday.model.experiment import AlertRouted
 from tests.grade.builder import DEPENDENCY, MS, T0, WALL, Draft, Line, S
 from tests.grade.conftest import Judge, lean, replan
@@ -170,6 +171,34 @@ def test_resolved_is_not_firing(judge: Judge, kind: str) -> None:
             line.data["status"] = "resolved"
 
     assert judge(kind, edit).verdict is Verdict.FAIL
+
+
+@BOTH
+def test_what_gamedays_own_receiver_turned_away_may_have_been_the_alert(judge: Judge, kind: str) -> None:
+    def refused(after: int) -> Callable[[Draft], object]:
+        def edit(made: Draft) -> None:
+            at = silent(made).one("fault.intent").mono + after
+            made.add(at, "alerts", SourceGap(since=at - S, reason="a delivery did not parse"))
+
+        return edit
+
+    found = judge(kind, refused(2 * S))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "gameday's own receiver had to turn deliveries away" in found.reason
+    assert judge(kind, refused(-2 * S)).verdict is Verdict.FAIL
+
+
+@BOTH
+def test_the_watchdog_of_another_environment_says_nothing_of_this_one(judge: Judge, kind: str) -> None:
+    def named(environment: str) -> Callable[[Draft], object]:
+        def edit(made: Draft) -> None:
+            for line in beats(silent(made)):
+                line.data["labels"] = {**labels(line), "gameday": environment}
+
+        return edit
+
+    assert judge(kind, named("lab")).verdict is Verdict.FAIL
+    assert judge(kind, named("elsewhere")).verdict is Verdict.INCONCLUSIVE
 
 
 @BOTH

@@ -124,9 +124,22 @@ def test_what_differs_is_a_change(deployer: Deployer, records: Records, running:
 def test_a_rollback_from_before_is_no_change_and_another_of_the_same_revision_is(
     deployer: Deployer, records: Records, running: Running
 ) -> None:
+    def more(readings: int) -> None:
+        seen = len(records.all(ReleaseSample))
+        records.wait(lambda: len(records.all(ReleaseSample)) >= seen + readings)
+
     deployer.shows({"stable": 1.0}, {"revision": "canary", "at": "yesterday"})
     with running(deployer.observer()):
         records.wait(lambda: len(records.all(ReleaseSample)) >= 2)
+        assert changes(records) == []
+        # Told of in other words, or left out and told again: it is still the one from before.
+        for told in (
+            {"revision": "canary", "at": "yesterday", "reason": "2 h ago"},
+            None,
+            {"revision": "canary", "at": "yesterday"},
+        ):
+            deployer.shows({"stable": 1.0}, told)
+            more(2)
         assert changes(records) == []
         deployer.shows({"stable": 1.0}, {"revision": "canary", "at": "today"})
         records.wait(lambda: changes(records))

@@ -24,7 +24,11 @@ def _deployer(*words: str) -> None:
 
 
 def _status() -> Status:
-    return status_of(Path(_FOLDER))
+    found = status_of(Path(_FOLDER))
+    if found.takes_traffic is None:
+        sys.stderr.write("the front can not be asked\n")
+        sys.exit(2)
+    return found
 
 
 def _releases() -> dict[str, Any]:
