@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gameday.app import safety, tables
 from gameday.app.hands import Hands
-from gameday.app.interrupts import Interrupts
-from gameday.engine import Prepared
+from gameday.engine import Prepared, Waker
 from gameday.errors import DriverError, PreflightError, UsageError
 from gameday.load.locust import LoadRequest
 from gameday.model.environment import scheme_of
@@ -46,6 +45,7 @@ __all__ = [
 
 _SOURCES = 10.0
 """Real seconds within which every probe, counter and release history must have answered once."""
+_RELEASES = "releases"
 _WATCHDOG = 5.0
 """Real seconds to wait for the first Watchdog; without it the run goes on, and its alerts are inconclusive."""
 
@@ -216,16 +216,21 @@ def load_request(
 class Readiness:
     """Waits, once the observers run, until each of their sources has spoken."""
 
-    def __init__(self, plan: Plan, observers: Sequence[Observer], waker: Interrupts) -> None:
+    def __init__(self, plan: Plan, observers: Sequence[Observer], waker: Waker) -> None:
         self._waker = waker
-        self._silent = {observer.source for observer in observers} - {"alerts"}
+        sources = {observer.source for observer in observers}
+        # One source tells of the releases of all services: each service's own word counts.
+        released = {release.service for release in plan.releases_of} if _RELEASES in sources else set()
+        self._silent = {(_RELEASES, service) for service in released}
+        self._silent |= {(source, "") for source in sources - {_RELEASES, "alerts"}}
         bound = plan.alerts.receivers.values() if plan.alerts else ()
         self._quiet = set(bound)
 
     def hear(self, event: Event) -> None:
         """A listener of the timeline."""
         if event.kind == "sample":
-            self._silent.discard(event.source)
+            service = event.data.get("service") if event.source == _RELEASES else ""
+            self._silent.discard((event.source, str(service)))
         elif event.kind == AlertReceived.KIND:
             self._quiet.discard(event.read(AlertReceived).receiver)
 
@@ -233,14 +238,15 @@ class Readiness:
         """PreflightError names the sources that did not answer in time."""
         stand.connect(sink.url if sink else None)
         if not self._until(self._silent, _SOURCES):
-            missing = ", ".join(sorted(self._silent))
+            silent = sorted(self._silent)
+            missing = ", ".join(f"{source} of {service}" if service else source for source, service in silent)
             raise PreflightError(
                 f"no answer within {_SOURCES:g} s from: {missing}", hint="see the gaps in the timeline"
             )
         self._until(self._quiet, _WATCHDOG)
         record("preflight", PreflightReady(sink=sink.address if sink else None))
 
-    def _until(self, waiting: set[str], seconds: float) -> bool:
+    def _until(self, waiting: Collection[object], seconds: float) -> bool:
         deadline = self._waker.monotonic_ns() + int(seconds * 1e9)
         while waiting and self._waker.monotonic_ns() < deadline:
             # `rest` keeps a signal for the engine, which looks right after this.
