@@ -51,7 +51,7 @@ def judge(record: Record) -> Criterion:
             verdict,
             " ".join(one.reason for one in found if one.verdict is verdict),
             max(measured) if measured else None,
-            tuple(one.reason for one in found) if len(found) > 1 else (),
+            tuple(one.reason for one in found if one.verdict is not verdict),
             tuple(seq for one in found for seq in one.seqs),
         ),
     )
