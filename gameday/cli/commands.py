@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gameday import __version__
+from gameday.errors import UsageError
 
 if TYPE_CHECKING:
     from gameday.model.events import Attendee
@@ -83,6 +85,18 @@ def _attendance(people: tuple[str, ...]) -> Sequence[Attendee]:
     return found
 
 
+def _need_linux(command: str) -> None:
+    """UsageError elsewhere: what undoes faults rests on pidfds, /proc and sessions. Before what needs them is
+    imported."""
+    system = platform.system()
+    if system != "Linux":
+        raise UsageError(
+            f"`gameday {command}` needs Linux, and this is {system or 'another system'}",
+            hint="run it in a container: the Dockerfile of gameday's repository makes one, see "
+            "docs/how-to/run-in-docker.md; validate, plan, grade and report work here",
+        )
+
+
 def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     context.meta["gameday.file"] = value
 
@@ -139,6 +153,7 @@ def _planning(function: F) -> F:
 @_debug
 def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, **options: Any) -> int:
     """Run EXPERIMENT (a name or a file), grade it, write the report."""
+    _need_linux("run")
     from gameday.app.planning import RunRequest
     from gameday.cli.running import carry_out
 
@@ -230,6 +245,7 @@ def abort(run: str | None, output: str) -> int:
 
     Exit 0 if nothing stands afterwards, 6 if something does or the run has not let go.
     """
+    _need_linux("abort")
     from gameday.cli.aborting import abort_run
 
     return abort_run(run, output)
@@ -250,6 +266,7 @@ def recover(environment: str | None, sweep: bool, existing: str | None, output: 
     The ledger says what to undo. Where the ledger itself is gone, --sweep finds it by gameday's own marks; that
     also removes what a run on another machine has made there.
     """
+    _need_linux("recover")
     from gameday.cli import standing
 
     if not sweep:
@@ -279,6 +296,7 @@ def lab() -> None:
 @_debug
 def lab_up(time_scale: float, flaws: tuple[str, ...], output: str) -> None:
     """Start a lab that stays up, and print its addresses."""
+    _need_linux("lab up")
     from gameday.cli.labs import up
 
     up(time_scale, flaws, output)
