@@ -177,6 +177,7 @@ class Page:
     """The same chart for wide and for narrow screens; empty without series."""
     notices: tuple[str, ...]
     attendance: str
+    """Who was there, in words."""
     inputs: tuple[tuple[str, str], ...]
     """Path and digest."""
 
@@ -207,7 +208,7 @@ def build(grade: Grade) -> Page:
         ),
         charts=tuple(draw(grade, marks, names, size) for size in (WIDE, NARROW)) if grade.series else (),
         notices=_notices(grade, "warning", "scope", "info"),
-        attendance=", ".join(grade.attendance) or "attendance not recorded",
+        attendance=_attendance(grade.attendance),
         inputs=tuple(_input(text) for text in grade.inputs),
     )
 
@@ -226,6 +227,13 @@ def _took(grade: Grade) -> str:
     if grade.time_scale == 1:
         return f"took {real}"
     return f"{duration_text(grade.real_seconds * grade.time_scale)} of plan time took {real} of real time"
+
+
+def _attendance(people: Sequence[str]) -> str:
+    """``NAME:ROLE`` each; the name may hold a colon itself."""
+    pairs = [person.rpartition(":") for person in people]
+    shown = [f"{name} ({role})" if name else role for name, _, role in pairs]
+    return f"Attended: {', '.join(shown)}" if shown else "Attendance not recorded"
 
 
 def _notices(grade: Grade, *kinds: str) -> tuple[str, ...]:

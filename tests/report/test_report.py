@@ -159,6 +159,18 @@ def test_a_fault_that_was_not_verified_gone_is_never_shown_as_removed(passed: Gr
     assert "Faults removed:** Not verified" in markdown(standing, templates)
 
 
+def test_the_first_screen_says_who_attended(passed: Grade, templates: Templates) -> None:
+    people = ("Kim:facilitator", "Ada: Lee:oncall")
+    attended = passed.model_copy(update={"attendance": people})
+    for graded, line in (
+        (attended, "Attended: Kim (facilitator), Ada: Lee (oncall)"),
+        (passed, "Attendance not recorded"),
+    ):
+        head = html(graded, templates).partition('<section class="facts"')[0]
+        assert f"<p>{line}</p>" in head
+        assert line in "".join(rendered(markdown(graded, templates).partition("Not proven today")[0]).text)
+
+
 def test_a_grade_with_next_to_nothing_in_it(passed: Grade, templates: Templates) -> None:
     bare = passed.model_copy(
         update={
