@@ -184,7 +184,8 @@ def validate(settings: tuple[str, ...], **options: Any) -> None:
 
     planned = make_plan(RunRequest(settings=_settings(settings), **options))
     for digest in planned.plan.inputs:
-        click.echo(f"ok  {digest.path}")
+        whose = "gameday's own: " if planned.catalog.is_builtin(digest.path) else ""
+        click.echo(f"ok  {whose}{digest.path}")
     asks = planned.plan.safety.confirm and options.get("confirm") is None
     confirm = f" --confirm {planned.plan.environment.name}" if asks else ""
     click.echo(f"Next: {planned.plan.reproduce}{confirm}", err=True)

@@ -84,6 +84,14 @@ class Catalog:
         """The file of that name."""
         return self.files(kind).get(name)
 
+    def is_builtin(self, shown: str) -> bool:
+        """Whether a file that is shown so comes with gameday: the project has none of that name and place.
+
+        A project that is the catalog itself has only files of its own.
+        """
+        project, *others = self.roots
+        return not (project / shown).is_file() and any((root / shown).is_file() for root in others)
+
     def shown(self, file: Path) -> str:
         """How to show a file that was named by its path: relative to a root, or as it was given."""
         resolved = file.resolve()

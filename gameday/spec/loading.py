@@ -23,7 +23,8 @@ from gameday.model.suggest import one_of
 from gameday.slo.burn import parse_pairs
 from gameday.spec.catalog import Catalog, Found, Kind
 from gameday.spec.explain import validate
-from gameday.spec.files import read_text
+from gameday.spec.files import Text, read_text
+from gameday.spec.pack import syntax_problem
 from gameday.spec.parameters import Substituted, substitute
 from gameday.spec.repair import repair
 from gameday.spec.runbook import parse_runbook
@@ -374,9 +375,10 @@ class _Gathered:
             self._absent(Kind.LOAD, name, _at(self.environment, at))
             return
         text = read_text(found)
-        if isinstance(text, Problem):
-            self.problems.append(text)
-        else:
+        wrong = text if isinstance(text, Problem) else syntax_problem(text.text, found.shown)
+        if wrong is not None:
+            self.problems.append(wrong)
+        if isinstance(text, Text):
             self.pack = InputDigest(path=found.shown, sha256=text.sha256)
 
     def _absent(self, kind: Kind, name: str, place: Problem) -> None:

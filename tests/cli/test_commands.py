@@ -59,6 +59,22 @@ def test_validate_names_every_file(tmp_path: Path) -> None:
     assert "runbooks/api-dependency-brownout.md" in done.stdout
 
 
+def test_validate_tells_gamedays_own_files_from_the_projects(tmp_path: Path) -> None:
+    own_experiment(tmp_path)
+    probes = tmp_path / "probes"
+    probes.mkdir()
+    (probes / "payments-answers.yaml").write_bytes((ROOT / "probes" / "payments-answers.yaml").read_bytes())
+    done = gameday(tmp_path, "validate", "mine")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if "gameday's own" not in line] == [
+        "ok  experiments/mine.yaml",
+        "ok  probes/payments-answers.yaml",
+    ]
+    assert "ok  gameday's own: probes/payments-availability.yaml" in lines
+    assert "ok  gameday's own: experiments/environments/lab.yaml" in lines
+
+
 def test_plan_is_canonical_json_and_the_same_twice(tmp_path: Path) -> None:
     one, two = (gameday(tmp_path, "plan", "api-dependency-brownout") for _ in range(2))
     assert one.stdout == two.stdout

@@ -156,3 +156,27 @@ def test_external_load_needs_no_pack(project: Any) -> None:
     project.replace("experiment", "load: {rate: 200/s}", "load: {external: true, atLeast: 50/s, slo: customer}")
     (project.root / "experiments/load/storefront.py").unlink()
     assert project.problems() == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("import time\nclass Customer(\n    pass\n", "2:15", "'(' was never closed"),
+        ("x = 1\n  y = 2\n", "2:3", "unexpected indent"),
+        ("x = 1\0\n", "1:1", "null bytes"),
+    ],
+)
+def test_a_load_pack_that_is_no_python_is_told_with_its_place(
+    project: Any, text: str, place: str, message: str
+) -> None:
+    (project.root / "experiments/load/storefront.py").write_text(text)
+    (problem,) = project.problems()
+    assert str(problem).startswith(f"experiments/load/storefront.py:{place}: no Python: ")
+    assert message in problem.message
+
+
+def test_nothing_of_a_load_pack_runs(project: Any) -> None:
+    pack = project.root / "experiments/load/storefront.py"
+    pack.write_text('assert 1 is 1, "\\d"\nimport nowhere\nopen(__file__ + ".ran", "w")\nraise SystemExit\n')
+    assert project.problems() == ()
+    assert [path.name for path in pack.parent.iterdir()] == [pack.name]
