@@ -35,6 +35,8 @@ _LINGER = 1.0
 """Real seconds in which what a program left behind may end by itself, such as a ``tee`` of its output."""
 _TELLING = 5
 """Characters of a line of a secret; a shorter one, such as a brace, is in every output."""
+_LAST = 500
+"""Characters of what one that overran said last."""
 _LOOK = 0.02
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -106,8 +108,8 @@ class _Tail:
 
 
 def run(call: Call) -> Ended:
-    """Run it to its end. TimeoutError if it took too long, OSError if it can not be started, or nobody can tell how
-    it ended; in any case it is killed and awaited by then, with its process group."""
+    """Run it to its end. TimeoutError, with its last words, if it took too long; OSError if it can not be started,
+    or nobody can tell how it ended; in any case it is killed and awaited by then, with its process group."""
     _heed_signals()
     process = subprocess.Popen(
         call.argv,
@@ -127,8 +129,10 @@ def run(call: Call) -> Ended:
     try:
         code = under_way.follow()
         left = under_way.settle()
-    except BaseException:
+    except BaseException as error:
         under_way.end()
+        if isinstance(error, TimeoutError):
+            raise TimeoutError(f"{error}{_last_words(tails, secrets, call.kept)}") from error
         raise
     under_way.release()
     output, errors = (_kept(tail, secrets, call.kept) for tail in tails)
@@ -196,8 +200,9 @@ class _UnderWay:
         return bool(members)
 
     def end(self) -> None:
-        """Kill it and its group, and wait for them."""
+        """Kill it and its group, and wait for them; what they said is read to its end."""
         self._kill()
+        self._drain()
         self.release()
 
     def release(self) -> None:
@@ -265,6 +270,23 @@ def _parts(secrets: Sequence[str]) -> list[bytes]:
     lines = (line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING)
     found = {part.encode() for part in (*secrets, *lines) if part.strip()}
     return sorted(found, key=len, reverse=True)
+
+
+def _last_words(tails: Sequence[_Tail], secrets: Sequence[bytes], most: int) -> str:
+    """What a program that was killed had said, for an error; empty if it had said nothing."""
+    for tail in tails:
+        tail.data = _without_a_beginning(tail.data, secrets)
+    words = "\n".join(text for tail in tails if (text := _kept(tail, secrets, most).text.strip()))
+    return f"; its last words: {words[-_LAST:]}" if words else ""
+
+
+def _without_a_beginning(data: bytes, secrets: Sequence[bytes]) -> bytes:
+    """Masks the first part of a secret at the end: it was killed while it said it."""
+    for one in secrets:
+        for length in range(len(one) - 1, _TELLING - 1, -1):
+            if data.endswith(one[:length]):
+                return data[:-length] + MASK.encode()
+    return data
 
 
 def _kept(tail: _Tail, secrets: Sequence[bytes], most: int) -> Kept:

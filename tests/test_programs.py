@@ -100,6 +100,27 @@ def test_one_that_overruns_is_killed_though_it_ignores_signals_with_its_children
     assert gone(wait_for(tmp_path / "self"))
 
 
+def test_the_last_words_of_one_that_overruns_are_told_without_secrets() -> None:
+    script = "echo waiting; echo 'for hunter2' >&2; printf '%s' 'and so hunt'; exec sleep 300"
+    with pytest.raises(TimeoutError) as raised:
+        bash(script, 1.0, secrets=("hunter2", "huntsman"))
+    assert str(raised.value).endswith(
+        "did not end within 1 s, and was killed; its last words: waiting\nand so hunt\nfor ***"
+    )
+
+
+def test_the_last_words_of_one_that_is_killed_as_it_says_a_secret() -> None:
+    with pytest.raises(TimeoutError) as raised:
+        bash(
+            "seq 1 5000; printf '%s' 'token: correct horse batt'; exec sleep 300",
+            1.0,
+            secrets=("correct horse battery",),
+        )
+    words = str(raised.value).partition("its last words: ")[2]
+    assert words.endswith("\n5000\ntoken: ***")
+    assert len(words) == 500
+
+
 def test_what_it_leaves_behind_is_ended_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gameday.programs._LINGER", 0.2)
     for alone in (False, True):

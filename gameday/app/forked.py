@@ -105,7 +105,7 @@ class ForkedDriver:
             return _in_here(work)
         identity = processes.identify(child) or ProcessIdentity(pid=child, start=0, boot="")
         try:
-            return _result(self._read(read, call, seconds))
+            return _result(call, self._read(read, call, seconds))
         finally:
             os.close(read)
             _end(identity)
@@ -148,6 +148,8 @@ def _in_child(work: Callable[[], JSON], write: int, seconds: float) -> NoReturn:
         answer: dict[str, JSON] = {"value": work()}
     except DriverError as error:
         answer = {"error": error.message[:_LONGEST]}
+    except TimeoutError as error:
+        answer = {"error": str(error)[:_LONGEST], "late": True}
     except BaseException as error:  # noqa: BLE001 - told to the parent
         answer = {"error": f"{type(error).__name__}: {error}"[:_LONGEST]}
     try:
@@ -197,11 +199,13 @@ def _close_all_but(kept: int) -> None:
                 os.close(int(name))
 
 
-def _result(data: bytes) -> JSON:
+def _result(call: str, data: bytes) -> JSON:
     try:
         answer = json.loads(data)
     except ValueError as error:
         raise DriverError("the call's process died") from error
+    if answer.get("late"):  # the driver ended the call itself, and says more about it
+        raise TimeoutError(f"{call}: {answer['error']}")
     if "error" in answer:
         raise DriverError(answer["error"])
     value: JSON = answer["value"]

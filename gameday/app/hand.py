@@ -61,6 +61,8 @@ def _answer(drivers: Mapping[str, Driver], line: bytes) -> dict[str, JSON]:
         return {"value": CALLS[request["call"]](drivers[token.driver], token)}
     except DriverError as error:
         return {"error": error.message, "hint": error.hint, "kind": "DriverError"}
+    except TimeoutError as error:
+        return {"error": str(error), "hint": "", "kind": "TimeoutError"}
     except Exception as error:  # noqa: BLE001 - whatever a driver raises is an answer; the engine decides
         return {"error": f"{type(error).__name__}: {error}", "hint": "", "kind": type(error).__name__}
 

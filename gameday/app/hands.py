@@ -307,6 +307,8 @@ class HandedDriver:
         try:
             hand.ask(call, token)
             answer = hand.answer(token.deadline or self._deadline, self._hands.beat)
+            if answer.get("kind") == "TimeoutError":  # it ended the call itself, and says more about it
+                raise TimeoutError(answer["error"])
         except (TimeoutError, HandDied, ValueError) as error:
             # Nothing that this hand began may go on: killed and awaited before anything else is asked.
             self._hands.drop(hand)
@@ -323,6 +325,4 @@ class HandedDriver:
             return value
         if call == "inject":
             self._hands.drop(hand)  # what it may have started must not go on beside the undo
-        if answer.get("kind") == "TimeoutError":
-            raise TimeoutError(answer["error"])
         raise DriverError(answer["error"], str(answer.get("hint", "")))

@@ -33,8 +33,9 @@ from gameday.programs import Call, Ended
 __all__ = ["CommandDriver"]
 
 _STANDS, _CLEAR = 0, 1
-_AFTER = 1.0
-"""Real seconds after which a program is killed from in here, where its hand was not killed at its deadline."""
+_KEPT_BACK, _MOST_KEPT_BACK = 0.1, 1.0
+"""Of a deadline, as a part and in real seconds: in it what an overdue program said last is told, before the process
+that it runs in is killed."""
 _FINDS = 65536
 """Bytes that ``find`` may print."""
 _INHERITED = ("PATH", "HOME", "LANG")
@@ -130,8 +131,7 @@ class CommandDriver:
         argv, seconds = place.binding.words(_Part.FIND), COMMAND.deadline_of(place.binding)
         variables = _variables(place.service, place.kind, {})
         told = _bound(place.binding, place.kind, variables, "")
-        # The caller ends this process at the deadline.
-        ended = _ran(told, _Part.FIND, Call(_located(argv), seconds + _AFTER, kept=_FINDS))
+        ended = _ran(told, _Part.FIND, Call(_located(argv), _within(seconds), kept=_FINDS))
         if ended.code != 0 or not ended.output.whole:
             raise DriverError(_failed(argv, ended) if ended.code else f"{shlex.join(argv)} printed too much")
         if ended.output.masked:
@@ -218,8 +218,12 @@ def _told(token: Token) -> _Told:
 
 
 def _limit(token: Token) -> float:
-    """The caller ends this process at the deadline; this is for a caller that could not have another process."""
-    return (token.deadline or COMMAND.deadline) + _AFTER
+    return _within(token.deadline or COMMAND.deadline)
+
+
+def _within(deadline: float) -> float:
+    """Real seconds for a program: the caller ends this process at the deadline."""
+    return deadline - min(_KEPT_BACK * deadline, _MOST_KEPT_BACK)
 
 
 def _check(told: _Told, seconds: float) -> bool:

@@ -172,8 +172,8 @@ def test_a_resolve_that_is_refused(
 
 
 def test_a_resolve_that_hangs_is_ended(operator: Operator, driver: CommandDriver) -> None:
-    operator.becomes("look) trap '' TERM; sleep 300 & echo $! > $here/child; wait ;;")
-    with pytest.raises(TimeoutError, match=r"did not end within 1 s"):
+    operator.becomes("look) trap '' TERM; echo where is it; sleep 300 & echo $! > $here/child; wait ;;")
+    with pytest.raises(TimeoutError, match=r"did not end within 1 s, and was killed; its last words: where is it$"):
         driver.resolve(operator.target(resolve=(str(operator.script), "look"), deadline="1s"))
     assert dead(int(operator.file("child")))
 
@@ -438,7 +438,7 @@ def test_an_inject_that_overruns_ignores_sigterm_and_would_act_late_never_lands(
         'echo $$ > "$here/self"; wait ;;'
     )
     token = handed.resolve(operator.target(deadline="2s"))
-    with pytest.raises(TimeoutError, match="inject: no answer within 2 s"):
+    with pytest.raises(TimeoutError, match=r"inject: (no answer within 2 s|.* did not end within 1\.8 s)"):
         handed.inject(token)
     assert all(dead(int(operator.file(name))) for name in ("self", "child"))
     (operator.folder / "go").touch()
@@ -465,7 +465,7 @@ def test_without_an_engine_a_call_ends_at_its_own_deadline(operator: Operator) -
     operator.becomes("start) trap '' TERM; echo $$ > $here/self; while :; do sleep 0.1; done ;;")
     driver = ForkedDriver(CommandDriver(), COMMAND.deadline)
     token = CommandDriver().resolve(operator.target(deadline="2s"))
-    with pytest.raises(TimeoutError, match="undo: no answer within 2 s"):
+    with pytest.raises(TimeoutError, match=r"undo: (no answer within 2 s|.* did not end within 1\.8 s)"):
         driver.undo(token)
     assert dead(int(operator.file("self")))
     assert driver.is_clear(token)
