@@ -86,6 +86,10 @@ class Context:
         if self.sources.runbook is not None:
             self.problems.append(self.sources.runbook.problem(at, message, hint))
 
+    def unscaled(self, scaled: str, hint: str) -> str:
+        """The hint for what has too little real time: a lower time scale helps only where there is one to lower."""
+        return scaled if self.scale > 1 else hint
+
     def declared(self, kind: str, role: str, at: Location) -> bool:
         """Whether the experiment declares that role; notes a problem at its use if not."""
         roles: tuple[str, ...] = getattr(self.experiment.roles, kind)

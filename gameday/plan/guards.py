@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from gameday.model.document import Location
@@ -108,14 +109,20 @@ def _readings(context: Context, at: Location, over: float, pace: float) -> None:
     readings = over / context.scale / pace
     if readings < READINGS - _EPSILON:
         message = f"a window of {duration_text(over)} holds {readings:.2g} readings of the counters"
-        context.in_experiment(at, f"{message}, {READINGS} are needed", "lengthen it, or lower the time scale")
+        context.in_experiment(at, f"{message}, {READINGS} are needed", _longer(context, READINGS * pace))
 
 
 def _events(context: Context, at: Location, over: float, rate: float) -> None:
     events = rate * over / context.scale
     if events < ENOUGH - _EPSILON:
         message = f"a window of {duration_text(over)} holds {events:.2g} events, {ENOUGH} are needed"
-        context.in_experiment(at, message, "lengthen it, or lower the time scale")
+        context.in_experiment(at, message, _longer(context, ENOUGH / rate if rate > 0 else 0.0))
+
+
+def _longer(context: Context, real: float) -> str:
+    """The hint for a window that has to hold that many real seconds; 0: no length would do."""
+    needed = f"make it at least {duration_text(math.ceil(real))}" if real > 0 else ""
+    return context.unscaled("lengthen it, or lower the time scale", needed)
 
 
 def _latency(context: Context, at: Location, guard: LatencyGuard) -> None:

@@ -16,7 +16,16 @@ from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.slo.burn import parse_pairs, threshold
 
-__all__ = ["BLOCK", "CHECKS", "SHORTEST_LIMIT", "detection_time", "pairs_of", "steady_after_span", "steady_spans"]
+__all__ = [
+    "BLOCK",
+    "CHECKS",
+    "SHORTEST_LIMIT",
+    "detection_time",
+    "fewer_or_longer",
+    "pairs_of",
+    "steady_after_span",
+    "steady_spans",
+]
 
 SHORTEST_LIMIT = 5.0
 """Real seconds; below this, a limit measures the machine, not the system."""
@@ -220,7 +229,13 @@ def _min_events(context: Context) -> None:
             if events < condition.min_events:
                 message = f"'{name}' is {span:.3g} s of real time: {events:.0f} requests"
                 message += f", not {condition.min_events}"
-                context.in_experiment(("steadyState", index, "minEvents"), message, "lower it, or the time scale")
+                context.in_experiment(("steadyState", index, "minEvents"), message, fewer_or_longer(context, name))
+
+
+def fewer_or_longer(context: Context, phase: str) -> str:
+    """The hint for a condition that wants more events than a phase of `steady_spans` can have."""
+    longer = "let the fault begin later" if phase == "before" else "lengthen 'after'"
+    return context.unscaled("lower it, or the time scale", f"lower it, or {longer}")
 
 
 def _queried(context: Context) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gameday.model.experiment import Fault, SloBudget, SteadyProbe
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
-from gameday.plan.limits import steady_spans
+from gameday.plan.limits import fewer_or_longer, steady_spans
 from gameday.plan.proofs import most_checks
 
 __all__ = ["EASY_RATE", "EVIDENCE", "proof_rate", "rates"]
@@ -83,11 +83,23 @@ def _proof(context: Context, fault: Fault, seconds: float) -> float:
     if rate > context.environment.probe_rate:
         message = f"the proof of {share_text(share)} errors over {hold:.3g} s of real time needs {rate:g} checks/s"
         message += f", above the probeRate of {context.environment.probe_rate:g}/s"
-        context.in_environment(("probeRate",), message, f"allow {rate:g}/s, or lower the time scale")
+        allow = f"allow {rate:g}/s"
+        longer = " and ".join(_too_short(context.environment.probe_rate, share, (hold, timeout), deadlines))
+        hint = context.unscaled(f"{allow}, or lower the time scale", f"{allow}, or lengthen {longer}")
+        context.in_environment(("probeRate",), message, hint)
     if timeout and rate > most_checks(timeout):
         message = f"the proof needs {rate:g} checks/s that wait for {duration_text(timeout)} each, more than can be"
         context.in_experiment(("faults",), f"{message} under way at once", "a shorter 'timeout' of its probe")
     return rate
+
+
+def _too_short(most: float, share: float, fault: tuple[float, float], deadlines: Sequence[float]) -> Iterator[str]:
+    """What a proof at the most checks per real second has too little of."""
+    hold, timeout = fault
+    if proof_rate(share, max(hold - timeout, hold / 2), None) > most:
+        yield "the fault"
+    if deadlines and math.ceil(_FIRST / (share * min(deadlines)) - 1e-9) > most:
+        yield "the shortest limit"
 
 
 def _step_windows(context: Context, found: Mapping[str, float]) -> None:
@@ -102,7 +114,9 @@ def _step_windows(context: Context, found: Mapping[str, float]) -> None:
             message = (
                 f"'for: {duration_text(verify.for_)}' holds {checks:.2g} checks of the probe, {_FEWEST} are needed"
             )
-            context.in_runbook(("steps", index, "verify", "for"), message, "lengthen it, or lower the time scale")
+            needed = f"make it at least {duration_text(_FEWEST / found[verify.probe] * context.scale)}"
+            hint = context.unscaled("lengthen it, or lower the time scale", needed)
+            context.in_runbook(("steps", index, "verify", "for"), message, hint)
 
 
 def _steady_checks(context: Context, found: Mapping[str, float]) -> None:
@@ -117,4 +131,4 @@ def _steady_checks(context: Context, found: Mapping[str, float]) -> None:
             if checks < condition.min_events:
                 message = f"'{phase}' is {span:.3g} s of real time: {checks} checks of the probe"
                 message += f" at {found[name]:g}/s, not {condition.min_events}"
-                context.in_experiment(("steadyState", index, "minEvents"), message, "lower it, or the time scale")
+                context.in_experiment(("steadyState", index, "minEvents"), message, fewer_or_longer(context, phase))

@@ -628,6 +628,47 @@ def test_smaller_scales_are_fine(scale: float, project: Any) -> None:
     assert project.problems(time_scale=scale) == ()
 
 
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        (
+            ("experiment", "over: 1m}", "over: 100ms}"),
+            "a window of 0.1s holds 20 events, 30 are needed",
+            "make it at least 1s",
+        ),
+        (
+            ("experiment", "{kind: error_ratio, slo: customer", "{kind: error_ratio, slo: dependency"),
+            "a window of 0.5s holds 2.5 readings of the counters, 4 are needed",
+            "make it at least 1s",
+        ),
+        (
+            ("environment", "probeRate: 50/s", "probeRate: 0.5/s"),
+            "the proof of 20% errors over 1.8e+03 s of real time needs 1 checks/s, above the probeRate of 0.5/s",
+            "allow 1/s, or lengthen the fault and the shortest limit",
+        ),
+        (
+            ("experiment", "minEvents: 500", "minEvents: 100000"),
+            "'before' is 360 s of real time: 72000 requests, not 100000",
+            "lower it, or let the fault begin later",
+        ),
+        (
+            ("runbook", "for: 1m, within: 5m", "for: 1s, within: 5m"),
+            "'for: 1s' holds 1 checks of the probe, 5 are needed",
+            "make it at least 5s",
+        ),
+    ],
+)
+def test_a_hint_never_says_to_lower_a_scale_of_1(
+    project: Any, change: tuple[str, str, str], message: str, hint: str
+) -> None:
+    project.replace(*change)
+    if "readings" in message:
+        project.replace("experiment", "over: 1m}", "over: 500ms}")
+    found = project.problems(time_scale=1)
+    assert (message, hint) in [(problem.message, problem.hint) for problem in found], "\n".join(map(str, found))
+    assert not [problem for problem in found if "time scale" in problem.hint]
+
+
 SECOND = """
     - id: second
       kind: brownout
