@@ -200,9 +200,9 @@ class Progress:
         if name == "Watchdog" or alert.status != "firing":
             return ""
         window = f" ({alert.labels['window']})" if "window" in alert.labels else ""
-        return self._once(
-            f"alert {name}{window} {alert.receiver}", f"ALERT {name}{window} reached {alert.receiver}"
-        )
+        alerts = self._plan.alerts
+        where = alerts.copy_of(alert.receiver) if alerts is not None else alert.receiver
+        return self._once(f"alert {name}{window} {alert.receiver}", f"ALERT {name}{window} delivered to {where}")
 
     def _on_step_triggered(self, event: Event) -> str:
         step = event.read(StepTriggered)

@@ -15,7 +15,7 @@ from gameday.model.environment import AlertsObserver
 from gameday.model.events import AlertReceived
 from gameday.model.quantities import duration_text
 
-__all__ = ["WATCHDOG", "Wanted", "copy_of", "name", "ruling"]
+__all__ = ["WATCHDOG", "Wanted", "name", "ruling"]
 
 WATCHDOG = "Watchdog"
 _CLOCKS = ns(1)
@@ -45,12 +45,6 @@ def name(alert: AlertReceived) -> str:
     return alert.labels.get("alertname", "an alert without a name") + (f" ({window})" if window else "")
 
 
-def copy_of(observer: AlertsObserver, receiver: str) -> str:
-    """What gameday sees of a receiver, for people, by the experiment's name for it."""
-    named = (role for role, bound in observer.receivers.items() if bound == receiver)
-    return f"gameday's copy of receiver {next(named, receiver)}"
-
-
 def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
     """Judge the arrival of an alert against its limit, from the effect on."""
     observer, effect = record.plan.alerts, on.effect
@@ -76,7 +70,7 @@ def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
     verdict = at_most(measured, wanted.within)
     if verdict is Verdict.FAIL:
         return _missing(record, wanted, observer, effect, seqs, measured)
-    where = copy_of(observer, first.data.receiver)
+    where = observer.copy_of(first.data.receiver)
     reason = f"{name(first.data)} was delivered to {where} {length_text(measured)} after the fault took effect"
     return Ruling(verdict, reason + against(verdict, duration_text(wanted.within)), measured, seqs=seqs)
 
@@ -149,7 +143,7 @@ def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) ->
         ]
         alive = Observed([(at, at) for at in beats], ns(observer.watchdog.every), record.gaps_declared("alerts"))
         if not any(at >= limit for at in beats) or not alive.unbroken(start, limit):
-            where = copy_of(observer, receiver)
+            where = observer.copy_of(receiver)
             return f"the Watchdog did not reach {where} all that time"
     if any(start <= at <= limit for _, at in record.gaps_declared("alerts")):
         return "gameday's own receiver had to turn deliveries away"

@@ -170,6 +170,11 @@ class AlertsObserver(Model):
     receivers: dict[str, str] = {}
     watchdog: Watchdog
 
+    def copy_of(self, receiver: str) -> str:
+        """What gameday sees of one of the system's receivers, for people, by the experiment's name for it."""
+        named = (role for role, bound in self.receivers.items() if bound == receiver)
+        return f"gameday's copy of receiver {next(named, receiver)}"
+
 
 class PrometheusLogin(Model):
     """HTTP basic authentication."""
