@@ -22,12 +22,13 @@ from typing import IO
 from gameday import processes
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["KEPT", "MASK", "Call", "Ended", "Kept", "run"]
+__all__ = ["KEPT", "MASK", "Call", "Ended", "Kept", "run", "variables"]
 
 KEPT = 4096
 """Bytes of output that are kept unless more is asked for."""
 MASK = "***"
 """What stands in an output in place of a secret."""
+_INHERITED = ("PATH", "HOME", "LANG")
 _READ = 65536
 _MOST_READS = 16
 """Of a pipe whose program has ended: who still writes to it may never stop."""
@@ -82,6 +83,11 @@ class Ended:
     left: bool = False
     """It left processes behind, which were ended."""
 
+    @property
+    def how(self) -> str:
+        """``exit code 3``, or ``ended by SIGKILL``."""
+        return f"exit code {self.code}" if self.code >= 0 else f"ended by {_signal(-self.code)}"
+
 
 @dataclass
 class _Tail:
@@ -105,6 +111,12 @@ class _Tail:
         self.cut = self.cut or len(self.data) > self.most
         self.data = self.data[-self.most :]
         return True
+
+
+def variables(secrets: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """All that a program is given: a few of this process's variables, its secrets, and what gameday tells it."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {"PATH": os.defpath, **inherited, **secrets, **ours}
 
 
 def run(call: Call) -> Ended:
@@ -235,6 +247,13 @@ class _UnderWay:
         if self.call.alone:
             return processes.session_members(pid)
         return [one for one in processes.session_members(os.getsid(0)) if _group(one.pid) == pid]
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return f"signal {number}"
 
 
 def _group(pid: int) -> int:

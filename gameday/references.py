@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["secret"]
+__all__ = ["secret", "secrets"]
 
 
 def secret(reference: str) -> str:
@@ -23,3 +24,8 @@ def secret(reference: str) -> str:
     if not found.strip():
         raise LookupError(f"{reference} is not set, or empty")
     return found.strip()
+
+
+def secrets(references: Mapping[str, str]) -> dict[str, str]:
+    """Variable -> what its reference holds; LookupError, as `secret`."""
+    return {name: secret(reference) for name, reference in references.items()}

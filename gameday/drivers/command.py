@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -38,7 +37,6 @@ _KEPT_BACK, _MOST_KEPT_BACK = 0.1, 1.0
 that it runs in is killed."""
 _FINDS = 65536
 """Bytes that ``find`` may print."""
-_INHERITED = ("PATH", "HOME", "LANG")
 _REVISION = "{revision}"
 
 
@@ -244,9 +242,7 @@ def _run(told: _Told, part: _Part, seconds: float, leaves: bool = False) -> Ende
 def _ran(told: _Told, part: _Part, call: Call) -> Ended:
     """Run the call with the variables that programs get."""
     secrets = _secrets(told.env)
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    ours = {**told.variables, "GAMEDAY_CALL": part.value}
-    environment = {"PATH": os.defpath, **inherited, **secrets, **ours}
+    environment = programs.variables(secrets, {**told.variables, "GAMEDAY_CALL": part.value})
     try:
         return programs.run(replace(call, environment=environment, secrets=tuple(secrets.values())))
     except (OSError, ValueError) as error:  # ValueError: a NUL character
@@ -258,19 +254,11 @@ def _ran(told: _Told, part: _Part, call: Call) -> Ended:
 
 def _secrets(env: Mapping[str, str]) -> dict[str, str]:
     try:
-        return {name: references.secret(reference) for name, reference in env.items()}
+        return references.secrets(env)
     except LookupError as error:
         raise DriverError(str(error.args[0]), hint="programs are given it by the binding's 'env'") from error
 
 
 def _failed(argv: Sequence[str], ended: Ended) -> str:
-    how = f"exit code {ended.code}" if ended.code >= 0 else f"ended by {_signal(-ended.code)}"
     words = "\n".join(text for kept in (ended.output, ended.errors) if (text := kept.text.strip()))
-    return f"{shlex.join(argv)}: {how}" + (f": {words[-programs.KEPT :]}" if words else "")
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time one
-        return f"signal {number}"
+    return f"{shlex.join(argv)}: {ended.how}" + (f": {words[-programs.KEPT :]}" if words else "")

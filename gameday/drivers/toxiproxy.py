@@ -22,6 +22,7 @@ from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from gameday.drivers import INFO
 from gameday.errors import DriverError
+from gameday.model.address import is_loopback
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.experiment import Brownout, Harm, Latency, Outage
@@ -468,7 +469,7 @@ def _answers(touched: _Touched) -> bool:
         host = urlsplit(touched.api).hostname or ""
     if not port.isdecimal():
         return False  # a token without the address: of an earlier version
-    if _is_loopback(host) and not _is_loopback(urlsplit(touched.api).hostname or ""):
+    if is_loopback(host) and not is_loopback(urlsplit(touched.api).hostname or ""):
         return True  # another machine's loopback: nobody here can say
     try:
         socket.create_connection((host, int(port)), _LISTENS).close()
@@ -477,10 +478,6 @@ def _answers(touched: _Touched) -> bool:
     except OSError:
         return True  # nobody can say: that is never clear
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _token(touched: _Touched, run: str, fault: str, service: str) -> Token:

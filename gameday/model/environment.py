@@ -12,6 +12,7 @@ from gameday.model.pace import COUNTERS
 from gameday.model.quantities import Duration, Rate, Share
 
 __all__ = [
+    "REFERENCE",
     "RELEASES_BY_PROGRAM",
     "AlertsObserver",
     "AtOnce",
@@ -35,7 +36,8 @@ __all__ = [
 ]
 
 
-_REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+"""Where a secret is: what `gameday.references` understands."""
 _TIME = r"^([01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)$"
 
 
@@ -165,7 +167,7 @@ class AlertsObserver(Model):
     source: Literal["sink"]
     listen: str = "127.0.0.1:0"
     advertise: str | None = None
-    token: Annotated[str, Field(pattern=_REFERENCE)] | None = None
+    token: Annotated[str, Field(pattern=REFERENCE)] | None = None
     """Where the secret is, never the secret."""
     receivers: dict[str, str] = {}
     watchdog: Watchdog
@@ -180,7 +182,7 @@ class PrometheusLogin(Model):
     """HTTP basic authentication."""
 
     user: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+$")]
-    password: Annotated[str, Field(pattern=_REFERENCE)]
+    password: Annotated[str, Field(pattern=REFERENCE)]
     """Where the secret is, never the secret."""
 
 
@@ -191,7 +193,7 @@ class PrometheusObserver(Model):
     """Below it, ``/api/v1/query`` is asked."""
     scrape: Annotated[Duration, Field(gt=0)]
     """Real seconds: how often it scrapes what is asked, or evaluates it where that is a recording rule."""
-    bearer: Annotated[str, Field(pattern=_REFERENCE)] | None = None
+    bearer: Annotated[str, Field(pattern=REFERENCE)] | None = None
     """Where the token is, never the token."""
     basic: PrometheusLogin | None = None
     ca: Annotated[str, Field(pattern=r"^file:.+$")] | None = None

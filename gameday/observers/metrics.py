@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,9 +12,8 @@ from gameday.model.events import CounterPair, CounterSample
 from gameday.model.pace import SCRAPE
 from gameday.model.plan import BoundSlo
 from gameday.model.slo import MetricsSelector, MetricsSource
-from gameday.observers.gaps import Gaps
 from gameday.observers.http import HttpClient, NoAnswer
-from gameday.ports import Recorder
+from gameday.observers.sampling import Sampler
 
 __all__ = ["MetricsObserver", "NoData", "total_of"]
 
@@ -55,7 +51,7 @@ def total_of(text: str, selector: MetricsSelector) -> float:
     return total
 
 
-class MetricsObserver:
+class MetricsObserver(Sampler):
     """Records a ``CounterSample`` of all instances under ``slo/NAME``, or a gap that names who did not answer."""
 
     def __init__(self, slo: BoundSlo, urls: Sequence[str]) -> None:
@@ -63,40 +59,21 @@ class MetricsObserver:
             raise ValueError(f"the SLO {slo.name} is not read from metrics")
         if slo.good.spec.service != slo.total.spec.service or not urls:
             raise ValueError(f"the SLO {slo.name} needs the addresses of one service")
-        self.source = f"slo/{slo.name}"
+        super().__init__(f"slo/{slo.name}", slo.interval)
         self._good, self._total = slo.good.spec, slo.total.spec
         self._clients = {url: HttpClient(url, keep=True, most=_MOST_BYTES) for url in urls}
-        self._interval = slo.interval
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def start(self, record: Recorder) -> None:
-        """Begin to read; returns at once."""
-        self._record = record
-        self._gaps = Gaps(self.source, record, every=self._interval)
-        self._thread = threading.Thread(target=self._run, name=self.source, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Read no more; waits for a reading under way, about a second; idempotent."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+    def _close(self) -> None:
         for client in self._clients.values():
             client.close()
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         workers = min(len(self._clients), _MOST_AT_ONCE)
-        # The timeline's disk may be full: the engine, which writes to it as well, aborts the run for that.
-        with contextlib.suppress(OSError), ThreadPoolExecutor(workers, thread_name_prefix=self.source) as pool:
-            due = time.monotonic()
-            while not self._over.wait(max(0.0, due - time.monotonic())):
-                self._sample(pool)
-                # A reading that took longer than the interval leaves out the beats that it missed.
-                due = max(due + self._interval, time.monotonic())
+        with ThreadPoolExecutor(workers, thread_name_prefix=self.source) as self._pool:
+            super()._work()
 
-    def _sample(self, pool: ThreadPoolExecutor) -> None:
-        answers = dict(zip(self._clients, pool.map(self._read, self._clients), strict=True))
+    def _sample(self) -> None:
+        answers = dict(zip(self._clients, self._pool.map(self._read, self._clients), strict=True))
         missing = [f"{url}: {answer}" for url, answer in answers.items() if isinstance(answer, str)]
         if missing:
             self._gaps.bad("; ".join(missing))

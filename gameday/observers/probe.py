@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 import time
@@ -12,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from gameday.model.events import ProbeSample
 from gameday.model.pace import CHECKS_AT_ONCE
 from gameday.model.plan import BoundProbe
-from gameday.observers.gaps import Gaps
 from gameday.observers.http import HttpClient, NoAnswer
-from gameday.ports import Recorder
+from gameday.observers.sampling import Worker
 
 __all__ = ["ProbeObserver"]
 
@@ -22,7 +20,7 @@ _LATE = 1.0
 """Seconds after which a check that is due is left out, and the gap recorded."""
 
 
-class ProbeObserver:
+class ProbeObserver(Worker):
     """Records one ``ProbeSample`` a check under ``probe/NAME``; the URLs take turns."""
 
     def __init__(self, probe: BoundProbe, urls: Sequence[str]) -> None:
@@ -30,35 +28,18 @@ class ProbeObserver:
             raise ValueError(f"the probe {probe.name} has no address")
         if probe.http is None:
             raise ValueError(f"the probe {probe.name} makes no requests")
-        self.source = f"probe/{probe.name}"
+        super().__init__(f"probe/{probe.name}", every=max(0.5, 1 / probe.rate))
         self._probe, self._http = probe, probe.http
         self._clients = [HttpClient(url, keep=probe.connection == "kept") for url in urls]
         self._most = min(CHECKS_AT_ONCE, math.ceil(probe.rate * probe.timeout) + 2)
         self._free = threading.Semaphore(self._most)
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def start(self, record: Recorder) -> None:
-        """Begin to ask; returns at once."""
-        self._record = record
-        self._gaps = Gaps(self.source, record, every=max(0.5, 1 / self._probe.rate))
-        self._thread = threading.Thread(target=self._run, name=self.source, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask no more, and wait for the checks under way, at most the probe's timeout; idempotent."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+    def _close(self) -> None:
         for client in self._clients:
             client.close()
 
-    def _run(self) -> None:
-        # The timeline's disk may be full: the engine, which writes to it as well, aborts the run for that.
-        with (
-            contextlib.suppress(OSError),
-            ThreadPoolExecutor(self._most, thread_name_prefix=self.source) as pool,
-        ):
+    def _work(self) -> None:
+        with ThreadPoolExecutor(self._most, thread_name_prefix=self.source) as pool:
             self._schedule(pool)
 
     def _schedule(self, pool: ThreadPoolExecutor) -> None:

@@ -6,17 +6,13 @@ Read in this order: `Answered` (what one query comes to), `Prometheus` (asks), t
 from __future__ import annotations
 
 import base64
-import contextlib
 import math
-import os
 import ssl
-import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,9 +24,9 @@ from gameday.model.events import CounterPair, CounterSample, ProbeSample
 from gameday.model.pace import query_timeout
 from gameday.model.plan import BoundProbe, BoundSlo
 from gameday.model.slo import PrometheusSource
-from gameday.observers.gaps import Gaps
 from gameday.observers.http import Answer, HttpClient, NoAnswer, Question
-from gameday.ports import Recorder
+from gameday.observers.sampling import Sampler
+from gameday.references import secret
 from gameday.slo.counters import SUM, Summed
 
 __all__ = ["Answered", "Prometheus", "PrometheusSlo", "PromqlProbe", "Said"]
@@ -187,8 +183,8 @@ class Prometheus:
 
     def _masked(self, text: str) -> str:
         """Without our secrets, should the other side repeat them."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        for one in self._secrets:
+            text = text.replace(one, "***")
         return text[:500]
 
 
@@ -264,13 +260,10 @@ def _headers(binding: PrometheusObserver, secrets: Sequence[str]) -> Sequence[tu
 
 
 def _secret(reference: str) -> str:
-    scheme, _, name = reference.partition(":")
-    found = os.environ.get(name, "") if scheme == "env" else ""
-    if scheme == "file":
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found = Path(name).read_text(encoding="utf-8").strip()
-    if not found:
-        raise PreflightError(f"the secret {reference} for Prometheus is not to be had")
+    try:
+        found = secret(reference)
+    except LookupError as error:
+        raise PreflightError(f"the secret {reference} for Prometheus is not to be had") from error
     if not (found.isascii() and found.isprintable()):
         # Said without the secret: h11's own complaint about such a header would repeat it.
         raise PreflightError(f"the secret {reference} for Prometheus holds characters that no header may")
@@ -286,53 +279,27 @@ def _trusted(binding: PrometheusObserver) -> ssl.SSLContext | None:
         raise PreflightError(f"no certificates for Prometheus are to be read from {binding.ca}: {error}") from error
 
 
-class _Paced(ABC):
-    """A thread that takes one sample at each beat; a beat that is missed is left out."""
+class _Asking(Sampler):
+    """Asks at the pace of scrapes, more eagerly until it is answered. A query under way takes 2 s at most."""
 
     def __init__(self, source: str, interval: float) -> None:
-        self.source = source
-        self._interval = interval
+        super().__init__(source, interval)
         self._timeout = query_timeout(interval)
         self._spoke = False
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def start(self, record: Recorder) -> None:
-        """Begin to ask; returns at once."""
-        self._record = record
-        self._gaps = Gaps(self.source, record, every=self._interval)
-        self._thread = threading.Thread(target=self._run, name=self.source, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask no more; waits for a query under way, at most 2 s; idempotent."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        # The timeline's disk may be full: the engine, which writes to it as well, aborts the run for that.
-        with contextlib.suppress(OSError):
-            due = time.monotonic()
-            while not self._over.wait(max(0.0, due - time.monotonic())):
-                self._sample()
-                pace = self._interval if self._spoke else min(_EAGER, self._interval)
-                due = max(due + pace, time.monotonic())
+    def _pace(self) -> float:
+        return self._every if self._spoke else min(_EAGER, self._every)
 
     def _heard(self) -> None:
         self._spoke = True
         self._gaps.good()
 
     @abstractmethod
-    def _sample(self) -> None:
-        """Ask once, and record what came of it."""
-
-    @abstractmethod
     def check(self) -> None:
         """PreflightError if it is asked in a way that can never be answered."""
 
 
-class PrometheusSlo(_Paced):
+class PrometheusSlo(_Asking):
     """Records a ``CounterSample`` under ``slo/NAME``, or a gap that says why there is none."""
 
     def __init__(self, slo: BoundSlo, server: Prometheus) -> None:
@@ -372,7 +339,7 @@ class PrometheusSlo(_Paced):
         self._heard()
 
 
-class PromqlProbe(_Paced):
+class PromqlProbe(_Asking):
     """Records a ``ProbeSample`` under ``probe/NAME``, or a gap that says why there is none."""
 
     def __init__(self, probe: BoundProbe, server: Prometheus) -> None:

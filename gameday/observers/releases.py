@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -23,8 +20,8 @@ from gameday.model.events import (
     StimulusIntent,
     StimulusUndo,
 )
-from gameday.observers.gaps import Gaps
-from gameday.ports import Observer, Recorder
+from gameday.observers.sampling import Sampler
+from gameday.ports import Observer
 from gameday.programs import Call
 
 __all__ = ["CommandReleases", "Told", "observe"]
@@ -34,7 +31,6 @@ _LEAST, _MOST = 2.0, 10.0
 """Real seconds for one run of the program: as long as between two, but never less nor more than these."""
 _KEPT = 65536
 """Bytes that it may print."""
-_INHERITED = ("PATH", "HOME", "LANG")
 _SERVICE = "{service}"
 _ROUNDING = 1e-6
 
@@ -86,7 +82,7 @@ class _Unread(Exception):
     """The program did not tell; the text says why."""
 
 
-class CommandReleases:
+class CommandReleases(Sampler):
     """Runs ``status`` every ``every`` real seconds, in a thread of its own.
 
     What differs from the reading before is recorded as a change; what the first reading shows is older.
@@ -94,32 +90,15 @@ class CommandReleases:
     release back.
     """
 
-    source = SOURCE
-
     def __init__(self, service: str, releases: ReleasesObserver) -> None:
+        super().__init__(SOURCE, releases.interval)
         self._service = service
         self._argv = [word.replace(_SERVICE, service) for word in releases.status]
         self._env = releases.env
-        self._interval = releases.interval
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
         self._before: Told | None = None
         self._known: set[tuple[str, str]] = set()
         self._asked: set[str] = set()
         self._ours = False
-
-    def start(self, record: Recorder) -> None:
-        """Begin to read; returns at once."""
-        self._record = record
-        self._gaps = Gaps(self.source, record, every=self._interval)
-        self._thread = threading.Thread(target=self._run, name=self.source, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Read no more; waits for a program under way, 10 s at most; idempotent."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def hear(self, event: Event) -> None:
         """A listener of the timeline: the engine records that it takes a release back before it does so."""
@@ -127,14 +106,6 @@ class CommandReleases:
             self._asked.add(event.read(StimulusIntent).id)
         elif event.kind == StimulusUndo.KIND and event.data["id"] in self._asked:
             self._ours = True
-
-    def _run(self) -> None:
-        # The timeline's disk may be full: the engine, which writes to it as well, aborts the run for that.
-        with contextlib.suppress(OSError):
-            due = time.monotonic()
-            while not self._over.wait(max(0.0, due - time.monotonic())):
-                self._sample()
-                due = max(due + self._interval, time.monotonic())
 
     def _sample(self) -> None:
         asked = time.monotonic_ns()
@@ -183,10 +154,11 @@ class CommandReleases:
 
     def _printed(self) -> str:
         """What the program printed; _Unread if it did not, or not as it should."""
-        name, limit = shlex.join(self._argv), min(max(self._interval, _LEAST), _MOST)
+        name, limit = shlex.join(self._argv), min(max(self._every, _LEAST), _MOST)
         try:
-            secrets = {variable: references.secret(reference) for variable, reference in self._env.items()}
-            environment = self._variables(secrets)
+            secrets = references.secrets(self._env)
+            ours = {"GAMEDAY_CALL": "status", "GAMEDAY_SERVICE": self._service}
+            environment = programs.variables(secrets, ours)
             # Its own session: Ctrl-C at a terminal must reach gameday alone.
             call = Call(self._argv, limit, environment, tuple(secrets.values()), kept=_KEPT, alone=True)
             ended = programs.run(call)
@@ -197,17 +169,12 @@ class CommandReleases:
         except (OSError, ValueError) as error:  # ValueError: a NUL character
             raise _Unread(f"{name} can not be run: {getattr(error, 'strerror', None) or error}") from error
         if ended.code != 0:
-            raise _Unread(f"{name}: {_end(ended.code)}{_words(ended.errors.text or ended.output.text)}")
+            raise _Unread(f"{name}: {ended.how}{_words(ended.errors.text or ended.output.text)}")
         if not ended.output.whole:
             raise _Unread(f"{name} printed more than {_KEPT} bytes")
         if ended.output.masked:
             raise _Unread(f"{name} printed a secret, which may not be kept")
         return ended.output.text
-
-    def _variables(self, secrets: Mapping[str, str]) -> Mapping[str, str]:
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        ours = {"GAMEDAY_CALL": "status", "GAMEDAY_SERVICE": self._service}
-        return {"PATH": os.defpath, **inherited, **secrets, **ours}
 
 
 def observe(service: str, releases: ReleasesObserver, api: str) -> Observer:
@@ -226,10 +193,6 @@ def _parsed(text: str) -> Told:
     if problem:
         raise _Unread(f"what it printed can not be: {problem}")
     return told
-
-
-def _end(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"ended by signal {-code}"
 
 
 def _words(text: str) -> str:

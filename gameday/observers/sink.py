@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import ipaddress
 import json
 import logging
 import re
@@ -22,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from gameday.errors import PreflightError
+from gameday.model.address import is_loopback
 from gameday.model.environment import AlertsObserver
 from gameday.model.events import AlertReceived, AlertRefused
 from gameday.observers.gaps import Gaps
@@ -288,7 +288,7 @@ class _Told(logging.Handler):
 def _token(binding: AlertsObserver) -> str:
     """The secret: what the environment refers to, or a random one on loopback; PreflightError, never with it."""
     if binding.token is None:
-        if not _loopback(binding.listen.rpartition(":")[0].strip("[]")):
+        if not is_loopback(binding.listen.rpartition(":")[0]):
             raise PreflightError(f"the alert sink at {binding.listen} is open to others: give it a token")
         return secrets.token_urlsafe(24)
     try:
@@ -306,10 +306,3 @@ def _token(binding: AlertsObserver) -> str:
             hint="leave the token out there, and use a new one",
         )
     return found
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gameday.model.document import Location
 from gameday.model.enums import FaultKind
-from gameday.model.environment import DriverBinding, Option
+from gameday.model.environment import REFERENCE, DriverBinding, Option
 from gameday.model.quantities import duration_text, parse_duration
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
@@ -16,7 +16,6 @@ from gameday.ports import DriverInfo, OptionShape
 __all__ = ["check", "check_program"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+")
 _OURS = "GAMEDAY_"
 _SHORTEST = 0.1
 """Real seconds that a program needs to start."""
@@ -102,7 +101,7 @@ def _references(context: Context, at: Location, value: Option) -> None:
             context.in_environment((*at, name), f"'{name}' is not the name of a variable")
         elif name.startswith(_OURS):
             context.in_environment((*at, name), f"variables that begin with {_OURS} are gameday's")
-        if _REFERENCE.fullmatch(reference) is None:
+        if re.fullmatch(REFERENCE, reference) is None:
             message = "a secret does not stand in a file"
             context.in_environment((*at, name), message, "write env:NAME or file:PATH")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from gameday.model.address import is_loopback
 from gameday.model.document import Location
 from gameday.model.environment import AlertsObserver
 
@@ -20,7 +20,7 @@ def sink_findings(alerts: AlertsObserver) -> Iterator[tuple[Location, str, str]]
     match = _LISTEN.fullmatch(alerts.listen)
     if match is None or int(match[2]) > 65535:
         yield ("listen",), f"'{alerts.listen}' is not HOST:PORT", "such as 127.0.0.1:0"
-    elif not _is_loopback(match[1]) and alerts.token is None:
+    elif not is_loopback(match[1]) and alerts.token is None:
         yield ("listen",), "a sink off loopback needs a 'token'", "such as token: env:SINK_TOKEN"
     if alerts.advertise is not None:
         yield from _advertise_findings(alerts.advertise)
@@ -41,10 +41,3 @@ def _advertise_findings(url: str) -> Iterator[tuple[Location, str, str]]:
         yield ("advertise",), "'advertise' holds no credentials", hint
     if "?" in url or "#" in url:
         yield ("advertise",), "'advertise' ends with its path: the token is added to it", "leave out ? and #"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

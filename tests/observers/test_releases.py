@@ -212,7 +212,7 @@ def test_what_is_no_state_is_a_gap_with_the_reason(
 
 FAILED = {
     "exit code": ("echo 'no such service' >&2; exit 3", "status payments: exit code 3: no such service"),
-    "signal": ("kill -KILL $$", "ended by signal 9"),
+    "signal": ("kill -KILL $$", "ended by SIGKILL"),
     "too much": ("seq 1 100000", "printed more than 65536 bytes"),
     "late": ("sleep 60", "did not end within 2 s, and was killed"),
 }
