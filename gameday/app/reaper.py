@@ -6,8 +6,9 @@ lock, so that the environment stays refused until it is done. It has no threads.
 ends when the engine says goodbye, or when what was open is undone.
 
 Order: engine and hands are killed and awaited first (fence), then faults are undone, then stimuli, then load (with
-the session that it began) and an own environment are ended. What it did is written to ``reaper.jsonl``, chained
-from the last complete line of the timeline.
+the session that it began) and an own environment are ended. After two minutes of failed undos what still stands is
+left to `gameday recover`. What it did is written to ``reaper.jsonl``, chained from the last complete line of the
+timeline.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from gameday import processes, timeline
 from gameday.app import tables
 from gameday.app.forked import forked
 from gameday.app.standing import close_gone, is_gone
-from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Wakes, undo_entry
-from gameday.engine.undo import Undoing, in_order, quietly
+from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Waker, Wakes, undo_entry
+from gameday.engine.undo import Undoing, in_order, pause, quietly
 from gameday.errors import DriverError, TimelineError
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
-from gameday.model.events import AbortRequested, Payload
+from gameday.model.events import AbortRequested, Payload, ReaperUnresolved
 from gameday.model.token import ProcessIdentity
 
 __all__ = ["GRACE", "HUNG", "main"]
@@ -108,6 +109,7 @@ class _Reaper:
     heard: float = field(default_factory=time.monotonic)
     goodbye: bool = False
     closed: bool = False
+    clock: Waker = field(default_factory=_Clock)
 
     def watch(self) -> str:
         """Why the engine is not to be waited for any more; empty if it said goodbye."""
@@ -173,7 +175,7 @@ class _Reaper:
             self.connection.send(json.dumps(message).encode())
 
     def rescue(self, why: str) -> bool:
-        """Fence, undo, end the rest; whether nothing stands any more."""
+        """Fence, undo, end the rest; whether nothing stands any more. What does is on record as unresolved."""
         fenced = self._fence()
         with contextlib.suppress(OSError):
             self.ledger.hold({"pid": os.getpid(), "phase": "the reaper undoes"})
@@ -182,13 +184,19 @@ class _Reaper:
             write(AbortRequested(by="reaper", reason=why))
             try:
                 left = self._undo(write, unsure=not fenced)
+            except LedgerUnreadable as error:
+                write(ReaperUnresolved(id="", error=error.message))
+                return False
             finally:
                 for process in self.load:
                     with contextlib.suppress(OSError):
                         processes.fence_session(process)
                 self._end_own()
-        gone = close_gone(self.ledger, [undone.entry for undone in left])
-        return len(gone) == len(left)
+            gone = close_gone(self.ledger, [undone.entry for undone in left])
+            stands = [undone for undone in left if undone.entry not in gone]
+            for undone in stands:
+                write(ReaperUnresolved(id=undone.entry.token.id, error=undone.error))
+        return not stands
 
     def _end_own(self) -> None:
         """End the environment that ends with the run; what it kept on disk goes once nothing of it is left."""
@@ -220,28 +228,27 @@ class _Reaper:
         return outlived
 
     def _undo(self, write: Callable[[Payload], None], unsure: bool) -> Sequence[Undone]:
-        clock = _Clock()
-        by = Undoing(self.ledger, write, clock, "reaper", clock.monotonic_ns(), unsure, is_gone)
-        give_up = time.monotonic() + _GIVE_UP
+        by = Undoing(self.ledger, write, self.clock, "reaper", self.clock.monotonic_ns(), unsure, is_gone)
+        give_up = self.clock.monotonic_ns() + int(_GIVE_UP * 1e9)
         while True:
             entries = in_order(self._entries(give_up))
             undone = [_undone(entry, by) for entry in entries]
             left = [one for one in undone if one.outcome is Outcome.FAILED]
             # An own environment ends next: what stands on it is gone with it.
-            if not left or self.orders.own or time.monotonic() > give_up:
+            if not left or self.orders.own or self.clock.monotonic_ns() > give_up:
                 return left
-            time.sleep(_AGAIN)
+            pause(self.clock, _AGAIN)
 
-    def _entries(self, give_up: float) -> Sequence[Entry]:
+    def _entries(self, give_up: int) -> Sequence[Entry]:
         """What can be read of what is open; a ledger that can not be read now is read again. LedgerUnreadable at
         ``give_up``."""
         while True:
             try:
                 return self.ledger.entries(strict=False)
             except LedgerUnreadable:
-                if time.monotonic() > give_up:
+                if self.clock.monotonic_ns() > give_up:
                     raise
-            time.sleep(_AGAIN)
+            pause(self.clock, _AGAIN)
 
 
 def _undone(entry: Entry, by: Undoing) -> Undone:

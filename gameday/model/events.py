@@ -47,6 +47,7 @@ __all__ = [
     "PreflightReady",
     "PreflightUndo",
     "ProbeSample",
+    "ReaperUnresolved",
     "ReleaseAwaited",
     "ReleaseChanged",
     "ReleaseSample",
@@ -480,6 +481,16 @@ class AbortRequested(Payload):
     KIND: ClassVar = "abort.requested"
     by: Literal["signal", "engine", "operator", "step", "guard", "reaper"]
     reason: str
+
+
+class ReaperUnresolved(Payload):
+    """The reaper gives up, after two minutes in which its undos failed: this stands until `gameday recover`."""
+
+    KIND: ClassVar = "reaper.unresolved"
+    id: str
+    """The fault or stimulus; empty: the ledger can not be read, and nobody knows what stands."""
+    error: str
+    """What went wrong the last time."""
 
 
 def _leaves(payload: type[Payload]) -> list[type[Payload]]:

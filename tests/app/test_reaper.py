@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -20,11 +21,15 @@ from gameday import processes, timeline
 from gameday.app import standing
 from gameday.app.guardian import Charge, Guardian
 from gameday.app.interrupts import Interrupts
-from gameday.engine import Ledger, LedgerUnreadable
+from gameday.app.reaper import _Orders, _Reaper
+from gameday.engine import Entry, Ledger, LedgerUnreadable, Wakes
 from gameday.errors import PreflightError, TimelineError
-from gameday.model.enums import Outcome
+from gameday.model.enums import FaultKind, Outcome
+from gameday.model.events import AbortRequested, ReaperUnresolved
+from gameday.model.token import Token
 from tests.app.conftest import ROOT, SOON, WITHIN, Drill, wait_for
 
+T = TypeVar("T")
 POINTS = ("before token", "after token", "after inject", "in undo", "before closed")
 GRACE = 3.0
 """Real seconds past its declared end that a silent engine has."""
@@ -223,6 +228,91 @@ def test_an_entry_that_nobody_can_undo_keeps_no_other_in_place(drill: Drill) -> 
     wait_for(lambda: [one.id for one in ledger.entries()] == ["r1/unknown"])
     (reaper,) = drill.processes("gameday.app.reaper")  # which tries for two minutes
     reaper.kill()
+
+
+class HurriedClock:
+    """Time passes as soon as somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 10**12
+
+    def monotonic_ns(self) -> int:
+        return self.now
+
+    def time_ns(self) -> int:
+        return self.now
+
+    def wait(self, until: int) -> Wakes:
+        self.rest(until)
+        return Wakes()
+
+    def rest(self, until: int) -> None:
+        self.now = max(self.now, until)
+
+    def during(self, task: Callable[[], T]) -> T:
+        return task()
+
+    def ring(self) -> None:
+        return
+
+
+@pytest.fixture
+def given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[_Reaper, HurriedClock]]:
+    """A reaper whose engine is dead, before it begins; nobody can undo the one entry of its ledger."""
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path / "state"))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        engine = processes.identify(child.pid)
+    assert engine is not None
+    clock = HurriedClock()
+    with timeline.Timeline(tmp_path / "timeline.jsonl", clock) as record:
+        record("engine", AbortRequested(by="engine", reason="a drill"))
+    token = Token(
+        driver="gameday.drivers:OfAnotherVersion",
+        kind=FaultKind.OUTAGE,
+        id="outage",
+        run="r1",
+        service="s",
+        data={},
+    )
+    with standing.ledger_of("e-1") as ledger, socket.socket() as connection:
+        ledger.lock({"pid": os.getpid()})
+        ledger.open(Entry(id="r1/outage", environment="e", stimulus=False, token=token, opened=1, expires=2))
+        orders = _Orders(
+            connection=0, lock=0, ledger=ledger.folder, folder=tmp_path, engine=engine, own=(), drivers=()
+        )
+        yield _Reaper(orders, ledger, connection, pidfd=-1, clock=clock), clock
+
+
+def test_after_two_minutes_of_failed_undos_what_stands_is_recorded_and_left(
+    given_up: tuple[_Reaper, HurriedClock], tmp_path: Path
+) -> None:
+    reaper, clock = given_up
+    began = clock.now
+    assert reaper.rescue("the engine died") is False
+    assert 120 <= (clock.now - began) / 1e9 < 121
+    found = [event for event in timeline.read_folder(tmp_path).events if event.source == "reaper"]
+    assert [event.kind for event in found] == ["abort.requested", "reaper.unresolved"]
+    told = found[-1].read(ReaperUnresolved)
+    assert (told.id, told.error) == (
+        "outage",
+        "no driver of this version is called gameday.drivers:OfAnotherVersion",
+    )
+    assert [entry.id for entry in reaper.ledger.entries()] == ["r1/outage"], "kept for recover"
+
+
+def test_after_two_minutes_with_a_ledger_that_can_not_be_read_that_is_recorded(
+    given_up: tuple[_Reaper, HurriedClock], tmp_path: Path
+) -> None:
+    reaper, clock = given_up
+    began = clock.now
+    path = reaper.ledger.folder / "ledger.jsonl"
+    path.unlink()
+    path.mkdir()  # reads of it fail
+    assert reaper.rescue("the engine died") is False
+    assert 120 <= (clock.now - began) / 1e9 < 121
+    told = timeline.read_folder(tmp_path).events[-1].read(ReaperUnresolved)
+    assert told.id == ""
+    assert "can not be read" in told.error
 
 
 def begin(stack: contextlib.ExitStack, command: Sequence[str], keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
