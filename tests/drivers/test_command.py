@@ -10,17 +10,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gameday.app import tables
+from gameday.app import preflight, tables
 from gameday.app.forked import ForkedDriver
 from gameday.app.hands import HandedDriver, Hands
 from gameday.drivers import COMMAND
 from gameday.drivers.command import CommandDriver
-from gameday.errors import DriverError
+from gameday.errors import DriverError, PreflightError
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
 from gameday.model.plan import BoundFault, BoundStimulus
 from gameday.model.token import Token
 from gameday.ports import Driver, Search, Searching, Target
+from gameday.testing import FakeClock
+from gameday.timeline import Timeline
+from tests.engine.conftest import make_plan
 
 RUN = "20260801-101500-brownout-ab12"
 SECRET = "s3cret-value"
@@ -406,6 +409,27 @@ def handed() -> Iterator[HandedDriver]:
         driver = hands.driver(COMMAND.path)
         hands.ready()
         yield driver
+
+
+def test_a_resolve_that_overruns_refuses_the_run_and_nothing_was_injected(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.becomes("look) trap '' TERM; echo where is it; sleep 300 & wait ;;")
+    target = operator.target(resolve=(str(operator.script), "look"), deadline="1s")
+    assert isinstance(target.plan, BoundFault)
+    plan = make_plan([target.plan]).model_copy(update={"stimuli": ()})
+    company = Company()
+    with (
+        Hands(company, company, [COMMAND.path]) as hands,  # type: ignore[arg-type]  # as above
+        Timeline(tmp_path / "timeline.jsonl", FakeClock()) as record,
+        pytest.raises(PreflightError) as caught,
+    ):
+        preflight.prepare(plan, RUN, {}, hands, record)
+    assert caught.value.exit_code == 2
+    assert caught.value.message.startswith("outage: ")
+    assert caught.value.message.endswith("did not end within 1 s, and was killed; its last words: where is it")
+    assert "nothing was injected" in caught.value.hint
+    assert not operator.stopped
 
 
 def dead(pid: int) -> bool:
