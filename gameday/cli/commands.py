@@ -30,8 +30,9 @@ def gameday(debug: bool) -> None:
     """Prove under fire that a system and its people do what the runbooks promise.
 
     \b
-    Try it here, without a cluster:   gameday run api-dependency-brownout
-    See it fail, as it should:        gameday run api-dependency-brownout --flaw no-rollback
+    Try it here, without a cluster, then see it fail, as it should:
+      gameday run api-dependency-brownout
+      gameday run api-dependency-brownout --flaw no-rollback
 
     \b
     Exit codes: 0 passed, 1 failed, 2 usage or configuration, 3 internal error,

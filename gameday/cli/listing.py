@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from gameday.app.history import last_run
@@ -9,6 +10,8 @@ from gameday.cli.output import print_json, table
 from gameday.spec import Catalog, Kind, load_experiment
 
 __all__ = ["show_experiments"]
+
+_TIME = re.compile(r"\d{8}-\d{6}")
 
 
 def show_experiments(project: Path, output: str) -> None:
@@ -33,7 +36,17 @@ def show_experiments(project: Path, output: str) -> None:
     table(
         ("name", "faults", "last run", "proves"),
         [
-            (str(r["name"]), ",".join(map(str, r["faults"] or ())), str(r["lastRun"] or "-"), str(r["proves"]))
+            (str(r["name"]), ",".join(map(str, r["faults"] or ())), _short(r["lastRun"]), str(r["proves"]))
             for r in rows
         ],
+        wrap=True,
     )
+
+
+def _short(run: object) -> str:
+    """``20261126-154433 pass``: a run's id begins with its time, and the experiment's name stands beside it."""
+    if run is None:
+        return "-"
+    id_, _, verdict = str(run).rpartition(": ")
+    time = _TIME.match(id_)
+    return f"{time[0] if time else id_} {verdict}"

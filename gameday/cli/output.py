@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -25,6 +27,8 @@ _STYLES = {
     Verdict.NOT_APPLICABLE: "dim",
 }
 _PIPED = 200
+_READABLE = 20
+"""Characters of a column below which it is better not wrapped."""
 _NARROW = 60
 """Below this width a table would break words apart: a line per criterion instead."""
 
@@ -53,11 +57,18 @@ def print_json(value: JSON) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table on stdout, as kubectl prints them; never wrapped, so that it can be piped."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool = False) -> None:
+    """A plain table on stdout, as kubectl prints them; what is piped is not wrapped.
+
+    ``wrap``: on a terminal (or where COLUMNS says how wide it is) the last column is, so that the table fits.
+    """
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    for row in [[column.upper() for column in columns], *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    indent = sum(widths[:-1]) + 2 * len(widths[:-1])
+    left = shutil.get_terminal_size((0, 0)).columns - indent if wrap else 0
+    for *cells, last in [[column.upper() for column in columns], *rows]:
+        head = "".join(f"{cell.ljust(width)}  " for cell, width in zip(cells, widths, strict=False))
+        lines = textwrap.wrap(last, left) if left >= _READABLE else [last]
+        print(f"\n{' ' * indent}".join([head + lines[0], *lines[1:]]).rstrip() if lines else head.rstrip())
 
 
 def verdict_table(grade: Grade, out: Console) -> None:

@@ -52,6 +52,21 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_help_and_list_fit_80_columns(tmp_path: Path) -> None:
+    graded = tmp_path / "runs" / "one"
+    graded.mkdir(parents=True)
+    sample = ROOT / "reports" / "samples" / "passed" / "grade.json"
+    (graded / "grade.json").write_bytes(sample.read_bytes())
+    for arguments in (["--help"], ["run", "--help"], ["list"]):
+        wide = [line for line in gameday(tmp_path, *arguments, COLUMNS="80").stdout.splitlines() if len(line) > 80]
+        assert wide == [], arguments
+    listed = gameday(tmp_path, "list", COLUMNS="80").stdout.splitlines()
+    when = json.loads(sample.read_bytes())["run"][:15]
+    assert listed[1].startswith(f"api-dependency-brownout  brownout  {when} pass  API dependency")
+    piped = gameday(tmp_path, "list").stdout.splitlines()
+    assert len(piped) == 2, "a line each where it is piped"
+
+
 def test_validate_names_every_file(tmp_path: Path) -> None:
     done = gameday(tmp_path, "validate", "api-dependency-brownout")
     assert done.returncode == 0, done.stderr
