@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer, model_validator
 
-from gameday.model.base import Identified, Model
+from gameday.model.base import JSON, Identified, Model
 from gameday.model.enums import FaultKind
 from gameday.model.guard import Guard
 from gameday.model.quantities import Duration, Rate, Share
@@ -143,7 +143,14 @@ class Brownout(Model):
     as_: Literal["status", "reset", "timeout"] = Field(alias="as")
     """``status`` is drawn per request; ``reset`` and ``timeout`` (no answer, ever) per connection."""
     status: Annotated[int, Field(ge=400, le=599)] = 503
-    """What ``as: status`` answers."""
+    """What ``as: status`` answers; no other way is told with one."""
+
+    @model_serializer(mode="wrap")
+    def _told(self, dump: SerializerFunctionWrapHandler) -> dict[str, JSON]:
+        told: dict[str, JSON] = dump(self)
+        if self.as_ != "status":
+            told.pop("status", None)
+        return told
 
     @property
     def mode(self) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import gameday
 from gameday.errors import SpecError, UsageError
 from gameday.model.enums import PhaseName, StepKind
-from gameday.model.experiment import AlertFired, AlertRouted, Recovered, Rollback, SteadyBurn
+from gameday.model.experiment import AlertFired, AlertRouted, Brownout, Recovered, Rollback, SteadyBurn
 from gameday.model.pace import COUNTERS, GUARDED
 from gameday.model.plan import InputDigest, Plan
 from gameday.plan import load_plan, plan_json
@@ -213,6 +213,21 @@ def test_plan_json_is_canonical_and_stable(plan: Plan) -> None:
     assert list(body) == sorted(body)
     assert load_plan(data) == plan
     assert plan_json(load_plan(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [("status", {"as": "status", "share": 0.2, "status": 503}), ("reset", {"as": "reset", "share": 0.2})],
+)
+def test_a_plan_tells_no_status_where_none_is_answered(plan: Plan, way: str, told: dict[str, Any]) -> None:
+    harm = Brownout.model_validate({"share": "20%", "as": way})
+    fault = plan.faults[0].model_copy(update={"with_": harm})
+    changed = plan.model_copy(update={"faults": (fault,)})
+    body = json.loads(plan_json(changed))
+    assert body["faults"][0]["with"] == told
+    assert load_plan(json.dumps(body).encode()) == changed
+    body["faults"][0]["with"]["status"] = 503
+    assert load_plan(json.dumps(body).encode()) == changed, "as an earlier version wrote it"
 
 
 def test_binding_is_pure(project: Any) -> None:
