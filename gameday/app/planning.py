@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gameday.app import tables
-from gameday.model.environment import DriverBinding, Environment
+from gameday.model.environment import ChaosBinding, DriverBinding, Environment
 from gameday.model.events import Attendee
 from gameday.model.plan import Plan
 from gameday.model.sources import Sources
@@ -79,8 +80,11 @@ def control_addresses(environment: Environment) -> Sequence[str]:
 
 
 def _told(binding: DriverBinding) -> str:
-    acts = [list(binding.words(name)) for name in ("inject", "deploy", "undo")]
-    return f"{binding.driver} {json.dumps(acts)}"
+    acts: list[Any] = [list(binding.words(name)) for name in ("inject", "deploy", "undo")]
+    if isinstance(binding, ChaosBinding):
+        acts = [binding.calls[name].model_dump(mode="json") for name in ("inject", "undo")]
+        acts.append(binding.configuration)  # it says where: ``prometheus_base_url``
+    return f"{binding.driver} {json.dumps(acts, sort_keys=True)}"
 
 
 def file_or_name(text: str) -> Path | str:

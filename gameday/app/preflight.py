@@ -22,6 +22,7 @@ from gameday.model.events import (
 )
 from gameday.model.plan import BoundFault, BoundStimulus, Plan
 from gameday.model.slo import MetricsSource, PrometheusSource
+from gameday.observers.chaostoolkit import ChaosProbe
 from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
@@ -172,6 +173,7 @@ def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer]
         if isinstance(slo.total, MetricsSource):
             observers.append(MetricsObserver(slo, urls[slo.total.spec.service]))
     observers += _queries(plan, addresses)
+    observers += _extensions(plan)
     if plan.releases is not None:
         services = sorted({release.service for release in plan.releases_of})
         api = addresses[plan.releases.api][0] if plan.releases.api else ""
@@ -190,6 +192,14 @@ def _queries(plan: Plan, addresses: Addresses) -> Sequence[Observer]:
         PrometheusSlo(slo, server) for slo in plan.slos if isinstance(slo.total, PrometheusSource)
     ]
     found += [PromqlProbe(probe, server) for probe in plan.probes if probe.promql is not None]
+    for observer in found:
+        observer.check()
+    return found
+
+
+def _extensions(plan: Plan) -> Sequence[Observer]:
+    """What calls probes of Chaos Toolkit's extensions; PreflightError if one can not be called."""
+    found = [ChaosProbe(probe) for probe in plan.probes if probe.chaostoolkit is not None]
     for observer in found:
         observer.check()
     return found

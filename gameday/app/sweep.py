@@ -21,7 +21,7 @@ from gameday.app.planning import control_addresses, file_or_name
 from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone
 from gameday.errors import DriverError, EnvironmentBusy, UsageError
 from gameday.model.enums import FaultKind, Outcome
-from gameday.model.environment import Environment, scheme_of
+from gameday.model.environment import ChaosBinding, Environment, scheme_of
 from gameday.model.token import ProcessIdentity, Token
 from gameday.ports import Addresses, DriverInfo, Provisioned, Search
 from gameday.spec import Catalog, load_environment
@@ -235,7 +235,12 @@ class _Sweeper:
 
 def _argv(asked: _Asked) -> str:
     """What a driver without an address would run to find something, for people; ``-`` if nothing."""
-    return shlex.join(asked.search.binding.words("find")) or "-" if asked.search is not None else ""
+    if asked.search is None:
+        return ""
+    binding = asked.search.binding
+    if isinstance(binding, ChaosBinding):
+        return binding.find.name if binding.find is not None else "-"
+    return shlex.join(binding.words("find")) or "-"
 
 
 def _live() -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gameday.model.enums import FaultKind
 from gameday.ports import DriverInfo, Options, OptionShape
 
-__all__ = ["COMMAND", "INFO"]
+__all__ = ["CHAOSTOOLKIT", "COMMAND", "INFO"]
 
 INFO = DriverInfo(
     name="toxiproxy",
@@ -39,3 +39,16 @@ COMMAND = DriverInfo(
     settle=2.0,
 )
 """The driver of an operator's own programs: what they do, and how they break, is theirs."""
+
+CHAOSTOOLKIT = DriverInfo(
+    name="chaostoolkit",
+    path="gameday.drivers.chaostoolkit:ChaosToolkitDriver",
+    kinds=frozenset(FaultKind) - {FaultKind.RELEASE},
+    faults=Options(optional={"deadline": OptionShape.DURATION}),
+    needs_api=False,
+    modes={FaultKind.BROWNOUT: frozenset({"status", "reset", "timeout"})},
+    deadline=30.0,
+    longest=60.0,
+    settle=2.0,
+)
+"""The driver of actions of Chaos Toolkit's extensions. Its binding is a model of its own, `ChaosBinding`."""

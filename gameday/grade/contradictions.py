@@ -8,6 +8,7 @@ from itertools import pairwise
 from gameday.grade.arrivals import SLACK
 from gameday.grade.effect import story
 from gameday.grade.record import At, Record
+from gameday.model.chaostoolkit import Range
 from gameday.model.enums import GuardState, Outcome, PhaseName
 from gameday.model.events import (
     AbortRequested,
@@ -109,6 +110,9 @@ def _answer_problem(data: ProbeSample, probe: BoundProbe) -> str:
     if probe.promql is not None and not data.idle:
         good = data.value is not None and probe.promql.good(data.value)
         return "" if good == data.ok else f"is called {'good' if data.ok else 'bad'} with {data.value}"
+    bounds = probe.chaostoolkit.tolerance if probe.chaostoolkit is not None else None
+    if isinstance(bounds, Range) and data.ok != (data.value is not None and bounds.good(data.value)):
+        return f"is called {'good' if data.ok else 'bad'} with {data.value}"
     return ""
 
 

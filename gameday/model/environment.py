@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gameday.model.base import Model
+from gameday.model.chaostoolkit import Call, Given, InjectCall, ReadCall
 from gameday.model.enums import FaultKind, Tier
 from gameday.model.pace import COUNTERS
 from gameday.model.quantities import Duration, Rate, Share
@@ -18,10 +19,12 @@ __all__ = [
     "AtOnce",
     "AwaitedRelease",
     "BlastRadius",
+    "ChaosBinding",
     "DriverBinding",
     "Environment",
     "EnvironmentMetadata",
     "EnvironmentSpec",
+    "FaultBinding",
     "ForbiddenHours",
     "LoadBinding",
     "Observers",
@@ -88,6 +91,46 @@ class DriverBinding(Model):
         return dict(value) if isinstance(value, dict) else {}
 
 
+class ChaosBinding(DriverBinding, Given):
+    """A fault by an action of one of Chaos Toolkit's extensions, with its proof and its undo."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    driver: Literal["chaostoolkit"]
+    inject: InjectCall
+    check: ReadCall
+    undo: Call
+    find: Call | None = None
+    """It returns what stands, a list of texts."""
+    deadline: str | None = None
+
+    @property
+    def given(self) -> dict[str, Option]:
+        """What binding checks as it checks a key of other drivers."""
+        return {"deadline": self.deadline} if self.deadline is not None else {}
+
+    @property
+    def calls(self) -> dict[str, Call]:
+        """The functions, by key."""
+        found = {"inject": self.inject, "check": self.check, "undo": self.undo}
+        return {**found, **({"find": self.find} if self.find is not None else {})}
+
+
+CHAOSTOOLKIT = "chaostoolkit"
+
+
+def _binding_form(value: object) -> str:
+    name = value.get("driver") if isinstance(value, dict) else getattr(value, "driver", None)
+    return CHAOSTOOLKIT if name == CHAOSTOOLKIT else "driver"
+
+
+FaultBinding = Annotated[
+    Annotated[DriverBinding, Tag("driver")] | Annotated[ChaosBinding, Tag(CHAOSTOOLKIT)],
+    Discriminator(_binding_form),
+]
+"""What carries a fault out."""
+
+
 def _true(value: bool) -> bool:
     if not value:
         raise ValueError("'await' is true, or left out")
@@ -117,7 +160,7 @@ class ServiceBinding(Model):
     name: str
     url: str
     release: Release | None = None
-    faults: dict[FaultKind, DriverBinding] = {}
+    faults: dict[FaultKind, FaultBinding] = {}
 
     @property
     def release_driver(self) -> DriverBinding | None:
@@ -258,6 +301,8 @@ class Safety(Model):
     confirm: bool = True
     programs: tuple[str, ...] = ()
     """The programs that bindings may name, exactly as spelled here: a path from the root, or a name on the PATH."""
+    modules: tuple[str, ...] = ()
+    """The modules of Chaos Toolkit's extensions whose functions bindings and probes may name."""
 
 
 class EnvironmentSpec(Model):

@@ -11,11 +11,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gameday.model.base import Model
+from gameday.model.chaostoolkit import ChaosCheck
 from gameday.model.enums import FaultKind, PhaseName, Tier
 from gameday.model.environment import (
     AlertsObserver,
     BlastRadius,
     DriverBinding,
+    FaultBinding,
     PrometheusObserver,
     ReleasesObserver,
     Safety,
@@ -108,24 +110,27 @@ class BoundSlo(Model):
 
 
 class BoundProbe(Model):
-    """A probe and how often it asks (real time): one of ``http`` and ``promql``."""
+    """A probe and how often it asks (real time): one of ``http``, ``promql`` and ``chaostoolkit``."""
 
     name: str
     http: HttpCheck | None = None
     promql: PromqlCheck | None = None
+    chaostoolkit: ChaosCheck | None = None
     connection: Literal["fresh", "kept"] = "fresh"
     rate: Rate
     """Checks per real second."""
 
     @model_validator(mode="after")
     def _one_check(self) -> BoundProbe:
-        if (self.http is None) == (self.promql is None):
-            raise ValueError("a probe makes one check, either 'http' or 'promql'")
+        if [self.http, self.promql, self.chaostoolkit].count(None) != 2:
+            raise ValueError("a probe makes one check: 'http', 'promql' or 'chaostoolkit'")
         return self
 
     @property
     def timeout(self) -> float:
         """Real seconds that one check takes at most."""
+        if self.chaostoolkit is not None:
+            return self.chaostoolkit.seconds
         return self.http.timeout if self.http is not None else query_timeout(1 / self.rate)
 
 
@@ -175,7 +180,7 @@ class BoundFault(Model):
     with_: Harm = Field(alias="with")
     proof: str
     """The name of the probe that proves the effect."""
-    binding: DriverBinding
+    binding: FaultBinding
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gameday.model.base import Model
+from gameday.model.chaostoolkit import ChaosCheck
 from gameday.model.quantities import Duration
 
 __all__ = [
@@ -200,18 +201,22 @@ class PromqlCheck(Model):
         return (self.above is None or value > self.above) and (self.below is None or value < self.below)
 
 
+_CHECKS = 3
+
+
 class ProbeSpec(Model):
     """The body of a probe: one of its checks."""
 
     http: HttpCheck | None = None
     promql: PromqlCheck | None = None
+    chaostoolkit: ChaosCheck | None = None
     connection: Literal["fresh", "kept"] = "fresh"
     """Of ``http``."""
 
     @model_validator(mode="after")
     def _one_check(self) -> ProbeSpec:
-        if (self.http is None) == (self.promql is None):
-            raise ValueError("a probe makes one check: write either 'http' or 'promql'")
+        if [self.http, self.promql, self.chaostoolkit].count(None) != _CHECKS - 1:
+            raise ValueError("a probe makes one check: write either 'http', 'promql' or 'chaostoolkit'")
         if self.http is None and "connection" in self.model_fields_set:
             raise ValueError("'connection' is for 'http' only")
         return self

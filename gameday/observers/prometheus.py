@@ -9,7 +9,6 @@ import base64
 import math
 import ssl
 import time
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,11 +20,10 @@ from pydantic import JsonValue as JSON
 from gameday.errors import PreflightError
 from gameday.model.environment import PrometheusObserver
 from gameday.model.events import CounterPair, CounterSample, ProbeSample
-from gameday.model.pace import query_timeout
 from gameday.model.plan import BoundProbe, BoundSlo
 from gameday.model.slo import PrometheusSource
 from gameday.observers.http import Answer, HttpClient, NoAnswer, Question
-from gameday.observers.sampling import Sampler
+from gameday.observers.sampling import Paced
 from gameday.references import secret
 from gameday.slo.counters import SUM, Summed
 
@@ -37,8 +35,6 @@ _LOOKBACK = 3
 """Scrapes after which a value is too old: a server that scrapes no more must not repeat its last word as news."""
 _APART = 1.0
 """Real seconds that its clock and ours may be apart."""
-_EAGER = 1.0
-"""Real seconds between two queries until the first is answered."""
 _FIRST = 5.0
 """Real seconds within which preflight's own query has to be answered."""
 _MOST_BYTES = 4 << 20
@@ -279,27 +275,7 @@ def _trusted(binding: PrometheusObserver) -> ssl.SSLContext | None:
         raise PreflightError(f"no certificates for Prometheus are to be read from {binding.ca}: {error}") from error
 
 
-class _Asking(Sampler):
-    """Asks at the pace of scrapes, more eagerly until it is answered. A query under way takes 2 s at most."""
-
-    def __init__(self, source: str, interval: float) -> None:
-        super().__init__(source, interval)
-        self._timeout = query_timeout(interval)
-        self._spoke = False
-
-    def _pace(self) -> float:
-        return self._every if self._spoke else min(_EAGER, self._every)
-
-    def _heard(self) -> None:
-        self._spoke = True
-        self._gaps.good()
-
-    @abstractmethod
-    def check(self) -> None:
-        """PreflightError if it is asked in a way that can never be answered."""
-
-
-class PrometheusSlo(_Asking):
+class PrometheusSlo(Paced):
     """Records a ``CounterSample`` under ``slo/NAME``, or a gap that says why there is none."""
 
     def __init__(self, slo: BoundSlo, server: Prometheus) -> None:
@@ -339,7 +315,7 @@ class PrometheusSlo(_Asking):
         self._heard()
 
 
-class PromqlProbe(_Asking):
+class PromqlProbe(Paced):
     """Records a ``ProbeSample`` under ``probe/NAME``, or a gap that says why there is none."""
 
     def __init__(self, probe: BoundProbe, server: Prometheus) -> None:

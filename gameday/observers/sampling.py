@@ -7,10 +7,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
+from gameday.model.pace import query_timeout
 from gameday.observers.gaps import Gaps
 from gameday.ports import Recorder
 
-__all__ = ["Sampler", "Worker"]
+__all__ = ["Paced", "Sampler", "Worker"]
+
+_EAGER = 1.0
+"""Real seconds between two questions until the first is answered."""
 
 
 class Worker(ABC):
@@ -65,3 +69,23 @@ class Sampler(Worker):
     @abstractmethod
     def _sample(self) -> None:
         """Ask once, and record what came of it."""
+
+
+class Paced(Sampler):
+    """Asks one thing at the pace of its source, more eagerly until it is answered."""
+
+    def __init__(self, source: str, interval: float) -> None:
+        super().__init__(source, interval)
+        self._timeout = query_timeout(interval)
+        self._spoke = False
+
+    def _pace(self) -> float:
+        return self._every if self._spoke else min(_EAGER, self._every)
+
+    def _heard(self) -> None:
+        self._spoke = True
+        self._gaps.good()
+
+    @abstractmethod
+    def check(self) -> None:
+        """PreflightError if it is asked in a way that can never be answered."""

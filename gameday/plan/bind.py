@@ -214,6 +214,7 @@ def _probes(context: Context, probe_rates: Mapping[str, float]) -> tuple[BoundPr
             name=name,
             http=document.value.spec.http,
             promql=document.value.spec.promql,
+            chaostoolkit=document.value.spec.chaostoolkit,
             connection=document.value.spec.connection,
             rate=probe_rates[name],
         )

@@ -65,8 +65,9 @@ def _check(context: Context, at: Location, guard: Guard, rates: Mapping[str, flo
 
 def _on_probe(context: Context, at: Location, guard: ProbeGuard, rates: Mapping[str, float]) -> None:
     document = context.probe(guard.probe)
-    if document is not None and document.value.spec.promql is not None:
-        _readings(context, (*at, "over"), guard.over, context.query_pace)
+    if document is not None and document.value.spec.http is None:
+        call = document.value.spec.chaostoolkit
+        _readings(context, (*at, "over"), guard.over, context.query_pace if call is None else call.every)
         return
     rate = rates.get(context.environment.probes.get(guard.probe, ""), float("nan"))
     _events(context, (*at, "over"), guard.over, rate)
@@ -202,7 +203,9 @@ def _noticed(context: Context, guard: Guard, rates: Mapping[str, float]) -> floa
             return LOAD + BoundLoad().timeout
         case ProbeGuard():
             document = context.sources.probes[context.environment.probes[guard.probe]]
-            http = document.value.spec.http
+            http, call = document.value.spec.http, document.value.spec.chaostoolkit
+            if call is not None:
+                return call.every + call.seconds
             if http is None:
                 return context.query_pace + context.query_lag
             return 1 / rates[document.value.metadata.name] + http.timeout

@@ -118,7 +118,8 @@ def _faults(context: Context) -> None:
         context.declared("probes", fault.proof.probe, (*at, "proof", "probe"))
         proof = context.probe(fault.proof.probe)
         if proof is not None and proof.value.spec.http is None:
-            message = f"'{proof.value.metadata.name}' is a query: it makes no calls through the faulted path"
+            what = "a query" if proof.value.spec.promql is not None else "a call of an extension"
+            message = f"'{proof.value.metadata.name}' is {what}: it makes no calls through the faulted path"
             context.in_experiment((*at, "proof", "probe"), message, "prove the fault with an http probe")
 
 
@@ -250,9 +251,13 @@ def _probes(context: Context) -> None:
             hint = one_of(name, context.sources.probes)
             context.in_environment(("probes", role), f"there is no probe '{name}'", hint)
     for document in context.sources.probes.values():
-        http = document.value.spec.http
+        http, call = document.value.spec.http, document.value.spec.chaostoolkit
         if http is not None:
             _known_service(context, document, ("spec", "http", "service"), http.service)
+        elif call is not None:
+            unlisted = options.unlisted_module(context, call)
+            if unlisted:
+                context.problems.append(document.problem(("spec", "chaostoolkit", "module"), *unlisted))
         else:
             _has_prometheus(context, document, ("spec", "promql"))
 

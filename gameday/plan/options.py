@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from gameday.model.chaostoolkit import Call
 from gameday.model.document import Location
 from gameday.model.enums import FaultKind
-from gameday.model.environment import REFERENCE, DriverBinding, Option
+from gameday.model.environment import REFERENCE, ChaosBinding, DriverBinding, Option
 from gameday.model.quantities import duration_text, parse_duration
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.ports import DriverInfo, OptionShape
 
-__all__ = ["check", "check_program"]
+__all__ = ["check", "check_program", "unlisted_module"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = "GAMEDAY_"
@@ -39,6 +40,20 @@ def check(context: Context, at: Location, binding: DriverBinding, bound: tuple[D
         else:
             _CHECKS[shape](context, (*at, name), value)
     _deadline(context, (*at, "deadline"), binding, driver)
+    if isinstance(binding, ChaosBinding):
+        for name, call in binding.calls.items():
+            unlisted = unlisted_module(context, call)
+            if unlisted:
+                context.in_environment((*at, name, "module"), *unlisted)
+
+
+def unlisted_module(context: Context, call: Call) -> tuple[str, str] | None:
+    """What is wrong with a function of an extension that the environment does not list, and a hint."""
+    listed = context.environment.safety.modules
+    if call.module in listed:
+        return None
+    hint = one_of(call.module, listed, "safety.modules lists") if listed else "list it in safety.modules"
+    return f"{context.place} does not list the module '{call.module}'", hint
 
 
 def check_program(context: Context, at: Location, status: tuple[str, ...], env: dict[str, str]) -> None:

@@ -40,8 +40,10 @@ def rates(context: Context) -> Mapping[str, float]:
         if document is not None and document.value.spec.http is not None:
             name = document.value.metadata.name
             found[name] = max(found.get(name, 0.0), _proof(context, fault, document.value.spec.http.timeout))
-    queries = [name for name, document in context.sources.probes.items() if document.value.spec.http is None]
-    easy = [name for name in context.sources.probes if name not in found and name not in queries]
+    specs = {name: document.value.spec for name, document in context.sources.probes.items()}
+    queries = [name for name, spec in specs.items() if spec.promql is not None]
+    calls = {name: 1 / spec.chaostoolkit.every for name, spec in specs.items() if spec.chaostoolkit is not None}
+    easy = [name for name in specs if name not in found and name not in queries and name not in calls]
     proofs = dict(found)
     for name in easy:
         found[name] = _easy(context, name, easy, proofs)
@@ -51,6 +53,7 @@ def rates(context: Context) -> Mapping[str, float]:
             context.in_environment(("probeRate",), message)
     # A query asks no service, and to ask before the next scrape would be to count one answer twice.
     found.update(dict.fromkeys(queries, 1 / context.query_pace))
+    found.update(calls)
     _step_windows(context, found)
     _steady_checks(context, found)
     return found

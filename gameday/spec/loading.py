@@ -29,6 +29,7 @@ from gameday.spec.parameters import Substituted, substitute
 from gameday.spec.repair import repair
 from gameday.spec.runbook import parse_runbook
 from gameday.spec.tree import Tree, parse_yaml
+from gameday.spec.typed import type_environment, type_probe
 
 __all__ = [
     "gather",
@@ -208,6 +209,7 @@ def _environment(catalog: Catalog, name: str | Path) -> _Loaded[Environment]:
     loaded: _Loaded[Environment] = _Loaded()
     sha256 = _tree(_named(catalog, Kind.ENVIRONMENT, name), loaded)
     if sha256 is not None:
+        type_environment(loaded.tree)
         _check(Environment, loaded, sha256, Substituted(), lambda value: _environment_findings(name, value))
     return loaded
 
@@ -224,6 +226,7 @@ def _probe(found: Found, name: str) -> _Loaded[Probe]:
     loaded: _Loaded[Probe] = _Loaded()
     sha256 = _tree(found, loaded)
     if sha256 is not None:
+        type_probe(loaded.tree)
         _check(Probe, loaded, sha256, Substituted(), lambda value: _name(name, value.metadata.name))
     return loaded
 

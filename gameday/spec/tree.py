@@ -37,6 +37,8 @@ class Tree:
     keys: dict[Location, Mark] = field(default_factory=dict)
     broken: set[Location] = field(default_factory=set)
     """Places whose value could not be read; whatever a schema says of them is noise."""
+    quoted: set[Location] = field(default_factory=set)
+    """Places of texts that are written in quotes, or as a block: those are never meant as a number."""
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, mark: Mark, message: str, hint: str = "") -> None:
@@ -127,6 +129,8 @@ class _Builder:
     def _scalar(self, node: yaml.Node, at: Location) -> str:
         mark = self.mark(node.start_mark)
         text = str(node.value)
+        if isinstance(node, yaml.ScalarNode) and node.style is not None:
+            self.tree.quoted.add(at)
         if node.tag == _NULL:
             self.tree.broken.add(at)
             name = f"'{at[-1]}'" if at and isinstance(at[-1], str) else "this entry"
