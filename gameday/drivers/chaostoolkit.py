@@ -51,7 +51,7 @@ from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.ports import Search, Target
 
-__all__ = ["ChaosToolkitDriver", "main"]
+__all__ = ["ChaosToolkitDriver", "answer", "main"]
 
 _AFTER = 1.0
 """Real seconds after which a call is ended from in here, where its hand was not ended at its deadline."""
@@ -237,7 +237,7 @@ def main() -> None:
     asked = os.environ.pop(extensions.ASKED, None)
     lines = iter([asked]) if asked is not None else _lines()
     for line in lines:
-        reply = _answer(Question.model_validate_json(line), secrets)
+        reply = answer(Question.model_validate_json(line), secrets)
         answers.write(_masked(reply, masked).model_dump_json() + "\n")
         answers.flush()
     with contextlib.suppress(OSError, ValueError):
@@ -278,8 +278,8 @@ def _masked(reply: Reply, secrets: list[str]) -> Reply:
     return reply.model_copy(update=words)
 
 
-def _answer(question: Question, secrets: Mapping[str, str]) -> Reply:
-    """What became of it, whatever the function does short of ending the process."""
+def answer(question: Question, secrets: Mapping[str, str]) -> Reply:
+    """What became of it, whatever the function does short of ending the process; in the main thread."""
     signal.setitimer(signal.ITIMER_REAL, question.seconds + _ORPHAN)
     try:
         return _carry_out(question, secrets)

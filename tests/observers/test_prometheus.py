@@ -30,7 +30,8 @@ from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.environment import PrometheusObserver
 from gameday.model.events import CounterPair, CounterSample, ProbeSample
 from gameday.model.plan import BoundProbe, BoundSlo
-from gameday.observers import prometheus as module
+from gameday.observers import paced
+from gameday.observers.chaostoolkit import ChaosProbe
 from gameday.observers.prometheus import Answered, Prometheus, PrometheusSlo, PromqlProbe, Said
 
 GOOD, TOTAL = 'sum(hits_total{outcome="ok"})', "sum(hits_total)  # of all outcomes"
@@ -327,8 +328,8 @@ def test_each_observer_has_its_kind() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats that may be quick, since a server may be slow."""
-    monkeypatch.setattr(module, "query_timeout", lambda _: AMPLE)
-    monkeypatch.setattr(module, "_EAGER", 0.05)
+    monkeypatch.setattr(paced, "query_timeout", lambda _: AMPLE)
+    monkeypatch.setattr(paced, "_EAGER", 0.05)
 
 
 @pytest.mark.usefixtures("quick")
@@ -542,6 +543,34 @@ def test_what_prometheus_itself_says(shop: Shop, query: str, said: Said, why: st
     assert why in answered.why
     if said in (Said.NO_TRAFFIC, Said.NO_DATA, Said.SEVERAL):
         assert [one.said for one in shop.server.two((query, query), AMPLE)] == [said, said]
+
+
+@pytest.mark.slow
+def test_chaos_toolkits_own_query_gives_the_same_value(shop: Shop, records: Any, running: Any) -> None:
+    shop.targets[0].good, shop.targets[0].bad, shop.targets[1].good = 90, 5, 5
+    shop.until("sum(hits_total)", lambda one: one.value == 100)
+    query = 'sum(hits_total{outcome="error"}) / sum(hits_total)'
+    check = {
+        "module": "chaosprometheus.probes",
+        "func": "query",
+        "arguments": {"query": query},
+        "configuration": {"prometheus_base_url": shop.url},
+        "path": ["data", "result", "only", "value", 1],
+        "tolerance": {"type": "range", "range": [0, 0.1]},
+        "every": 10,
+        "timeout": 10,
+    }
+    theirs = BoundProbe.model_validate({"name": "theirs", "chaostoolkit": check, "rate": 0.1})
+    ours = bound_probe(query, below=0.1)
+
+    def told(name: str) -> list[ProbeSample]:
+        found = [payload for source, payload in records.events if source == f"probe/{name}"]
+        return [payload for payload in found if isinstance(payload, ProbeSample)]
+
+    with running(ChaosProbe(theirs)), running(PromqlProbe(ours, shop.server)):
+        records.wait(lambda: told("theirs") and told(ours.name), 60)
+    assert told("theirs")[0].value == told(ours.name)[0].value == pytest.approx(0.05)
+    assert told("theirs")[0].ok is told(ours.name)[0].ok is True
 
 
 @pytest.mark.slow
