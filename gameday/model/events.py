@@ -274,7 +274,7 @@ class ProbeSample(Payload):
     end: Nanoseconds
     error: str = ""
     value: float | None = None
-    """What the query gave."""
+    """The number that the query, or the function of an extension, gave."""
     idle: bool = False
 
 

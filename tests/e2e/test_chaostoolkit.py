@@ -6,11 +6,14 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psutil
 import pytest
 
+from gameday.extensions import PROGRAM
 from tests.e2e.conftest import Cli, verdicts, wait_for
 from tests.extension import FOLDER
 
@@ -118,6 +121,17 @@ class Payments:
     def arguments(self) -> tuple[str, ...]:
         return ("run", "by-extension", "--env", "mine", "--out", str(self.cli.folder / "run"), "-o", "json")
 
+    @property
+    def children(self) -> list[psutil.Process]:
+        """Processes that call the extension; they are not told the state folder, by which others are known."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                mine = str(self.cli.folder) in process.environ().get("PYTHONPATH", "")
+                if mine and PROGRAM in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
@@ -126,12 +140,13 @@ class Payments:
 
 @pytest.fixture
 def payments(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Payments]:
-    path = f"{FOLDER}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
-    monkeypatch.setenv("PYTHONPATH", path)
+    path = [str(FOLDER), str(cli.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     (cli.folder / "token").write_text(SECRET)
     made = Payments(cli)
     yield made
     made.close()
+    wait_for(lambda: not made.children, 10)
 
 
 def test_a_sound_action_passes_and_nothing_is_left(payments: Payments) -> None:
@@ -188,6 +203,7 @@ def test_without_chaos_toolkit_nothing_is_started(payments: Payments, monkeypatc
 def test_the_reaper_undoes_by_the_token_alone_when_the_engine_is_killed(payments: Payments) -> None:
     process = payments.cli.start(*payments.arguments)
     wait_for(payments.broken.exists, 60)
+    assert payments.children, "the probe's process at least"
     process.kill()
     process.communicate(timeout=30)
     wait_for(lambda: not payments.broken.exists(), 30)
