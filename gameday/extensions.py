@@ -36,7 +36,6 @@ _KEPT = 65536
 """Bytes of an answer."""
 _START = 15.0
 """Real seconds in which it imports an extension, where that is not a part of a call."""
-_HINT = "pip install 'gameday[chaostoolkit]'"
 
 
 class Question(Model):
@@ -71,20 +70,20 @@ class Reply(Model):
     """Why it can not be judged."""
     failed: str = ""
     """What it raised, or why it can not be called."""
-    missing: bool = False
-    """Chaos Toolkit is not installed, or the extension is not."""
+    hint: str = ""
+    """What to do about that."""
 
     def sound(self) -> Reply:
         """Itself; DriverError if it failed."""
         if self.failed:
-            raise DriverError(self.failed, hint=_HINT if self.missing else "")
+            raise DriverError(self.failed, hint=self.hint)
         return self
 
 
 def once(question: Question, given: Given, alone: bool = False, leaves: bool = False) -> tuple[Reply, bool]:
     """The answer of a process of its own, and whether it left processes behind, which were ended.
 
-    TimeoutError after its time, DriverError if it can not be started or died; see `programs.Call` for ``alone`` and
+    TimeoutError after its time, DriverError if it can not be started; see `programs.Call` for ``alone`` and
     ``leaves``.
     """
     environment, secrets = _environment(given)
@@ -109,8 +108,8 @@ def once(question: Question, given: Given, alone: bool = False, leaves: bool = F
     said = ended.errors.text.strip()[-programs.KEPT :]
     if reply is None:
         who = question.call.name if question.call else PROGRAM
-        raise DriverError(f"{who}: its process ended without an answer (code {ended.code})" + _after(said))
-    if reply.failed and not reply.missing:
+        reply = Reply(failed=f"{who}: its process ended without an answer (code {ended.code})")
+    if reply.failed and not reply.hint:
         reply = reply.model_copy(update={"failed": reply.failed + _after(said)})
     return reply, ended.left
 
@@ -138,6 +137,9 @@ def _environment(given: Given) -> tuple[dict[str, str], tuple[str, ...]]:
     except LookupError as error:
         raise DriverError(str(error.args[0]), hint="see 'secrets' and 'env' beside the function") from error
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    if "PYTHONPATH" in inherited:  # the child works in the root
+        places = filter(None, inherited["PYTHONPATH"].split(os.pathsep))
+        inherited["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, places))
     told = json.dumps({"secrets": secrets, "masked": list(env.values())})
     return {"PATH": os.defpath, **inherited, **env, SECRETS: told}, (*env.values(), *secrets.values())
 

@@ -50,6 +50,7 @@ from gameday.model.environment import ChaosBinding
 from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.ports import Search, Target
+from gameday.programs import MASK
 
 __all__ = ["ChaosToolkitDriver", "answer", "main"]
 
@@ -57,9 +58,15 @@ _AFTER = 1.0
 """Real seconds after which a call is ended from in here, where its hand was not ended at its deadline."""
 _ORPHAN = 2.0
 """Real seconds past its time after which a child ends by itself: whoever would have ended it is dead."""
+_INSTALL = "pip install 'gameday[chaostoolkit]'"
+_ABSENT = "install the extension beside gameday; 'gameday[chaostoolkit]' has those for Kubernetes and Prometheus"
 _SCALARS: tuple[type, ...] = (bool, int, float, str)
 _TAKES: Mapping[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (float, int), str: (str,)}
 """What a parameter of that annotation is given, without anything being cast."""
+_MOST: Mapping[str, int] = {"returned": 120, "unclear": 300, "failed": 2000}
+"""Characters of an answer, once secrets are masked in it."""
+_TELLING = 5
+"""Characters of a line of a secret; a shorter one, such as a brace, is in every answer."""
 _GIVEN = "gameday"
 """chaoslib keeps secrets by target; ours are all of one."""
 
@@ -89,7 +96,8 @@ class ChaosToolkitDriver:
             raise DriverError("the driver 'chaostoolkit' does faults only")
         binding = _binding(plan.binding)
         details = {**_of(plan.service, plan.kind), **plan.with_.model_dump(mode="json", by_alias=False)}
-        given = _given(binding, {**details, "run": target.run, "fault": plan.id})
+        ids = {"run": target.run, "fault": plan.id, "found": f"{target.run}/{plan.id}"}
+        given = _given(binding, {**details, **ids})
         calls = [binding.inject, binding.check, binding.undo, *([binding.find] if binding.find else [])]
         seconds = CHAOSTOOLKIT.deadline_of(binding)
         _verify(calls, given, seconds)
@@ -230,12 +238,12 @@ def _check(told: _Told, seconds: float) -> bool:
 
 def main() -> None:
     """Answer what is asked, on the standard output that whoever began this process reads."""
-    answers = _private_output()
+    questions, answers = _private_streams()
     told = json.loads(os.environ.pop(extensions.SECRETS, "{}"))
     secrets: dict[str, str] = told.get("secrets", {})
-    masked = sorted({*secrets.values(), *told.get("masked", ())}, key=len, reverse=True)
+    masked = _parts([*secrets.values(), *told.get("masked", ())])
     asked = os.environ.pop(extensions.ASKED, None)
-    lines = iter([asked]) if asked is not None else _lines()
+    lines = iter([asked]) if asked is not None else _lines(questions)
     for line in lines:
         reply = answer(Question.model_validate_json(line), secrets)
         answers.write(_masked(reply, masked).model_dump_json() + "\n")
@@ -245,19 +253,28 @@ def main() -> None:
     os._exit(0)  # a thread that the function left behind must not act later, nor hold this process up
 
 
-def _private_output() -> IO[str]:
-    """Whatever an extension prints goes to the standard error: only answers are answers."""
-    kept = os.dup(1)
+def _private_streams() -> tuple[IO[str], IO[str]]:
+    """Whatever an extension prints goes to the standard error, and it reads nothing: only answers are answers."""
+    questions, answers = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
     os.dup2(2, 1)
-    return os.fdopen(kept, "w", encoding="utf-8")
+    return os.fdopen(questions, encoding="utf-8"), os.fdopen(answers, "w", encoding="utf-8")
 
 
-def _lines() -> Iterator[str]:
+def _parts(secrets: list[str]) -> list[str]:
+    """The secrets and the lines of those that have several, the longest first."""
+    lines = [line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING]
+    return sorted({*secrets, *lines}, key=len, reverse=True)
+
+
+def _lines(questions: IO[str]) -> Iterator[str]:
     """The lines of the standard input; at its end the process ends, also in the middle of a call."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin:
+        for line in questions:
             waiting.put(line)
         os._exit(0)
 
@@ -269,13 +286,17 @@ def _lines() -> Iterator[str]:
 def _masked(reply: Reply, secrets: list[str]) -> Reply:
     def clean(text: str) -> str:
         for secret in secrets:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, MASK)
         return text
 
-    words = {name: clean(getattr(reply, name)) for name in ("returned", "unclear", "failed")}
     if any(clean(text) != text for text in reply.texts):
         return Reply(failed="it returned a secret, which may not be kept")
+    words = {name: _short(clean(getattr(reply, name)), most) for name, most in _MOST.items()}
     return reply.model_copy(update=words)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def answer(question: Question, secrets: Mapping[str, str]) -> Reply:
@@ -284,7 +305,7 @@ def answer(question: Question, secrets: Mapping[str, str]) -> Reply:
     try:
         return _carry_out(question, secrets)
     except _Refused as error:
-        return Reply(failed=str(error), missing=error.missing)
+        return Reply(failed=str(error), hint=error.hint)
     except BaseException as error:  # noqa: BLE001 - SystemExit too: whatever it raises is an answer
         return Reply(failed=_raised(question.call, error))
     finally:
@@ -294,9 +315,9 @@ def answer(question: Question, secrets: Mapping[str, str]) -> Reply:
 class _Refused(Exception):
     """It can not be called so."""
 
-    def __init__(self, message: str, missing: bool = False) -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.missing = missing
+        self.hint = hint
 
 
 def _raised(call: Call | None, error: BaseException) -> str:
@@ -325,7 +346,7 @@ def _provider() -> Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], An
     try:
         from chaoslib.provider.python import run_python_activity
     except ImportError as error:
-        raise _Refused(f"Chaos Toolkit is not installed ({error})", missing=True) from error
+        raise _Refused(f"Chaos Toolkit is not installed ({error})", _INSTALL) from error
     run: Callable[..., Any] = run_python_activity
     return run
 
@@ -366,8 +387,8 @@ def _function(call: Call) -> Any:
     try:
         module = import_module(call.module)
     except Exception as error:
-        absent = isinstance(error, ImportError)
-        raise _Refused(f"{call.module} can not be imported: {type(error).__name__}: {error}", absent) from error
+        hint = _ABSENT if isinstance(error, ImportError) else ""
+        raise _Refused(f"{call.module} can not be imported: {type(error).__name__}: {error}", hint) from error
     function = getattr(module, call.func, None)
     if not callable(function) or inspect.isclass(function):
         raise _Refused(f"{call.module} has no function '{call.func}'")

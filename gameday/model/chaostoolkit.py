@@ -34,7 +34,6 @@ ONLY = "only"
 """A step of a path: the one entry of a list."""
 _EXACT = 2**53
 """Above it a JSON number does not say which integer is meant."""
-_SHOWN = 120
 _GIVEN_APART = ("configuration", "secrets")
 
 
@@ -154,12 +153,11 @@ def number_of(value: object) -> float | None:
 
 
 def shown(value: object) -> str:
-    """For people, not whole if it is long."""
+    """For people; whole, since a secret of which half is cut off can not be masked any more."""
     try:
-        text = repr(value)
+        return repr(value)
     except Exception as error:  # noqa: BLE001 - somebody else's object
-        text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+        return f"a {type(value).__name__} whose repr raises {type(error).__name__}"
 
 
 def picked(value: object, path: Sequence[str | int]) -> Any:
