@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from gameday.model.base import JSON, Model
 from gameday.model.pace import query_timeout
 from gameday.model.quantities import Duration
+from gameday.model.reference import Reference
 
 __all__ = [
     "OURS",
@@ -221,9 +222,6 @@ def _names(value: dict[str, Any]) -> dict[str, Any]:
         if name.lower().startswith(OURS):
             raise ValueError(f"names that begin with {OURS} are gameday's")
     return value
-
-
-Reference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
 
 
 class Given(Model):

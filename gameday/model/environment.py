@@ -11,9 +11,9 @@ from gameday.model.chaostoolkit import Call, Given, InjectCall, ReadCall
 from gameday.model.enums import FaultKind, Tier
 from gameday.model.pace import COUNTERS
 from gameday.model.quantities import Duration, Rate, Share
+from gameday.model.reference import Reference
 
 __all__ = [
-    "REFERENCE",
     "RELEASES_BY_PROGRAM",
     "AlertsObserver",
     "AtOnce",
@@ -39,8 +39,6 @@ __all__ = [
 ]
 
 
-REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
-"""Where a secret is: what `gameday.references` understands."""
 _TIME = r"^([01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)$"
 
 
@@ -210,7 +208,7 @@ class AlertsObserver(Model):
     source: Literal["sink"]
     listen: str = "127.0.0.1:0"
     advertise: str | None = None
-    token: Annotated[str, Field(pattern=REFERENCE)] | None = None
+    token: Reference | None = None
     """Where the secret is, never the secret."""
     receivers: dict[str, str] = {}
     watchdog: Watchdog
@@ -225,7 +223,7 @@ class PrometheusLogin(Model):
     """HTTP basic authentication."""
 
     user: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+$")]
-    password: Annotated[str, Field(pattern=REFERENCE)]
+    password: Reference
     """Where the secret is, never the secret."""
 
 
@@ -236,7 +234,7 @@ class PrometheusObserver(Model):
     """Below it, ``/api/v1/query`` is asked."""
     scrape: Annotated[Duration, Field(gt=0)]
     """Real seconds: how often it scrapes what is asked, or evaluates it where that is a recording rule."""
-    bearer: Annotated[str, Field(pattern=REFERENCE)] | None = None
+    bearer: Reference | None = None
     """Where the token is, never the token."""
     basic: PrometheusLogin | None = None
     ca: Annotated[str, Field(pattern=r"^file:.+$")] | None = None

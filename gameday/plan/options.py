@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from gameday.model.chaostoolkit import Call
 from gameday.model.document import Location
 from gameday.model.enums import FaultKind
-from gameday.model.environment import REFERENCE, ChaosBinding, DriverBinding, Option
+from gameday.model.environment import ChaosBinding, DriverBinding, Option
 from gameday.model.quantities import duration_text, parse_duration
+from gameday.model.reference import REFERENCE
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
 from gameday.ports import DriverInfo, OptionShape

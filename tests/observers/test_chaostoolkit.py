@@ -12,7 +12,7 @@ import pytest
 from gameday.errors import PreflightError
 from gameday.model.events import ProbeSample
 from gameday.model.plan import BoundProbe
-from gameday.observers import paced
+from gameday.observers import sampling
 from gameday.observers.chaostoolkit import ChaosProbe
 from tests.extension import FOLDER, MODULE
 
@@ -23,7 +23,7 @@ LONG = 60.0
 @pytest.fixture(autouse=True)
 def _extension(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{FOLDER}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep))
-    monkeypatch.setattr(paced, "_EAGER", 0.05)
+    monkeypatch.setattr(sampling, "_EAGER", 0.05)
 
 
 def probe(func: str, tolerance: Any = True, every: float = 0.2, **more: Any) -> ChaosProbe:

@@ -30,7 +30,7 @@ from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.environment import PrometheusObserver
 from gameday.model.events import CounterPair, CounterSample, ProbeSample
 from gameday.model.plan import BoundProbe, BoundSlo
-from gameday.observers import paced
+from gameday.observers import sampling
 from gameday.observers.chaostoolkit import ChaosProbe
 from gameday.observers.prometheus import Answered, Prometheus, PrometheusSlo, PromqlProbe, Said
 
@@ -328,8 +328,8 @@ def test_each_observer_has_its_kind() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats that may be quick, since a server may be slow."""
-    monkeypatch.setattr(paced, "query_timeout", lambda _: AMPLE)
-    monkeypatch.setattr(paced, "_EAGER", 0.05)
+    monkeypatch.setattr(sampling, "query_timeout", lambda _: AMPLE)
+    monkeypatch.setattr(sampling, "_EAGER", 0.05)
 
 
 @pytest.mark.usefixtures("quick")
