@@ -14,7 +14,8 @@ def syntax_problem(text: str, shown: str) -> Problem | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is only odd is the author's own affair
-            compile(text, shown, "exec", dont_inherit=True)
+            # Not by its name: Python would tell columns by the lines of whatever file has that name here.
+            compile(text, "<load pack>", "exec", dont_inherit=True)
     except SyntaxError as error:
         return Problem(shown, error.lineno or 1, max(1, error.offset or 1), f"no Python: {error.msg}")
     except (ValueError, RecursionError, MemoryError) as error:  # a NUL character; nested too deeply
