@@ -48,6 +48,7 @@ from gameday.model.chaostoolkit import (
 from gameday.model.enums import FaultKind
 from gameday.model.environment import ChaosBinding
 from gameday.model.plan import BoundFault
+from gameday.model.suggest import one_of
 from gameday.model.token import Token
 from gameday.ports import Search, Target
 from gameday.programs import MASK
@@ -371,12 +372,15 @@ def _fits(call: Call, known: set[str]) -> None:
     function = _function(call)
     signature = inspect.signature(function)
     apart = [name for name in ("configuration", "secrets") if name in signature.parameters]
-    arguments = {**call.arguments, **dict.fromkeys(apart)}
+    takes = [name for name in signature.parameters if name not in apart]
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in signature.parameters.values())
+    for name in call.arguments:
+        if name not in takes and not open_ended:
+            raise _Refused(f"{call.name} takes no argument '{name}'", one_of(name, takes, "it takes"))
     try:
-        signature.bind(**arguments)
+        signature.bind(**call.arguments, **dict.fromkeys(apart))
     except TypeError as error:
-        takes = ", ".join(name for name in signature.parameters if name not in apart) or "nothing"
-        raise _Refused(f"{call.name}: {error}; it takes: {takes}") from error
+        raise _Refused(f"{call.name}: {error}; it takes: {', '.join(takes) or 'nothing'}") from error
     for name in _named(call.arguments):
         if name not in known:
             raise _Refused(f"{call.name}: neither 'configuration' nor 'secrets' has the '{name}' of ${{{name}}}")

@@ -195,7 +195,7 @@ def _choice(text: str, details: ErrorDetails) -> tuple[str, str]:
 def _shape(value: Value | None) -> str:
     if isinstance(value, dict):
         return "a mapping"
-    return "a list" if isinstance(value, list) else f"the text '{_short(value or '')}'"
+    return "a list" if isinstance(value, list) else f"the text '{_short('' if value is None else str(value))}'"
 
 
 def _short(text: str) -> str:
