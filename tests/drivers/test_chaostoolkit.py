@@ -350,7 +350,7 @@ def test_what_find_returns_can_be_undone(driver: ChaosToolkitDriver, tmp_path: P
 def test_resolve_names_what_is_wrong_before_anything_is_called(
     driver: ChaosToolkitDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DriverError, match="chaosx.mend_it takes no argument 'pth'") as error:
+    with pytest.raises(DriverError, match=r"chaosx.mend_it takes no argument 'pth'") as error:
         driver.resolve(target(tmp_path, undo=call("mend_it", pth="x")))
     assert error.value.hint == "did you mean 'path'?"
     absent = tmp_path / "absent" / "chaoslib"

@@ -101,7 +101,7 @@ def test_to_stop_does_not_wait_for_one_that_hangs(records: Any, tmp_path: Path) 
 @pytest.mark.slow
 def test_preflight_hears_what_can_not_be_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = children()
-    with pytest.raises(PreflightError, match="probe/mended: chaosx.is_broken takes no argument 'pth'"):
+    with pytest.raises(PreflightError, match=r"probe/mended: chaosx.is_broken takes no argument 'pth'"):
         probe("is_broken", arguments={"pth": "x"}).check()
     (tmp_path / "chaoslib").mkdir()
     (tmp_path / "chaoslib" / "__init__.py").write_text("raise ImportError('No module named chaoslib')\n")

@@ -162,7 +162,7 @@ def test_external_load_needs_no_pack(project: Any) -> None:
     ("text", "place", "message"),
     [
         ("import time\nclass Customer(\n    pass\n", "2:15", "'(' was never closed"),
-        ("x = 1\n  y = 2\n", "2:3", "unexpected indent"),
+        ("x = 1\n  y = 2\n", "2:2", "unexpected indent"),
         ("x = 1\0\n", "1:1", "null bytes"),
     ],
 )
