@@ -87,6 +87,23 @@ class PreflightError(GamedayError):
 
     exit_code = 2
     code = "preflight"
+    each: tuple[PreflightError, ...] = ()
+    """Of several that are told at once: each."""
+
+    @classmethod
+    def together(cls, errors: Iterable[PreflightError]) -> PreflightError:
+        """One error that tells them all, each once; at least one is needed."""
+        known: dict[tuple[str, str], PreflightError] = {}
+        for one in (one for error in errors for one in (error.each or (error,))):
+            known.setdefault((one.message, one.hint), one)
+        each = tuple(known.values())
+        if len(each) == 1:
+            return each[0]
+        lines = [f"{one.message} ({one.hint})" if one.hint else one.message for one in each]
+        hint = "nothing was injected"
+        told = cls("\n  - ".join((f"{len(each)} things are not as the plan needs them:", *lines)), hint)
+        told.each = each
+        return told
 
 
 class EnvironmentBusy(GamedayError):

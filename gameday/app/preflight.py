@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gameday.app import safety, tables
+from gameday.app.findings import Findings
 from gameday.app.hands import Hands
 from gameday.engine import Prepared, Waker
 from gameday.errors import DriverError, PreflightError, UsageError
@@ -22,12 +24,13 @@ from gameday.model.events import (
 )
 from gameday.model.plan import BoundFault, BoundStimulus, Plan
 from gameday.model.slo import MetricsSource, PrometheusSource
+from gameday.model.token import Token
 from gameday.observers.chaostoolkit import ChaosProbe
 from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
 from gameday.observers.sink import AlertSink
-from gameday.ports import Addresses, Observer, Provisioned, Provisioner, Target
+from gameday.ports import Addresses, Driver, Observer, Provisioned, Provisioner, Target
 from gameday.timeline import Timeline
 
 __all__ = [
@@ -123,13 +126,15 @@ def resolve(plan: Plan, stand: Stand, record: Timeline) -> Addresses:
     """Every address of the plan -> the real ones; PreflightError names those that nothing knows."""
     known: Mapping[str, Sequence[str]] = stand.provisioned.addresses if stand.provisioned else {}
     resolved: dict[str, tuple[str, ...]] = {}
+    unknown = []
     for address in sorted(_addresses(plan)):
         if scheme_of(address) in tables.PROVISIONERS:
-            if not known.get(address):
-                raise PreflightError(f"nothing there is called {address}", hint=f"there are: {', '.join(known)}")
-            resolved[address] = tuple(known[address])
+            resolved[address] = tuple(known.get(address, ()))
+            unknown += [] if resolved[address] else [address]
         else:
             resolved[address] = (address,)
+    if unknown:
+        raise PreflightError(f"nothing there is called {', '.join(unknown)}", hint=f"there are: {', '.join(known)}")
     record("preflight", PreflightAddresses(addresses=resolved))
     return resolved
 
@@ -140,31 +145,44 @@ def drivers(plan: Plan) -> Sequence[str]:
 
 
 def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Timeline) -> Sequence[Prepared]:
-    """Ask every driver what it would touch, and give each a hand; PreflightError if one can not tell."""
-    prepared = []
+    """Ask every driver what it would touch, and give each a hand; PreflightError names all that can not tell."""
+    found, prepared = Findings(), []
     for item in injections(plan):
         info = tables.DRIVERS[item.binding.driver]
         driver = hands.driver(info.path)
         target = Target(run=run, plan=item, api=addresses[item.binding.api][0] if item.binding.api else "")
-        try:
-            token = driver.resolve(target)
-        except DriverError as error:
-            raise PreflightError(f"{item.id}: {error.message}", hint=error.hint) from error
-        except TimeoutError as error:
-            raise PreflightError(f"{item.id}: {error}", hint="nothing was injected; only 'resolve' ran") from error
-        record("preflight", PreflightMatched(token=token))
-        stimulus = isinstance(item, BoundStimulus)
-        prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle, driver.hand))
+        token = found.attempt(partial(_token, driver, target))
+        if token is not None:
+            record("preflight", PreflightMatched(token=token))
+            stimulus = isinstance(item, BoundStimulus)
+            prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle, driver.hand))
+    found.tell()
     safety.check_replicas(plan, [one.token for one in prepared])
     return prepared
+
+
+def _token(driver: Driver, target: Target) -> Token:
+    name = target.plan.id
+    try:
+        return driver.resolve(target)
+    except DriverError as error:
+        raise PreflightError(f"{name}: {error.message}", hint=error.hint) from error
+    except TimeoutError as error:
+        raise PreflightError(f"{name}: {error}", hint="nothing was injected; only 'resolve' ran") from error
 
 
 def _until(plan: Plan, item: BoundFault | BoundStimulus) -> float:
     return item.at + item.for_ if isinstance(item, BoundFault) else plan.duration
 
 
-def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer], AlertSink | None]:
-    """All observers of the plan, and the sink among them."""
+def make_observers(
+    plan: Plan, addresses: Addresses, found: Findings | None = None
+) -> tuple[Sequence[Observer], AlertSink | None]:
+    """All observers of the plan, and the sink among them.
+
+    ``found`` takes what is wrong, and those that could be made are returned; without it, PreflightError.
+    """
+    own = found if found is not None else Findings()
     urls = {service.name: tuple(addresses[service.url]) for service in plan.services}
     observers: list[Observer] = [
         ProbeObserver(probe, urls[probe.http.service]) for probe in plan.probes if probe.http is not None
@@ -172,37 +190,44 @@ def make_observers(plan: Plan, addresses: Addresses) -> tuple[Sequence[Observer]
     for slo in plan.slos:
         if isinstance(slo.total, MetricsSource):
             observers.append(MetricsObserver(slo, urls[slo.total.spec.service]))
-    observers += _queries(plan, addresses)
-    observers += _extensions(plan)
+    observers += own.attempt(lambda: _queries(plan, addresses)) or ()
+    observers += own.attempt(lambda: _extensions(plan)) or ()
     if plan.releases is not None:
         services = sorted({release.service for release in plan.releases_of})
         api = addresses[plan.releases.api][0] if plan.releases.api else ""
         observers += [tables.observe_releases(plan.releases, service, api) for service in services]
-    sink = AlertSink(plan.alerts) if plan.alerts is not None else None
+    alerts = plan.alerts
+    sink = own.attempt(lambda: AlertSink(alerts)) if alerts is not None else None
+    if found is None:
+        own.tell()
     return ([*observers, sink] if sink else observers), sink
 
 
 def _queries(plan: Plan, addresses: Addresses) -> Sequence[Observer]:
-    """What asks Prometheus; PreflightError if it can not be asked, or not so."""
+    """What asks Prometheus; PreflightError if it can not be asked, or names the queries that can not be."""
     if plan.prometheus is None:
         return ()
     server = Prometheus(plan.prometheus, addresses[plan.prometheus.url][0])
     server.check()
-    found: list[PrometheusSlo | PromqlProbe] = [
+    asking: list[PrometheusSlo | PromqlProbe] = [
         PrometheusSlo(slo, server) for slo in plan.slos if isinstance(slo.total, PrometheusSource)
     ]
-    found += [PromqlProbe(probe, server) for probe in plan.probes if probe.promql is not None]
-    for observer in found:
-        observer.check()
-    return found
+    asking += [PromqlProbe(probe, server) for probe in plan.probes if probe.promql is not None]
+    found = Findings()
+    for observer in asking:
+        found.attempt(observer.check)
+    found.tell()
+    return asking
 
 
 def _extensions(plan: Plan) -> Sequence[Observer]:
     """What calls probes of Chaos Toolkit's extensions; PreflightError if one can not be called."""
-    found = [ChaosProbe(probe) for probe in plan.probes if probe.chaostoolkit is not None]
-    for observer in found:
-        observer.check()
-    return found
+    calling = [ChaosProbe(probe) for probe in plan.probes if probe.chaostoolkit is not None]
+    found = Findings()
+    for observer in calling:
+        found.attempt(observer.check)
+    found.tell()
+    return calling
 
 
 def load_request(
@@ -245,7 +270,7 @@ class Readiness:
             self._quiet.discard(event.read(AlertReceived).receiver)
 
     def wait(self, stand: Stand, sink: AlertSink | None, record: Timeline) -> None:
-        """PreflightError names the sources that did not answer in time."""
+        """Until each has, or patience ends. PreflightError names the sources that did not answer in time."""
         stand.connect(sink.url if sink else None)
         if not self._until(self._silent, _SOURCES):
             silent = sorted(self._silent)

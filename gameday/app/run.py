@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from gameday import grade as grading
 from gameday import timeline
@@ -16,6 +18,8 @@ from gameday.app import preflight, safety, standing
 from gameday.app.aborting import Inbox
 from gameday.app.actions import HttpActions
 from gameday.app.artefacts import grade_folder, write_bytes
+from gameday.app.dry import DryResult, Trial
+from gameday.app.findings import Findings
 from gameday.app.guardian import Charge, Guardian
 from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
@@ -34,7 +38,9 @@ from gameday.spec import Kind
 from gameday.state import state_dir
 from gameday.timeline import Timeline, TimelineRead
 
-__all__ = ["EXIT_CODES", "RunResult", "run"]
+__all__ = ["EXIT_CODES", "RunResult", "dry_run", "run"]
+
+R = TypeVar("R")
 
 EXIT_CODES = {RunVerdict.PASS: 0, RunVerdict.FAIL: 1, RunVerdict.INCONCLUSIVE: 4, RunVerdict.ABORTED: 5}
 STANDING = 6
@@ -74,30 +80,71 @@ def run(
     planned = make_plan(request)
     safety.check_hours(planned.plan, datetime.now(UTC))
     _confirm(planned, request)
+    told = _Told(partial(_result, planned), listen, begin, interrupted)
+    return _carry_out(planned, request, told)
+
+
+def dry_run(
+    request: RunRequest,
+    listen: Callable[[Event], None] | None = None,
+    begin: Callable[[Planned, Path], None] | None = None,
+) -> DryResult:
+    """Plan, try everything up to the first injection, and say what the real run lacks; nothing is injected.
+
+    Needs no confirmation, though it sends the plan's load for as long as *before*; in forbidden hours it sends
+    none. ``listen`` and ``begin`` as for `run`. Raises GamedayError where not even that can be tried.
+    """
+    planned = make_plan(request)
+    if request.confirm is not None:
+        _confirm(planned, request)
+    confirmed = request.confirm is not None
+    trial = Trial(planned.plan, datetime.now(UTC), confirmed, bool(request.attendance))
+
+    def finish(folder: Path, ending: Ending, record: Timeline) -> DryResult:
+        return trial.result(folder, ending, record.events)
+
+    return _carry_out(planned, request, _Told(finish, listen, begin), trial)
+
+
+@dataclass(frozen=True)
+class _Told(Generic[R]):
+    """Who is told what; ``finish`` makes the result."""
+
+    finish: Callable[[Path, Ending, Timeline], R]
+    listen: Callable[[Event], None] | None = None
+    begin: Callable[[Planned, Path], None] | None = None
+    interrupted: Callable[[str, Sequence[Entry]], None] | None = None
+
+
+def _carry_out(planned: Planned, request: RunRequest, told: _Told[R], trial: Trial | None = None) -> R:
+    """With ``trial``: a dry run."""
     preflight.check(planned.plan, request.flaws, request.existing)
-    run_id = _run_id(planned.plan.experiment.name)
+    run_id = _run_id(("dry-" if trial else "") + planned.plan.experiment.name)
     folder = _folder(request, run_id)
     with _writable(folder):
         write_bytes(folder / "plan.json", plan_json(planned.plan))
-    if begin is not None:
-        begin(planned, folder)
+    if told.begin is not None:
+        told.begin(planned, folder)
     # A signal while grade and reports are written comes too late to change anything: it must not hide the verdict.
     taken: list[Ledger] = []
     with Interrupts() as waker, _standing_wins(run_id, taken):
         with ExitStack() as stack:
             with _writable(folder):
                 record = stack.enter_context(Timeline(folder / "timeline.jsonl", waker))
-            if listen is not None:
-                record.listen(stack.enter_context(Narrator(listen)).hear)
+            if told.listen is not None:
+                record.listen(stack.enter_context(Narrator(told.listen)).hear)
             with _writable(folder):
-                record("engine", RunOpened(run=run_id, plan=planned.plan, attendance=tuple(request.attendance)))
-            day = _Day(planned, request, run_id, folder, record, waker, interrupted, taken)
-            with _closing(record):
+                opened = RunOpened(
+                    run=run_id, plan=planned.plan, attendance=tuple(request.attendance), dry=trial is not None
+                )
+                record("engine", opened)
+            day = _Day(planned, request, run_id, folder, record, waker, told.interrupted, taken, trial)
+            with _closing(record, folder):
                 ending = day.run()
             # Without it the record reads as cut off, and is graded as aborted: that is the truth then.
             with suppress(OSError):
                 record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
-        return _result(planned, folder, ending, record)
+        return told.finish(folder, ending, record)
 
 
 def _result(planned: Planned, folder: Path, ending: Ending, record: Timeline) -> RunResult:
@@ -157,19 +204,32 @@ def _standing_wins(run: str, taken: Sequence[Ledger]) -> Iterator[None]:
 
 
 @contextmanager
-def _closing(record: Timeline) -> Iterator[None]:
-    """A run that could not even begin still has a timeline that says so."""
+def _closing(record: Timeline, folder: Path) -> Iterator[None]:
+    """A run that could not even begin still has a timeline that says so, unless it would say nothing else."""
     try:
         yield
     except GamedayError as error:
+        nothing = len(record.events) == 1
         with suppress(OSError):
-            record("engine", RunClosed(outcome="aborted", reason=error.message))
+            record("engine", RunClosed(outcome="aborted", reason=" ".join(error.message.split())))
+        if nothing:
+            _discard(folder)
+        else:
+            error.hint = "; ".join(one for one in (error.hint, f"what was seen is in {folder}") if one)
         raise
     except OSError as error:
         if record.broken is None:
             raise
         # The engine itself never raises for that: it was met before.
         raise PreflightError(f"the timeline can not be written: {error}", hint="nothing was injected") from error
+
+
+def _discard(folder: Path) -> None:
+    """A folder whose record tells of nothing but that no run came of it."""
+    with suppress(OSError):
+        for name in ("plan.json", "timeline.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 @contextmanager
@@ -220,6 +280,8 @@ class _Day:
     interrupted: Callable[[str, Sequence[Entry]], None] | None = None
     taken: list[Ledger] = field(default_factory=list)
     """The ledger that is this run's, from when it is."""
+    trial: Trial | None = None
+    """Of a dry run: what takes down what is missing."""
 
     def run(self) -> Ending:
         """Nothing of an environment is touched, not even to reset it, before it is this run's alone."""
@@ -277,14 +339,16 @@ class _Day:
             Guardian(Charge(ledger, self.folder, used, own, own_folder), self.waker) as guardian,
             Hands(guardian, self.waker, used) as hands,
         ):
-            setup = self._setup(stand, ledger, hands)
+            found = self.trial.found if self.trial is not None else Findings()
+            setup = self._setup(stand, ledger, hands, found)
             guardian.ready()
             try:
                 hands.ready()
             except DriverError as error:
                 raise PreflightError(error.message, hint=error.hint) from error
-            safety.prove_undo(setup.prepared, self.record)
-            return run_engine(setup)
+            found.attempt(lambda: safety.prove_undo(setup.prepared, self.record))
+            found.tell()
+            return run_engine(self.trial.cut(setup) if self.trial is not None else setup)
 
     def _heed(self, ledger: Ledger) -> None:
         """From here on a request to stop is looked for, and signals that come during an undo are answered."""
@@ -293,11 +357,12 @@ class _Day:
             tell = self.interrupted
             self.waker.answer(lambda name: tell(name, ledger.entries()))
 
-    def _setup(self, stand: preflight.Stand, ledger: Ledger, hands: Hands) -> Setup:
+    def _setup(self, stand: preflight.Stand, ledger: Ledger, hands: Hands, found: Findings) -> Setup:
         plan, record = self.planned.plan, self.record
         addresses = preflight.resolve(plan, stand, record)
-        prepared = preflight.prepare(plan, self.run_id, addresses, hands, record)
-        observers, sink = preflight.make_observers(plan, addresses)
+        prepared = found.attempt(lambda: preflight.prepare(plan, self.run_id, addresses, hands, record)) or ()
+        observers, sink = preflight.make_observers(plan, addresses, found)
+        found.tell()
         readiness = preflight.Readiness(plan, observers, self.waker)
         record.listen(readiness.hear)
         for listener in observers:

@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psutil
 
 from gameday.app import hours
+from gameday.app.findings import Findings
 from gameday.engine import Prepared
 from gameday.errors import PreflightError, UsageError
 from gameday.model.enums import Outcome, Tier
@@ -145,18 +147,25 @@ def filesystem(path: Path) -> str:
 
 
 def prove_undo(prepared: Sequence[Prepared], record: Recorder) -> None:
-    """Undo each fault and stimulus on the clean system, where that changes nothing; PreflightError if one fails.
+    """Undo each fault and stimulus on the clean system, where that changes nothing; PreflightError names those that
+    fail.
 
     Shows that the address is reachable, and the permission held, for what will have to be done when it counts.
     """
+    found = Findings()
     for one in prepared:
-        outcome, problem = _proof(one)
-        record("preflight", PreflightUndo(id=one.token.id, outcome=outcome, error=problem))
-        if outcome is not Outcome.OK:
-            raise PreflightError(
-                f"{one.token.id} on {one.token.service} might not be undone: {problem}",
-                hint="nothing was injected; its undo was tried beforehand, where it has nothing to change",
-            )
+        found.attempt(partial(_prove, one, record))
+    found.tell()
+
+
+def _prove(one: Prepared, record: Recorder) -> None:
+    outcome, problem = _proof(one)
+    record("preflight", PreflightUndo(id=one.token.id, outcome=outcome, error=problem))
+    if outcome is not Outcome.OK:
+        raise PreflightError(
+            f"{one.token.id} on {one.token.service} might not be undone: {problem}",
+            hint="nothing was injected; its undo was tried beforehand, where it has nothing to change",
+        )
 
 
 def _proof(one: Prepared) -> tuple[Outcome, str]:

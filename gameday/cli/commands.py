@@ -149,16 +149,26 @@ def _planning(function: F) -> F:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Put the artefacts exactly there. Default: runs/ID.")
 @click.option("--attend", metavar="NAME:ROLE", multiple=True, help="Who is there; once for each person.")
+@click.option("--dry-run", "dry", is_flag=True, help="Try all but the faults, and say what is missing; no grade.")
 @_output("table", "json")
 @_project
 @_debug
-def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, **options: Any) -> int:
-    """Run EXPERIMENT (a name or a file), grade it, write the report."""
+def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, dry: bool, **options: Any) -> int:
+    """Run EXPERIMENT (a name or a file), grade it, write the report.
+
+    \b
+    With --dry-run: preflight, then the load for as long as 'before' lasts; nothing is injected.
+    Exit 0 if nothing is missing for the real run, 4 if something is, 5 if it was stopped.
+    """
     _need_linux("run")
     from gameday.app.planning import RunRequest
     from gameday.cli.running import carry_out
 
     request = RunRequest(settings=_settings(settings), attendance=_attendance(attend), **options)
+    if dry:
+        from gameday.cli.dry import try_out
+
+        return try_out(request, output)
     return carry_out(request, output)
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from gameday.model.enums import PhaseName
 from gameday.model.plan import Plan
 
-__all__ = ["Agenda", "Await", "Begin", "Enter", "Finish", "Inject", "Item", "Undo", "agenda"]
+__all__ = ["Agenda", "Await", "Begin", "Enter", "Finish", "Inject", "Item", "Judge", "Undo", "agenda", "dry_agenda"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ class Undo:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """The steady state is judged, and nothing follows from it."""
+
+
+@dataclass(frozen=True)
 class Finish:
     """The run is over."""
 
 
-Item: TypeAlias = Enter | Begin | Await | Inject | Undo | Finish
+Item: TypeAlias = Enter | Begin | Await | Inject | Undo | Judge | Finish
 Agenda: TypeAlias = tuple[tuple[float, Item], ...]
 """Plan seconds from t = 0 -> what is due, in order."""
 
@@ -68,3 +73,8 @@ def agenda(plan: Plan) -> Agenda:
         items += [(fault.at, Inject(fault.id)), (fault.at + fault.for_, Undo(fault.id))]
     items.append((plan.duration, Finish()))
     return tuple(sorted(items, key=lambda due: (due[0], _ORDER[type(due[1])])))
+
+
+def dry_agenda(until: float) -> Agenda:
+    """Of a dry run: the first phase up to that plan second, and no stimulus, release or fault at all."""
+    return ((0.0, Enter(PhaseName.BEFORE)), (until, Judge()), (until, Finish()))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gameday.engine.agenda import Agenda, Await, Begin, Enter, Finish, Inject, Item, Undo, agenda
+from gameday.engine.agenda import Agenda, Await, Begin, Enter, Finish, Inject, Item, Judge, Undo, agenda, dry_agenda
 from gameday.engine.awaited import Awaited
 from gameday.engine.guards import Guards
 from gameday.engine.ledger import SETTLE, Entry, Ledger
@@ -94,6 +94,8 @@ class Setup:
     processes: tuple[ProcessIdentity, ...] = ()
     budget: Callable[[Sequence[Event]], str] = lambda events: ""
     """Why too little of an SLO's budget is left to inject anything; empty: enough is."""
+    dry: float | None = None
+    """Plan seconds after which a dry run ends: only *before* is entered, nothing is injected. None: no dry run."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class _Run:
         self._setup.record.spare(self._make_room)
         try:
             self._begin()
-            self._follow(agenda(self._plan))
+            dry = self._setup.dry
+            self._follow(agenda(self._plan) if dry is None else dry_agenda(dry))
             aborted, reason = False, ""
         except _Stop as stop:
             reason = str(stop)
@@ -240,6 +243,8 @@ class _Run:
                 self._undo([pair for pair in self._open if pair[0].token.id == id], "ended")
                 self._removed(id)
                 self._unguard()
+            case Judge():
+                self._waker.during(lambda: self._setup.steady(self._setup.record.events))
             case Finish():
                 return
 

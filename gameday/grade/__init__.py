@@ -6,6 +6,14 @@ file per kind of criterion, `lattice` (the verdict of the run), `grader` (the wh
 
 from __future__ import annotations
 
-from gameday.grade.grader import KINDS, grade, grade_json, judge_budget_left, judge_steady_before, load_grade
+from gameday.grade.grader import (
+    KINDS,
+    grade,
+    grade_json,
+    judge_budget_left,
+    judge_load,
+    judge_steady_before,
+    load_grade,
+)
 
-__all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_steady_before", "load_grade"]
+__all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_load", "judge_steady_before", "load_grade"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import rfc8785
 
-from gameday.errors import TimelineError
+from gameday.errors import TimelineError, UsageError
 from gameday.grade import (
     alert_fired,
     alert_routed,
@@ -37,7 +37,7 @@ from gameday.model.experiment import AlertFired, AlertRouted, Expectation, Recov
 from gameday.model.grade import Criterion, Grade, GradedStep
 from gameday.timeline import TimelineRead
 
-__all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_steady_before", "load_grade"]
+__all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_load", "judge_steady_before", "load_grade"]
 
 KINDS = (
     "alert_fired",
@@ -60,9 +60,11 @@ _DIGITS = 6
 def grade(read: TimelineRead | Sequence[Event]) -> Grade:
     """Judge a timeline. Pure: the same events give the same grade, anywhere and at any time.
 
-    TimelineError, naming ``seq``, if no run could have recorded these events.
+    TimelineError, naming ``seq``, if no run could have recorded these events. UsageError for a dry run.
     """
     record = index(read)
+    if record.opened.data.dry:
+        raise UsageError("nothing to grade: a dry run", hint="nothing was injected; run it without --dry-run")
     odd = contradictions(record)
     criteria, steps = _criteria(record)
     if odd:
@@ -108,6 +110,15 @@ def judge_steady_before(events: Sequence[Event]) -> Criterion:
     criterion = _safely("steady_before", lambda: steady_before.judge(record))
     odd = contradictions(record)
     return _doubted(criterion, odd[0]) if odd else criterion
+
+
+def judge_load(events: Sequence[Event]) -> Criterion:
+    """The criterion ``load_valid`` while the run is under way, from what is on record so far.
+
+    TimelineError as for ``grade``.
+    """
+    record = index(events, live=True)
+    return _safely("load_valid", lambda: load_valid.judge_so_far(record))
 
 
 def judge_budget_left(events: Sequence[Event]) -> str:

@@ -17,7 +17,7 @@ from gameday.model.grade import Criterion
 from gameday.model.plan import BoundSlo
 from gameday.model.quantities import duration_text, share_text
 
-__all__ = ["LIMIT", "Block", "blocks", "judge", "load_over"]
+__all__ = ["LIMIT", "Block", "blocks", "judge", "judge_so_far", "load_over"]
 
 LIMIT = 0.95
 """The share of intended arrivals that must start within 1 s, in every block."""
@@ -35,11 +35,21 @@ class Block:
 
 def judge(record: Record) -> Criterion:
     """The criterion ``load_valid``, over the whole run."""
+    return dress(_form(record), _ruling(record))
+
+
+def judge_so_far(record: Record) -> Criterion:
+    """The same of a run that is under way, up to its last event."""
+    lacking = "No load is declared." if record.plan.load is None else _wrong_generator(record)
+    ruling = inconclusive(lacking) if lacking else _level(record, record.end)
+    return dress(_form(record), ruling)
+
+
+def _form(record: Record) -> Form:
     load = record.plan.load
     external = load is not None and load.rate is None
     title = "load as planned" if not external else "enough traffic of others"
-    form = Form("load_valid", "load_valid", title, limit=LIMIT, comparator=">=", unit="share")
-    return dress(form, _ruling(record))
+    return Form("load_valid", "load_valid", title, limit=LIMIT, comparator=">=", unit="share")
 
 
 def _ruling(record: Record) -> Ruling:
@@ -52,6 +62,11 @@ def _ruling(record: Record) -> Ruling:
     lacking = _wrong_generator(record) or _wrong_end(record)
     if lacking:
         return inconclusive(lacking, seqs)
+    return _level(record, until)
+
+
+def _level(record: Record, until: int) -> Ruling:
+    seqs = _evidence(record)
     worst = load_over(record, record.t0, until)
     if worst is None:
         return inconclusive("No load was recorded.", seqs)

@@ -114,6 +114,8 @@ class RunOpened(Payload):
     plan: Plan
     attendance: tuple[Attendee, ...] = ()
     """Empty: attendance not recorded."""
+    dry: bool = False
+    """A dry run: nothing was to be injected, and nothing of it is graded."""
 
 
 class RunClosed(Payload):

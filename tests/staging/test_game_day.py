@@ -85,7 +85,7 @@ class Day:
         path = self.folder / "project" / "experiments" / "environments" / "staging.yaml"
         path.write_text(Template(path.read_text(encoding="utf-8")).substitute(places), encoding="utf-8")
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin the day."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         more = {
@@ -98,7 +98,7 @@ class Day:
         }
         command = [sys.executable, "-P", "-m", "gameday", "run", "stock-brownout", "--env", "staging"]
         return subprocess.Popen(
-            [*command, "--confirm", "staging", "--out", str(self.folder / "run")],
+            [*command, "--confirm", "staging", "--out", str(self.folder / "run"), *words],
             cwd=self.folder / "project",
             env={**kept, **more},
             stdin=subprocess.DEVNULL,
