@@ -123,10 +123,15 @@ class Trial:
             load=None if idle else setup.load,
             steady=setup.steady if idle else self._judge,
             ready=lambda: self._noted(setup.ready),
+            settled=lambda: self._settled(setup.settled),
         )
 
     def _noted(self, ready: Callable[[], None]) -> None:
         self.found.attempt(ready)
+
+    def _settled(self, settled: Callable[[], bool]) -> bool:
+        """Nothing is waited for where something else is missing."""
+        return bool(self.found.errors) or self.found.attempt(settled) is not False
 
     def _judge(self, events: Sequence[Event]) -> Criterion:
         self.steady = grading.judge_steady_before(events)

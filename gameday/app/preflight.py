@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from gameday.app import safety, tables
+from gameday.app.alarms import Alarms
 from gameday.app.findings import Findings
 from gameday.app.hands import Hands
 from gameday.engine import Prepared, Waker
@@ -36,6 +37,7 @@ from gameday.timeline import Timeline
 __all__ = [
     "Readiness",
     "Stand",
+    "alarms",
     "check",
     "drivers",
     "injections",
@@ -228,6 +230,15 @@ def _extensions(plan: Plan) -> Sequence[Observer]:
         found.attempt(observer.check)
     found.tell()
     return calling
+
+
+def alarms(plan: Plan, addresses: Addresses, waker: Waker, record: Timeline) -> Alarms:
+    """Who tells whether an alert that is waited for fires already; PreflightError without Prometheus' secret."""
+    asked = plan.prometheus
+    server = Prometheus(asked, addresses[asked.url][0]) if asked is not None else None
+    found = Alarms(plan, server, waker, record)
+    record.listen(found.hear)
+    return found
 
 
 def load_request(

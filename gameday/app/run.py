@@ -362,6 +362,7 @@ class _Day:
         addresses = preflight.resolve(plan, stand, record)
         prepared = found.attempt(lambda: preflight.prepare(plan, self.run_id, addresses, hands, record)) or ()
         observers, sink = preflight.make_observers(plan, addresses, found)
+        alarms = found.attempt(lambda: preflight.alarms(plan, addresses, self.waker, record))
         found.tell()
         readiness = preflight.Readiness(plan, observers, self.waker)
         record.listen(readiness.hear)
@@ -385,6 +386,7 @@ class _Day:
             waker=self.waker,
             processes=stand.provisioned.processes if stand.provisioned else (),
             budget=grading.judge_budget_left,
+            settled=alarms.settled if alarms is not None else lambda: True,
         )
 
     def _without_gone(self, ledger: Ledger, ending: Ending) -> Ending:

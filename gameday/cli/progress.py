@@ -26,6 +26,7 @@ from gameday.model.events import (
     LoadEnded,
     LoadStarted,
     PhaseEntered,
+    PreflightFiring,
     PreflightProvisioned,
     ReleaseAwaited,
     ReleaseChanged,
@@ -125,6 +126,9 @@ class Progress:
         what = event.read(PreflightProvisioned)
         flaws = f", with the flaws {', '.join(what.flaws)}" if what.flaws else ""
         return f"{what.scheme} {what.id} {'started' if what.own else 'attached'}{flaws}"
+
+    def _on_preflight_firing(self, event: Event) -> str:
+        return f"waiting until resolved: {', '.join(event.read(PreflightFiring).alerts)}"
 
     def _on_preflight_ready(self, event: Event) -> str:
         return "every source answers"

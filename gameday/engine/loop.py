@@ -94,6 +94,8 @@ class Setup:
     processes: tuple[ProcessIdentity, ...] = ()
     budget: Callable[[Sequence[Event]], str] = lambda events: ""
     """Why too little of an SLO's budget is left to inject anything; empty: enough is."""
+    settled: Callable[[], bool] = lambda: True
+    """Asked after `ready`, before load, once a second until it is true; PreflightError where it will not be."""
     dry: float | None = None
     """Plan seconds after which a dry run ends: only *before* is entered, nothing is injected. None: no dry run."""
 
@@ -167,6 +169,8 @@ class _Run:
         for observer in self._setup.observers:
             observer.start(self._setup.record)
         self._setup.ready()
+        while not self._setup.settled():
+            self._wait_until(self._waker.monotonic_ns() + _LOOK)
         self._check()
         load = self._setup.load
         record = self._setup.record

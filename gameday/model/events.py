@@ -42,6 +42,7 @@ __all__ = [
     "Payload",
     "PhaseEntered",
     "PreflightAddresses",
+    "PreflightFiring",
     "PreflightMatched",
     "PreflightProvisioned",
     "PreflightReady",
@@ -157,6 +158,14 @@ class PreflightReady(Payload):
 
     KIND: ClassVar = "preflight.ready"
     sink: str | None = None
+
+
+class PreflightFiring(Payload):
+    """Alerts that the experiment waits for fire already: nothing begins before they are resolved."""
+
+    KIND: ClassVar = "preflight.firing"
+    alerts: tuple[str, ...]
+    """Names, each with its window."""
 
 
 class PreflightUndo(Payload):

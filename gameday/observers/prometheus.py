@@ -6,10 +6,11 @@ Read in this order: `Answered` (what one query comes to), `Prometheus` (asks), t
 from __future__ import annotations
 
 import base64
+import json
 import math
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlencode
@@ -131,6 +132,16 @@ class Prometheus:
         good, total = ([one for one in series if one.metric.get(_PART) == part] for part in ("0", "1"))
         return _number(queries[0], good), _number(queries[1], total)
 
+    def firing(self, slo: str, timeout: float) -> Sequence[Mapping[str, str]]:
+        """The labels of the alerts of that SLO that fire now, as its own rules have it; empty also if it can not
+        tell."""
+        query = f'ALERTS{{alertstate="firing",slo={json.dumps(slo)}}}'
+        try:
+            # Its own lookback: rules may be evaluated less often than what is scraped, and mark what ended.
+            return [one.metric for one in self._evaluate(query, timeout, lookback=False)]
+        except _Failed:
+            return ()
+
     def check(self) -> None:
         """PreflightError if it does not answer us, or its clock and ours are apart: what it tells of now would be
         taken for news of another time."""
@@ -148,13 +159,14 @@ class Prometheus:
             message = f"the clocks of Prometheus at {self._url} and of this machine are {apart:.1f} s apart"
             raise PreflightError(message, hint=f"at most {_APART:g} s: set both by NTP")
 
-    def _evaluate(self, query: str, timeout: float, now: bool = True) -> Sequence[_Series]:
+    def _evaluate(self, query: str, timeout: float, now: bool = True, lookback: bool = True) -> Sequence[_Series]:
         form = {
             "query": query,
             "timeout": f"{timeout:.3f}",
-            "lookback_delta": f"{self._lookback:.3f}",
             "partial_response": "false",  # for Thanos, which else leaves out what it can not reach
         }
+        if lookback:
+            form["lookback_delta"] = f"{self._lookback:.3f}"
         if now:
             form["time"] = f"{time.time():.3f}"
         return _read(self._ask(Question("POST", "/api/v1/query", self._headers, urlencode(form).encode()), timeout))

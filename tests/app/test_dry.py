@@ -250,9 +250,10 @@ def test_what_is_found_while_the_sources_are_waited_for_is_kept(bench: Bench, tm
     plan = plan_of()
     trial = Trial(plan, NOON, confirmed=True, attended=True)
     with Timeline(tmp_path / "other.jsonl", bench.clock) as record:
-        setup = replace(bench.setup(record), ready=lambda: _raise("no answer"))
+        setup = replace(bench.setup(record), ready=lambda: _raise("no answer"), settled=lambda: False)
         cut = trial.cut(setup)
     cut.ready()
+    assert cut.settled(), "nothing is waited for once something is missing"
     assert [error.message for error in trial.found.errors] == ["no answer"]
 
 

@@ -1,4 +1,4 @@
-"""A dry run has no way to inject."""
+"""A dry run has no way to inject, and what has to settle before a run is waited for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from gameday.engine import Ending, run
 from gameday.engine.agenda import Enter, Finish, Judge, dry_agenda
+from gameday.errors import PreflightError
 from gameday.model.events import Event
 from gameday.model.grade import Criterion
 from gameday.timeline import Timeline
@@ -58,3 +59,27 @@ def test_a_signal_ends_it(bench: Bench) -> None:
     ending = go(bench, dry=10.0)
     assert (ending.outcome, ending.reason) == ("aborted", "SIGINT received")
     assert bench.load.running is False
+
+
+def test_nothing_begins_before_all_has_settled(bench: Bench) -> None:
+    answers = iter([False, False, True])
+    began = bench.clock.monotonic_ns()
+    go(bench, settled=lambda: next(answers))
+    started = next(event for event in bench.timeline().events if event.kind == "load.started")
+    assert started.mono == began + 2_000_000_000
+
+
+def test_a_signal_is_heard_while_it_is_waited_for(bench: Bench) -> None:
+    bench.clock.at(5, "SIGTERM")
+    ending = go(bench, settled=lambda: False)
+    assert (ending.outcome, ending.reason) == ("aborted", "SIGTERM received")
+    assert "load.started" not in bench.kinds()
+
+
+def test_what_never_settles_ends_the_run(bench: Bench) -> None:
+    def give_up() -> bool:
+        raise PreflightError("ShopBurns fires already")
+
+    ending = go(bench, settled=give_up)
+    assert (ending.outcome, ending.reason) == ("aborted", "ShopBurns fires already")
+    assert set(bench.driver.calls) == {"resolve"}
