@@ -354,6 +354,22 @@ def lab_flaws(output: str) -> None:
     show_flaws(output)
 
 
+@gameday.command("init")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".", metavar="[DIR]")
+@click.option("--url", required=True, help="Where customers come in, such as http://shop.stage:8080.")
+@click.option("--prometheus", help="The system's Prometheus. Default: a placeholder.")
+@_debug
+def init_(folder: Path, url: str, prometheus: str | None) -> None:
+    """Write a project for a system of your own into DIR: experiment, environment, load, SLOs, probe, runbook.
+
+    Looks at both addresses, read-only, for what it can put there; what a person must decide is marked DECIDE.
+    Overwrites nothing.
+    """
+    from gameday.cli.starting import init_project
+
+    init_project(folder, url, prometheus)
+
+
 @gameday.group()
 def slo() -> None:
     """Connect the alerting of a system of your own with gameday."""
