@@ -16,6 +16,7 @@ from gameday.cli.interrupted import interrupted
 from gameday.cli.output import console, verdict_table
 from gameday.cli.progress import Progress
 from gameday.cli.terminal import whatever_the_terminal_does
+from gameday.model.enums import Tier
 from gameday.model.events import Event
 from gameday.model.grade import Grade
 from gameday.model.plan import Plan
@@ -24,6 +25,7 @@ from gameday.spec import Catalog
 
 __all__ = ["carry_out", "grade_again"]
 
+_YOURS = "gameday init drills --url http://YOUR-STAGING --prometheus http://YOUR-PROMETHEUS:9090"
 _REAPER = "Then all of this is removed. Should this process die, its reaper removes it; else"
 
 
@@ -83,6 +85,8 @@ def _conclude(result: RunResult, output: str, narration: Console) -> None:
         next_ = _next(result)
         if next_ and output != "json":
             narration.print(f"Next: {next_}", soft_wrap=True)
+        if next_ and output != "json" and result.grade.tier is Tier.LAB and not result.standing:
+            narration.print(f"Now yours: {_YOURS}", soft_wrap=True)
 
 
 def _show(result: RunResult, output: str) -> None:
