@@ -59,7 +59,7 @@ class Stop:
         self._point = point
         self._driver = tables.DRIVERS[driver].path
         self._begun = False
-        self._effective = FaultEffective if driver == "toxiproxy" else StimulusEffective
+        self._effective = StimulusEffective if driver == "deployer" else FaultEffective
 
     def hook(self) -> None:
         """Put all hooks in."""

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
-from tests.e2e.conftest import Cli, verdicts, wait_for
+from tests.e2e.conftest import Cli, verdicts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -160,14 +160,3 @@ def test_an_undo_that_could_not_be_done_is_refused_before_anything_is_injected(p
     assert done.returncode == 2
     assert "can not tell" in done.stderr
     assert "nothing was injected" in done.stderr
-
-
-def test_the_reaper_undoes_by_the_token_alone_when_the_engine_is_killed(payments: Payments) -> None:
-    process = payments.cli.start(*payments.arguments)
-    wait_for(payments.stopped.exists, 60)
-    process.kill()
-    process.communicate(timeout=30)
-    wait_for(lambda: not payments.stopped.exists(), 30)
-    wait_for(lambda: payments.cli.processes() == {}, 30)
-    status = json.loads(payments.cli("status", "-o", "json").stdout)
-    assert (status["open_faults"], status["unresolved"]) == ([], [])

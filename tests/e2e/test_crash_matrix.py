@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,24 +21,15 @@ import psutil
 import pytest
 import requests
 
-from gameday.engine import Entry, Ledger
+from gameday.engine import Ledger
 from gameday.lab.record import LabRecord
 from gameday.lab.releases import read_release
-from tests.e2e.conftest import PROJECT, ROOT, Cli, command_line, kill, wait_for
+from tests.e2e.case import ENDED, GRACE, LEFT, PROMISE, Case
+from tests.e2e.conftest import PROJECT, Cli, command_line, wait_for
 from tests.e2e.crash import PER_DRIVER, WHILE_REPORTING
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-PROMISE = 2.0
-"""Real seconds from the blow until all faults are gone."""
-GRACE = 3.0
-"""Real seconds past a fault's declared end for which an engine that is stopped is waited for."""
-REACH = 60.0
-"""Real seconds within which a run reaches its point: a deadline, not an expectation."""
-ENDED = 5.0
-"""Real seconds from a killed engine until no process of its run is left."""
-LEFT = 60.0
-"""Real seconds within which an engine that lives has told its verdict: a deadline, not an expectation."""
 CANARY, TOXIC = "canary", "toxic"
 
 
@@ -110,123 +100,34 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 
 @dataclass
-class Case:
-    """One run that is going to be hit."""
+class LabCase(Case):
+    """On a lab: the one that stays up, or its own."""
 
     ground: Ground
-    folder: Path
-    process: subprocess.Popen[bytes] | None = None
-    seen: set[str] = field(default_factory=set)
-    """All that stood at any look after the blow."""
 
-    @property
-    def engine(self) -> subprocess.Popen[bytes]:
-        """Its process."""
-        assert self.process is not None
-        return self.process
-
-    @property
-    def log(self) -> Path:
-        """What it printed."""
-        return self.folder / "log"
-
-    @property
-    def run(self) -> Path:
-        """The run's own folder."""
-        return self.folder / "run"
-
-    def start(self, point: str, driver: str, experiment: str, *more: str) -> None:
+    def begin(self, point: str, driver: str, experiment: str, *more: str) -> None:
         """Begin a run, and wait until it is at the point."""
-        run = ("run", experiment, "--env", "quick", "--project", str(PROJECT), "--out", str(self.run))
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.e2e.crash", str(self.folder), point, driver, *run, *more],
-                cwd=ROOT,
-                env={**self.ground.cli.environment, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        wait_for(lambda: (self.folder / "at").exists() or self.engine.poll() is not None, REACH)
-        assert self.engine.poll() is None, self.log.read_text(encoding="utf-8")
+        self.start(point, driver, experiment, "--env", "quick", "--project", str(PROJECT), *more)
 
     def attach(self, point: str, driver: str = "toxiproxy", experiment: str = "quick-release") -> None:
         """Begin one on the lab that stays up."""
-        self.start(point, driver, experiment, "--lab", self.ground.lab["id"])
-
-    def go(self) -> None:
-        """Let it go on from the point."""
-        (self.folder / "go").touch()
-
-    def hand(self) -> int:
-        """The pid of the hand that was last given a call for the driver."""
-        return int((self.folder / "hand").read_text(encoding="ascii"))
-
-    def reaper(self) -> int:
-        """The pid of the reaper."""
-        return next(process.pid for process in self.ground.processes("gameday.app.reaper"))
-
-    def end(self) -> int:
-        """The engine's exit code; it has ended."""
-        return self.engine.wait(1)
-
-    def watch_until_clear(self, since: float, ended: float = ENDED) -> None:
-        """Look until every process of the run has ended.
-
-        From ``since`` (monotonic) on it may take the promised time until nothing stands, and nothing may come back.
-        """
-        clear: float | None = None
-        while True:
-            stands = self.ground.standing()
-            self.seen |= stands
-            clear = None if stands else clear or time.monotonic()
-            assert (clear or time.monotonic()) < since + PROMISE, f"stood for too long: {self.seen}"
-            left = self.ground.processes()
-            if not left:
-                break
-            assert time.monotonic() < since + ended, f"still there: {list(left.values())}"
-            time.sleep(0.02 if clear is None else 0.1)  # a look costs the machine that is looked at
-        assert clear is not None, f"all processes are gone, and there stands: {stands}"
-        self.ground.cases += 1
-        self.ground.cleared += [max(0.0, clear - since)] if self.seen else []
-
-    def assert_nothing_is_left(self, verdict: int) -> None:
-        """The lab is whole, the commands say so, and the record is graded as that exit code."""
-        assert self.ground.standing() == set()
-        assert self.ground.serves()
-        asked = [("status", "-o", "json"), ("recover", "-o", "json"), ("grade", str(self.run), "-o", "json")]
-        started = [self.ground.cli.start(*arguments) for arguments in asked]
-        status, recover, grade = [answer(one) for one in started]
-        assert status == ({"runs": [], "open_faults": [], "unresolved": []}, 0)
-        assert (any(recover[0].values()), recover[1]) == (False, 0), f"recover found something: {recover}"
-        told = "pass" if verdict == 0 else "aborted"
-        assert (grade[1], grade[0]["verdict"]) == (verdict, told), grade[0]["reason"]
-
-
-def answer(command: subprocess.Popen[str]) -> tuple[dict[str, Any], int]:
-    """What a command told as JSON, and its exit code."""
-    out, err = command.communicate(timeout=60)
-    assert out, f"{command.args!r}: exit {command.returncode}: {err}"
-    return json.loads(out), command.returncode
+        self.begin(point, driver, experiment, "--lab", self.ground.lab["id"])
 
 
 @pytest.fixture
-def case(ground: Ground, tmp_path: Path) -> Iterator[Case]:
+def case(ground: Ground, tmp_path: Path) -> Iterator[LabCase]:
     """Before and after it nothing stands, and no process is left."""
     assert ground.standing() == set()
-    one = Case(ground, tmp_path)
+    one = LabCase(ground, tmp_path)
     try:
         yield one
     finally:
-        if one.process is not None:
-            one.process.kill()
-            one.process.wait(30)
-            kill(ground.processes())  # none, unless the case failed
+        one.close()
 
 
 @pytest.mark.parametrize("driver", ["toxiproxy", "deployer"])
 @pytest.mark.parametrize("point", PER_DRIVER)
-def test_the_engine_is_killed(case: Case, point: str, driver: str) -> None:
+def test_the_engine_is_killed(case: LabCase, point: str, driver: str) -> None:
     case.attach(point, driver)
     assert case.ground.standing() == expected(point, driver)
     since = time.monotonic()
@@ -236,7 +137,7 @@ def test_the_engine_is_killed(case: Case, point: str, driver: str) -> None:
 
 
 @pytest.mark.parametrize("driver", ["toxiproxy", "deployer"])
-def test_the_engine_is_killed_as_its_hand_begins_to_inject(case: Case, driver: str) -> None:
+def test_the_engine_is_killed_as_its_hand_begins_to_inject(case: LabCase, driver: str) -> None:
     case.attach("inject", driver)
     since = time.monotonic()
     case.engine.kill()
@@ -247,7 +148,7 @@ def test_the_engine_is_killed_as_its_hand_begins_to_inject(case: Case, driver: s
 
 
 @pytest.mark.parametrize("point", WHILE_REPORTING)
-def test_the_engine_is_killed_while_the_report_is_written(case: Case, point: str) -> None:
+def test_the_engine_is_killed_while_the_report_is_written(case: LabCase, point: str) -> None:
     case.attach(point)
     assert case.ground.standing() == set()
     assert (case.run / "grade.json").exists() == (point == "report")
@@ -259,7 +160,7 @@ def test_the_engine_is_killed_while_the_report_is_written(case: Case, point: str
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("point", ["hold", "inject"])
-def test_a_signal(case: Case, point: str, number: signal.Signals) -> None:
+def test_a_signal(case: LabCase, point: str, number: signal.Signals) -> None:
     case.attach(point)
     since = time.monotonic()
     case.engine.send_signal(number)
@@ -272,12 +173,12 @@ def test_a_signal(case: Case, point: str, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("point", ["hold", "after-token"])
-def test_the_engine_is_stopped_and_goes_on_later(case: Case, point: str) -> None:
+def test_the_engine_is_stopped_and_goes_on_later(case: LabCase, point: str) -> None:
     case.attach(point)
     case.engine.send_signal(signal.SIGSTOP)
     assert (TOXIC in case.ground.standing()) == (point == "hold")
     case.go()  # from now on only SIGCONT is missing for it to inject
-    until = max(entry.until for entry in open_entries(case) if not entry.stimulus) / 1e9
+    until = case.until()
     wait_for(lambda: time.monotonic() > until + GRACE, 30)
     case.watch_until_clear(until + GRACE)
     case.engine.send_signal(signal.SIGCONT)
@@ -288,14 +189,8 @@ def test_the_engine_is_stopped_and_goes_on_later(case: Case, point: str) -> None
     case.assert_nothing_is_left(5)
 
 
-def open_entries(case: Case) -> list[Entry]:
-    """What the ledger holds: only to learn when the plan ends a fault."""
-    folders = (case.ground.cli.folder / "state" / "environments").iterdir()
-    return [entry for folder in folders for entry in Ledger(folder).entries()]
-
-
 @pytest.mark.parametrize("point", ["hold", "inject"])
-def test_the_hand_is_killed(case: Case, point: str) -> None:
+def test_the_hand_is_killed(case: LabCase, point: str) -> None:
     case.attach(point)
     since = time.monotonic()
     os.kill(case.hand(), signal.SIGKILL)
@@ -306,7 +201,7 @@ def test_the_hand_is_killed(case: Case, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["hold", "before-token"])
-def test_the_reaper_is_killed(case: Case, point: str) -> None:
+def test_the_reaper_is_killed(case: LabCase, point: str) -> None:
     """The fault is the first that is injected: without a reaper, not even that."""
     case.attach(point, experiment="quick-brownout")
     since = time.monotonic()
@@ -318,8 +213,8 @@ def test_the_reaper_is_killed(case: Case, point: str) -> None:
     case.assert_nothing_is_left(5)
 
 
-def test_the_engine_is_killed_and_its_own_lab_goes_with_it(case: Case) -> None:
-    case.start("hold", "toxiproxy", "quick-release")
+def test_the_engine_is_killed_and_its_own_lab_goes_with_it(case: LabCase) -> None:
+    case.begin("hold", "toxiproxy", "quick-release")
     state = case.ground.cli.folder / "state"
     (folder,) = [path for path in (state / "labs").iterdir() if path.name != case.ground.lab["id"]]
     (ledger,) = [path for path in (state / "environments").iterdir() if Ledger(path).entries()]
