@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from gameday.grade.arrivals import START_WITHIN, Arrivals
 from gameday.grade.record import Counted, Record, ns
@@ -70,17 +71,31 @@ def _level(record: Record, until: int) -> Ruling:
     worst = load_over(record, record.t0, until)
     if worst is None:
         return inconclusive("No load was recorded.", seqs)
+    verdict = Verdict.PASS if number(worst.share) >= LIMIT else Verdict.INCONCLUSIVE
     where = duration_text(max(0.0, record.plan_time(worst.start)))
-    if number(worst.share) >= LIMIT:
+    words = _words if record.plan.load.at_least is None else partial(_foreign_words, record.plan.load.at_least)
+    return Ruling(verdict, words(verdict, worst, where), (worst.share, worst.share), seqs=seqs)
+
+
+def _words(verdict: Verdict, worst: Block, where: str) -> str:
+    if verdict is Verdict.PASS:
         least = "All" if worst.share == 1 else f"At least {share_text(worst.share, 1)}"
-        verdict, reason = Verdict.PASS, f"{least} of the planned load ran in every 5 s of real time."
-    else:
-        verdict = Verdict.INCONCLUSIVE
-        reason = f"Only {share_text(worst.share, 1)} of the planned load ran around {where}; 95% are needed."
-    return Ruling(verdict, reason, (worst.share, worst.share), seqs=seqs)
+        return f"{least} of the planned load ran in every 5 s of real time."
+    return f"Only {share_text(worst.share, 1)} of the planned load ran around {where}; 95% are needed."
+
+
+def _foreign_words(at_least: float, verdict: Verdict, worst: Block, where: str) -> str:
+    if verdict is Verdict.PASS:
+        return f"The traffic of others was above {at_least:g}/s in every 5 s of real time."
+    if worst.share == 0:
+        return f"No traffic of others was seen around {where}, or it was not seen without a gap."
+    return f"The traffic of others was not above {at_least:g}/s around {where}."
 
 
 def _evidence(record: Record) -> tuple[int, ...]:
+    load = record.plan.load
+    if load is not None and load.external_slo is not None:
+        return tuple(sample.seq for sample in record.counters(load.external_slo))
     kinds = (LoadStarted, LoadBatch, LoadEnded)
     return tuple(event.seq for kind in kinds for event in record.of(kind))
 

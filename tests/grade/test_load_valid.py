@@ -108,7 +108,24 @@ def external(made: Draft, at_least: float) -> None:
     ("at_least", "verdict"), [(50.0, Verdict.PASS), (59.0, Verdict.PASS), (60.1, Verdict.INCONCLUSIVE)]
 )
 def test_external_traffic_must_stay_above_what_is_asked(judge: Judge, at_least: float, verdict: Verdict) -> None:
-    assert judge(ID, lambda made: external(made, at_least)).verdict is verdict
+    found = judge(ID, lambda made: external(made, at_least))
+    assert found.verdict is verdict
+    assert f"above {at_least:g}/s" in found.reason
+    assert found.evidence, "the readings of its counters"
+
+
+def test_external_traffic_that_stops_midway(judge: Judge) -> None:
+    def edit(made: Draft) -> None:
+        external(made, 50.0)
+        readings = made.of("sample", f"slo/{DEPENDENCY}")
+        last = next(line for line in readings if line.mono > T0 + 12 * S)
+        for line in readings:
+            if line.mono > last.mono:
+                line.data = {**line.data, "instances": last.data["instances"]}
+
+    found = judge(ID, edit)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "No traffic of others was seen around 1" in found.reason
 
 
 def test_external_traffic_must_be_seen_without_gaps(judge: Judge) -> None:
