@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -64,12 +65,19 @@ def ask(api: str, method: str, path: str, body: Any = None) -> Any:
     return answer.json() if answer.content else None
 
 
+def free() -> str:
+    """An address that nobody listens at, ``HOST:PORT``; the kernel gives its port to nobody's connections."""
+    while True:
+        port = random.randrange(10_000, 20_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"
+
+
 @contextmanager
 def toxiproxy() -> Iterator[str]:
     """Its API's address while it runs."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(BINARY), "-host", "127.0.0.1", "-port", str(port)]
+    _, _, port = free().rpartition(":")
+    command = [str(BINARY), "-host", "127.0.0.1", "-port", port]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

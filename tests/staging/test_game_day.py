@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
-from tests.staging.test_system import ROOT, Staging, needs_alerting, staging
-from tests.stock import ask, needed, serve, toxiproxy
+from tests.staging.test_system import ROOT, Staging, counters, needs_alerting, staging
+from tests.stock import ask, free, needed, serve, toxiproxy
 
 __all__ = ["staging"]
 
@@ -46,11 +46,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def free() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
 @dataclass
 class Day:
     """One Game Day on the staging system, behind a stock Toxiproxy."""
@@ -62,12 +57,19 @@ class Day:
     api: str = ""
     """What the environment calls Toxiproxy's API; the real one unless a test puts something in between."""
     flaw: str = "none"
+    experiment: str = "stock-brownout"
+    customer: str = "shop-orders"
+    """The SLO that is the experiment's role ``customer``."""
+    share: str = "30%"
+    """The most that the environment lets be broken."""
     sink: str = field(default_factory=free)
 
-    def up(self) -> None:
-        """Start the system, behind the proxy."""
-        proxied, stock = free(), free()
-        ask(self.toxiproxy, "POST", "/proxies", {"name": "stock", "listen": proxied, "upstream": stock})
+    def up(self, behind: bool = True) -> None:
+        """Start the system, its stock behind the proxy or (``behind``) not."""
+        stock = free()
+        proxied = free() if behind else stock
+        if behind:
+            ask(self.toxiproxy, "POST", "/proxies", {"name": "stock", "listen": proxied, "upstream": stock})
         webhook = f"http://{self.sink}/hook/{TOKEN}"
         port = stock.rpartition(":")[2]
         self.staging.run("up", "--stock", proxied, "--stock-port", port, "--webhook", webhook)
@@ -81,6 +83,9 @@ class Day:
             "sink": self.sink,
             "python": sys.executable,
             "release": self.folder / "project" / "release.py",
+            "stock": self.folder / "project" / "stock.py",
+            "customer": self.customer,
+            "share": self.share,
         }
         path = self.folder / "project" / "experiments" / "environments" / "staging.yaml"
         path.write_text(Template(path.read_text(encoding="utf-8")).substitute(places), encoding="utf-8")
@@ -96,7 +101,7 @@ class Day:
             "STAGING_FLAW": self.flaw,
             "STAGING_PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-P", "-m", "gameday", "run", "stock-brownout", "--env", "staging"]
+        command = [sys.executable, "-P", "-m", "gameday", "run", self.experiment, "--env", "staging"]
         return subprocess.Popen(
             [*command, "--confirm", "staging", "--out", str(self.folder / "run"), *words],
             cwd=self.folder / "project",
@@ -245,3 +250,101 @@ def test_a_fault_that_is_refused_aborts(day: Day) -> None:
     assert verdicts(grade)["fault_effective"] == "inconclusive", reasons(grade)
     assert (code, grade["verdict"]) == (5, "aborted")
     assert day.toxics() == []
+
+
+# An outage by the operator's own script, without any proxy
+
+
+@pytest.fixture
+def outage(day: Day) -> Day:
+    """It pauses the stock itself, so nothing is in between."""
+    day.experiment, day.share = "stock-outage", "100%"
+    return day
+
+
+def paused(day: Day) -> bool:
+    record = day.staging.system.process("stock")
+    assert record is not None
+    return psutil.Process(record.pid).status() == psutil.STATUS_STOPPED
+
+
+def test_an_outage_by_a_script_is_met_by_the_fallback(outage: Day) -> None:
+    outage.up(behind=False)
+    process = outage.start()
+    wait_for(lambda: outage.recorded("fault.effective"), process)
+    assert paused(outage)
+    code, grade = outage.end(process)
+    assert set(verdicts(grade).values()) == {"pass"}, reasons(grade)
+    assert (code, grade["verdict"]) == (0, "pass")
+    assert not paused(outage)
+    orders = counters(outage.staging.system.shop_stable)
+    assert orders['shop_orders_total{outcome="fallback",revision="stable"}'] > 500, "20 s or more at 75 a second"
+    assert outage.staging.status()["rolled_back"] is True
+
+
+@pytest.mark.parametrize(
+    ("flaw", "why"),
+    [("refused", "exit code 3: not today"), ("ineffective", "says that nothing is in effect")],
+    ids=["exit-code", "check"],
+)
+def test_an_outage_that_the_script_does_not_make_aborts(outage: Day, flaw: str, why: str) -> None:
+    outage.flaw = flaw
+    outage.up(behind=False)
+    code, grade = outage.end(outage.start())
+    assert verdicts(grade)["fault_effective"] == "inconclusive", reasons(grade)
+    assert (code, grade["verdict"]) == (5, "aborted")
+    assert why in grade["reason"]
+    assert "fail" not in verdicts(grade).values(), reasons(grade)
+    assert not paused(outage)
+
+
+# Traffic that is not ours
+
+
+def wait_until_served(day: Day, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while counters(day.staging.system.shop_stable)['shop_orders_total{outcome="ok",revision="stable"}'] < 100:
+        assert process.poll() is None, "the customers are gone"
+        assert time.monotonic() < deadline, "no customer came"
+        time.sleep(0.05)
+
+
+@contextmanager
+def customers(day: Day) -> Iterator[subprocess.Popen[bytes]]:
+    """100 orders a second from a process of their own, for longer than a day takes."""
+    command = [sys.executable, "-m", "tests.staging.traffic", str(day.staging.system.front), "100", "240"]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            wait_until_served(day, process)
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def traffic(day: Day) -> Day:
+    """The customers' SLO is told by what the shop counts: gameday sends no order."""
+    day.experiment, day.customer = "stock-traffic", "shop-orders-counted"
+    return day
+
+
+def test_traffic_that_is_there_anyway_is_load_enough(traffic: Day) -> None:
+    traffic.up()
+    with customers(traffic):
+        code, grade = traffic.end(traffic.start())
+    assert set(verdicts(grade).values()) == {"pass"}, reasons(grade)
+    assert (code, grade["verdict"]) == (0, "pass")
+    assert not traffic.recorded("load.started")
+
+
+def test_traffic_that_stops_midway_proves_nothing(traffic: Day) -> None:
+    traffic.up()
+    with customers(traffic) as generator:
+        process = traffic.start()
+        wait_for(lambda: traffic.recorded("fault.effective"), process)
+        generator.terminate()
+        code, grade = traffic.end(process)
+    found = verdicts(grade)
+    assert (found["load_valid"], found["fault_effective"]) == ("inconclusive", "pass"), reasons(grade)
+    assert "fail" not in found.values(), reasons(grade)
+    assert (code, grade["verdict"]) == (4, "inconclusive")

@@ -168,14 +168,14 @@ async def _rolled_back(staging: Staging, seconds: float) -> dict[str, Any]:
     return status
 
 
-def _counters(address: Address) -> dict[str, float]:
+def counters(address: Address) -> dict[str, float]:
     lines = get(address, "/metrics", timeout=5).text.splitlines()
     samples = (line.rsplit(" ", 1) for line in lines if "_total{" in line and not line.startswith("#"))
     return {name: float(value) for name, value in samples}
 
 
 def _calls_failed(address: Address) -> bool:
-    calls = {name: value for name, value in _counters(address).items() if name.startswith("shop_stock_calls_total")}
+    calls = {name: value for name, value in counters(address).items() if name.startswith("shop_stock_calls_total")}
     return any(value > 0 for name, value in calls.items() if 'outcome="ok"' not in name)
 
 
@@ -183,7 +183,7 @@ def _calls_failed(address: Address) -> bool:
 @needs_haproxy
 def test_a_canary_without_fallback_is_rolled_back_when_the_stock_ends(staging: Staging) -> None:
     staging.run("up")
-    assert _counters(staging.system.shop_stable) == {
+    assert counters(staging.system.shop_stable) == {
         f'{metric}{{outcome="{outcome}",revision="stable"}}': 0.0
         for metric, outcomes in (
             ("shop_orders_total", ("ok", "fallback", "error")),
@@ -198,7 +198,7 @@ def test_a_canary_without_fallback_is_rolled_back_when_the_stock_ends(staging: S
 
     assert get(staging.system.front, "/stock", timeout=5).status == 503
     assert get(staging.system.front, "/metrics", timeout=5).status == 404
-    stable = _counters(staging.system.shop_stable)
+    stable = counters(staging.system.shop_stable)
     assert stable['shop_orders_total{outcome="fallback",revision="stable"}'] > 0
     assert stable['shop_orders_total{outcome="error",revision="stable"}'] == 0
     assert staging.left()
