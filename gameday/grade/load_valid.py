@@ -73,7 +73,8 @@ def _level(record: Record, until: int) -> Ruling:
         return inconclusive("No load was recorded.", seqs)
     verdict = Verdict.PASS if number(worst.share) >= LIMIT else Verdict.INCONCLUSIVE
     where = duration_text(max(0.0, record.plan_time(worst.start)))
-    words = _words if record.plan.load.at_least is None else partial(_foreign_words, record.plan.load.at_least)
+    least = record.plan.load.at_least if record.plan.load is not None else None
+    words = _words if least is None else partial(_foreign_words, least)
     return Ruling(verdict, words(verdict, worst, where), (worst.share, worst.share), seqs=seqs)
 
 
