@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 
+from gameday.app import preflight
 from gameday.app.alarms import Alarms
 from gameday.errors import PreflightError
 from gameday.model.environment import PrometheusObserver
@@ -91,6 +92,13 @@ def test_what_the_sink_heard_firing_has_to_be_told_resolved_there(record: Timeli
     assert made.settled()
     told = [event.data["alerts"] for event in record.events if event.kind == "preflight.firing"]
     assert told == [["ShopBurns (2m)"]], "said once"
+
+
+def test_a_run_s_own_alarms_hear_its_timeline(record: Timeline, clock: FakeClock) -> None:
+    made = preflight.alarms(waiting(), {}, clock, record)
+    assert made.settled()
+    heard(record, BURNS, "firing")
+    assert not made.settled()
 
 
 def test_what_prometheus_has_firing_is_waited_for_though_the_sink_heard_nothing(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from gameday.app import standing
+from gameday.app.alarms import Alarms
 from gameday.app.planning import RunRequest
-from gameday.app.run import run
-from gameday.errors import UsageError
+from gameday.app.run import dry_run, run
+from gameday.errors import PreflightError, UsageError
+from gameday.model.enums import RunVerdict
+from gameday.timeline import read
+from tests.stock import Answers, serve
 
 EXPERIMENT = """apiVersion: gameday/v1
 kind: Experiment
@@ -59,3 +65,61 @@ def test_an_environment_without_a_driver_is_one_runs_alone_as_well(
         standing.claim(ledger, "plain", "first")
         with pytest.raises(UsageError, match="another run is under way on 'plain'"):
             run(RunRequest("watch", "plain", confirm="plain", project=tmp_path))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A page that answers, and an experiment that watches it for a second before and after."""
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr("gameday.app.safety.filesystem", lambda path: "ext4")
+    with ExitStack() as stack:
+        short = EXPERIMENT.replace("after: 10s", "after: 1s").replace("minEvents: 20", "minEvents: 3")
+        for path, text in {
+            "experiments/watch.yaml": short,
+            "experiments/environments/plain.yaml": ENVIRONMENT.replace("127.0.0.1:9", serve(Answers, stack)),
+            "probes/page-answers.yaml": PROBE,
+        }.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        yield tmp_path
+
+
+def test_where_nothing_was_seen_no_folder_stays(project: Path) -> None:
+    with standing.ledger_of(standing.environment_key("plain", [])) as ledger:
+        standing.claim(ledger, "plain", "first")
+        with pytest.raises(UsageError) as caught:
+            run(RunRequest("watch", "plain", confirm="plain", project=project))
+    assert "what was seen" not in caught.value.hint
+    assert list((project / "runs").iterdir()) == []
+
+
+def test_a_preflight_that_failed_says_where_its_record_is(project: Path) -> None:
+    file = project / "experiments/environments/plain.yaml"
+    sink = '{source: sink, listen: "0.0.0.0:0", token: "env:GAMEDAY_NOT_SET", watchdog: {every: 5s}}'
+    file.write_text(file.read_text(encoding="utf-8") + f"  observers: {{alerts: {sink}}}\n", encoding="utf-8")
+    with pytest.raises(PreflightError, match="the alert sink's token") as caught:
+        run(RunRequest("watch", "plain", confirm="plain", project=project))
+    (folder,) = (project / "runs").iterdir()
+    assert caught.value.hint.endswith(f"what was seen is in {folder}")
+    told = read(folder / "timeline.jsonl").events
+    assert [event.kind for event in told] == ["run.opened", "preflight.addresses", "run.closed"]
+    assert "token" in str(told[-1].data["reason"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dry", [False, True])
+def test_an_alert_that_fires_already_ends_it(project: Path, monkeypatch: pytest.MonkeyPatch, dry: bool) -> None:
+    def fires(self: Alarms) -> bool:
+        raise PreflightError("ShopBurns fires already")
+
+    monkeypatch.setattr(Alarms, "settled", fires)
+    request = RunRequest("watch", "plain", confirm="plain", project=project)
+    if dry:
+        result = dry_run(request)
+        assert result.exit_code == 4
+        assert "ShopBurns fires already" in [check.why for check in result.checks]
+    else:
+        graded = run(request)
+        assert (graded.exit_code, graded.grade.verdict) == (5, RunVerdict.ABORTED)
+        assert "ShopBurns fires already" in graded.grade.reason

@@ -1,0 +1,34 @@
+"""What a run says last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gameday.app.planning import RunRequest
+from gameday.app.run import RunResult
+from gameday.cli import running
+from gameday.grade import load_grade
+from gameday.model.enums import Tier
+
+ROOT = Path(__file__).parents[2]
+
+
+def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path, tier: Tier) -> list[str]:
+    """The last lines after a run of that tier."""
+    grade = load_grade((ROOT / "reports/samples/passed/grade.json").read_bytes()).model_copy(update={"tier": tier})
+    (folder / "timeline.jsonl").touch()
+    result = RunResult(folder, grade, ())
+    monkeypatch.setattr(running, "run_day", lambda request, **told: result)
+    assert running.carry_out(RunRequest("x"), "table") == 0
+    return capfd.readouterr().err.splitlines()
+
+
+def test_after_the_lab_comes_a_system_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    again, yours = said(monkeypatch, capfd, tmp_path, Tier.LAB)[-2:]
+    assert again.startswith(f"Next: gameday grade {tmp_path}")
+    assert yours.startswith("Now yours: gameday init drills --url ")
+    assert said(monkeypatch, capfd, tmp_path, Tier.STAGING)[-1] == again
