@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -138,7 +139,8 @@ def test_a_sound_script_passes_and_nothing_is_left(payments: Payments) -> None:
         (
             "stop) trap '' TERM INT HUP; echo waiting for a lock; "
             '(sleep 60; touch "$here/stopped") & echo $! > $here/child; wait ;;',
-            "its last words: waiting for a lock",
+            # On a busy machine the hand may be ended before it has told.
+            r"did not end within 2\.7 s, and was killed; its last words: waiting for a lock|no answer within 3 s",
         ),
     ],
     ids=["exit-code", "check", "overruns-ignores-sigterm-and-acts-late"],
@@ -147,7 +149,7 @@ def test_an_inject_that_is_refused_aborts_and_nothing_stands(payments: Payments,
     payments.script(case)
     code, found, reason = payments.run()
     assert (code, found["fault_effective"]) == (5, "inconclusive")
-    assert why in reason
+    assert re.search(why, reason)
     assert found["faults_removed"] == "pass"
     assert not payments.stopped.exists()
     late = payments.cli.folder / "child"
