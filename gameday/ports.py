@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
@@ -19,6 +19,7 @@ from gameday.model.token import ProcessIdentity, Token
 __all__ = [
     "NO_ROOM",
     "Addresses",
+    "Answer",
     "Clock",
     "Driver",
     "DriverInfo",
@@ -27,10 +28,13 @@ __all__ = [
     "Observer",
     "OptionShape",
     "Options",
+    "People",
     "Provisioned",
     "Provisioner",
     "ProvisionerInfo",
     "Recorder",
+    "Remark",
+    "Said",
     "Search",
     "Searching",
     "Target",
@@ -198,6 +202,45 @@ class Listening(Protocol):
 
     def hear(self, event: Event) -> None:
         """A listener of the timeline: called with every event, in the thread that recorded it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person says of a manual step."""
+
+    step: str
+    did: Literal["done", "failed", "skipped"]
+    by: str
+    """The person's name."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that a person wants on record."""
+
+    by: str
+    text: str
+
+
+Said = Answer | Remark
+
+
+class People(Protocol):
+    """Those who carry out manual steps, as the engine sees them: it hears of answers, they hear of events."""
+
+    def hear(self, event: Event) -> None:
+        """A listener of the timeline; it is told every event, in one thread that is not the engine's."""
+
+    def begin(self, say: Callable[[Said], None]) -> None:
+        """From here on ``say`` may be called, from any thread: the time of an answer is when that is called.
+        Returns at once."""
+
+    def wish(self) -> str:
+        """Who wants the run stopped, for people; empty: nobody. Returns at once."""
+
+    def end(self) -> None:
+        """Nothing that is said from here on is heard; idempotent."""
 
 
 class Clock(Protocol):

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from gameday.app import tables
+from gameday.app.people import check_answers
+from gameday.errors import UsageError
+from gameday.model.answers import Answers
+from gameday.model.document import Document
 from gameday.model.environment import ChaosBinding, DriverBinding, Environment
 from gameday.model.events import Attendee
-from gameday.model.plan import Plan
+from gameday.model.plan import InputDigest, Plan
 from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
-from gameday.spec import Catalog, gather
+from gameday.spec import Catalog, gather, load_answers
 
 __all__ = ["Planned", "RunRequest", "capabilities", "control_addresses", "file_or_name", "make_plan"]
 
@@ -40,6 +44,10 @@ class RunRequest:
     """Who is there; empty: nobody recorded it."""
     project: Path = field(default_factory=Path)
     """Where the project's own experiments, probes, runbooks and runs are."""
+    interactive: bool = False
+    """People carry out manual steps, and say so at a facilitator's terminal."""
+    answers: Path | None = None
+    """A file that answers for manual steps in their place."""
     out: Path | None = None
     """Exactly this folder for the artefacts; None: ``runs/ID`` in the project."""
 
@@ -51,6 +59,7 @@ class Planned:
     plan: Plan
     sources: Sources
     catalog: Catalog
+    answers: Document[Answers] | None = None
 
 
 def capabilities() -> Capabilities:
@@ -64,11 +73,29 @@ def capabilities() -> Capabilities:
 
 def make_plan(request: RunRequest) -> Planned:
     """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
+    _check_people(request)
     catalog = Catalog.default(request.project)
     experiment, environment = file_or_name(request.experiment), file_or_name(request.environment)
     sources = gather(catalog, experiment, environment, profile=request.profile, settings=request.settings)
-    options = BindOptions(time_scale=request.time_scale, attended=False, reproduce=_command(request))
-    return Planned(bind(sources, capabilities(), options), sources, catalog)
+    answers = load_answers(catalog, request.answers) if request.answers is not None else None
+    options = BindOptions(
+        time_scale=request.time_scale,
+        attended=request.interactive or answers is not None,
+        answers=InputDigest(path=answers.path, sha256=answers.sha256) if answers is not None else None,
+        reproduce=_command(request),
+    )
+    plan = bind(sources, capabilities(), options)
+    if answers is not None:
+        check_answers(answers, plan, request.attendance)
+    return Planned(plan, sources, catalog, answers)
+
+
+def _check_people(request: RunRequest) -> None:
+    if request.interactive and request.answers is not None:
+        raise UsageError("--interactive and --answers exclude each other: people answer, or a file does")
+    if request.interactive and not request.attendance:
+        hint = "name each person: --attend Kim:facilitator --attend Ada:oncall"
+        raise UsageError("--interactive needs to know who is there: a manual step is attested by name", hint=hint)
 
 
 def control_addresses(environment: Environment) -> Sequence[str]:
@@ -104,6 +131,18 @@ def _command(request: RunRequest) -> str:
         words += ["--time-scale", f"{request.time_scale:g}"]
     for flaw in request.flaws:
         words += ["--flaw", flaw]
+    words += _people(request)
     if request.confirm is not None:
         words += ["--confirm", request.confirm]
     return shlex.join(words)
+
+
+def _people(request: RunRequest) -> list[str]:
+    """What decides whether manual steps are exercised, and by whom."""
+    words = ["--interactive"] if request.interactive else []
+    if request.answers is not None:
+        words += ["--answers", str(request.answers)]
+    if words:
+        for one in request.attendance:
+            words += ["--attend", f"{one.name}:{one.role}"]
+    return words

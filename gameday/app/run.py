@@ -24,6 +24,7 @@ from gameday.app.guardian import Charge, Guardian
 from gameday.app.hands import Hands
 from gameday.app.interrupts import Interrupts
 from gameday.app.narrator import Narrator
+from gameday.app.people import Scripted
 from gameday.app.planning import Planned, RunRequest, control_addresses, make_plan
 from gameday.engine import Ending, Entry, Ledger, Setup
 from gameday.engine import run as run_engine
@@ -33,7 +34,7 @@ from gameday.model.enums import Outcome, RunVerdict
 from gameday.model.events import Event, FaultCleared, RunClosed, RunOpened, StimulusCleared
 from gameday.model.grade import Grade
 from gameday.plan import plan_json
-from gameday.ports import Listening
+from gameday.ports import Listening, People
 from gameday.spec import Kind
 from gameday.state import state_dir
 from gameday.timeline import Timeline, TimelineRead
@@ -69,18 +70,21 @@ def run(
     listen: Callable[[Event], None] | None = None,
     begin: Callable[[Planned, Path], None] | None = None,
     interrupted: Callable[[str, Sequence[Entry]], None] | None = None,
+    people: People | None = None,
 ) -> RunResult:
     """Plan, run, grade and report.
 
     ``begin`` is told the plan and the folder before anything is started; ``listen`` is told every event, in the
     thread that recorded it; ``interrupted`` is told a signal that comes while something is being undone, and what
-    still stands: it is called in the engine's own thread, so it must return at once. Raises GamedayError
+    still stands: it is called in the engine's own thread, so it must return at once. ``people`` answer for manual
+    steps where the request is interactive; where it names a file of answers, that does. Raises GamedayError
     (SpecError, UsageError, PreflightError, EnvironmentBusy ...).
     """
     planned = make_plan(request)
+    people = _people(planned, request, people)
     safety.check_hours(planned.plan, datetime.now(UTC))
     _confirm(planned, request)
-    told = _Told(partial(_result, planned), listen, begin, interrupted)
+    told = _Told(partial(_result, planned), listen, begin, interrupted, people)
     return _carry_out(planned, request, told)
 
 
@@ -114,6 +118,7 @@ class _Told(Generic[R]):
     listen: Callable[[Event], None] | None = None
     begin: Callable[[Planned, Path], None] | None = None
     interrupted: Callable[[str, Sequence[Entry]], None] | None = None
+    people: People | None = None
 
 
 def _carry_out(planned: Planned, request: RunRequest, told: _Told[R], trial: Trial | None = None) -> R:
@@ -133,18 +138,28 @@ def _carry_out(planned: Planned, request: RunRequest, told: _Told[R], trial: Tri
                 record = stack.enter_context(Timeline(folder / "timeline.jsonl", waker))
             if told.listen is not None:
                 record.listen(stack.enter_context(Narrator(told.listen)).hear)
+            if told.people is not None:
+                record.listen(stack.enter_context(Narrator(told.people.hear)).hear)
             with _writable(folder):
                 opened = RunOpened(
                     run=run_id, plan=planned.plan, attendance=tuple(request.attendance), dry=trial is not None
                 )
                 record("engine", opened)
-            day = _Day(planned, request, run_id, folder, record, waker, told.interrupted, taken, trial)
+            day = _Day(planned, request, run_id, folder, record, waker, told.interrupted, taken, trial, told.people)
             with _closing(record, folder):
                 ending = day.run()
             # Without it the record reads as cut off, and is graded as aborted: that is the truth then.
             with suppress(OSError):
                 record("engine", RunClosed(outcome=ending.outcome, reason=ending.reason))
         return told.finish(folder, ending, record)
+
+
+def _people(planned: Planned, request: RunRequest, people: People | None) -> People | None:
+    if planned.answers is not None:
+        return Scripted(planned.answers.value, planned.plan, request.attendance)
+    if request.interactive and people is None:
+        raise UsageError("nobody answers for manual steps", hint="pass people, or name a file of answers")
+    return people if request.interactive else None
 
 
 def _result(planned: Planned, folder: Path, ending: Ending, record: Timeline) -> RunResult:
@@ -282,6 +297,7 @@ class _Day:
     """The ledger that is this run's, from when it is."""
     trial: Trial | None = None
     """Of a dry run: what takes down what is missing."""
+    people: People | None = None
 
     def run(self) -> Ending:
         """Nothing of an environment is touched, not even to reset it, before it is this run's alone."""
@@ -352,7 +368,8 @@ class _Day:
 
     def _heed(self, ledger: Ledger) -> None:
         """From here on a request to stop is looked for, and signals that come during an undo are answered."""
-        self.waker.obey(Inbox(ledger, self.run_id))
+        inbox, people = Inbox(ledger, self.run_id), self.people
+        self.waker.obey(lambda: inbox() or (people.wish() if people is not None else ""))
         if self.interrupted is not None:
             tell = self.interrupted
             self.waker.answer(lambda name: tell(name, ledger.entries()))
@@ -387,6 +404,7 @@ class _Day:
             processes=stand.provisioned.processes if stand.provisioned else (),
             budget=grading.judge_budget_left,
             settled=alarms.settled if alarms is not None else lambda: True,
+            people=self.people,
         )
 
     def _without_gone(self, ledger: Ledger, ending: Ending) -> Ending:

@@ -36,7 +36,7 @@ from gameday.model.events import (
 from gameday.model.grade import Criterion
 from gameday.model.plan import Plan
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Driver, Observer
+from gameday.ports import Driver, Observer, People
 from gameday.timeline import Timeline
 
 __all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
@@ -98,6 +98,8 @@ class Setup:
     """Asked after `ready`, before load, once a second until it is true; PreflightError where it will not be."""
     dry: float | None = None
     """Plan seconds after which a dry run ends: only *before* is entered, nothing is injected. None: no dry run."""
+    people: People | None = None
+    """Who carries out manual steps; None: nobody is there."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class _Run:
         return Ending("aborted" if aborted else "completed", reason, tuple(self._standing))
 
     def _begin(self) -> None:
+        if self._setup.people is not None:
+            self._setup.people.begin(self._steps.say)
         for observer in self._setup.observers:
             observer.start(self._setup.record)
         self._setup.ready()
@@ -364,9 +368,15 @@ class _Run:
             self._guards.end,
             lambda: self._undo(stimuli, reason),
             lambda: self._waker.during(self._steps.stop),
+            self._dismiss,
             lambda: self._waker.during(self._stop_sources),
         ]
         _each(tasks, self._unwritable)
+
+    def _dismiss(self) -> None:
+        """What people say from here on would not count."""
+        if self._setup.people is not None:
+            self._setup.people.end()
 
     def _stop_sources(self) -> None:
         """Load, then observers; each though another raised."""

@@ -1,6 +1,7 @@
 """The runbook under way: triggers start a step's clock, automated steps run in a thread of their own.
 
-What people do is only recorded here; the grade judges it, from the same samples.
+What people say of manual steps is recorded when it is received, never as of when they say it was; the grade judges
+it, from the same samples. No clock ends a manual step: late is late, and what nobody ends is open to the end.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from gameday.model.enums import Outcome, StepKind
 from gameday.model.events import (
     AlertReceived,
     Event,
+    NoteAdded,
     ProbeSample,
     ReleaseChanged,
     StepAction,
     StepDone,
+    StepRefused,
     StepTriggered,
 )
 from gameday.model.plan import Plan
 from gameday.model.runbook import Step, StepVerify
-from gameday.ports import Clock, Recorder
+from gameday.ports import Answer, Clock, Recorder, Remark, Said
 
 __all__ = ["StepActions", "Steps", "TrailingRatio"]
 
@@ -92,6 +95,9 @@ class Steps:
         self._ratios = TrailingRatio(longest / plan.time_scale + 2.0)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._manual = {step.id: step for step in self._waiting.values() if step.kind is StepKind.MANUAL}
+        self._open: set[str] = set()
+        self._lock = threading.Lock()
         self.failed: str = ""
         """The id of a step that failed and says ``onFailure: abort``; empty otherwise."""
 
@@ -121,6 +127,45 @@ class Steps:
             done = event.read(StepDone)
             self._trigger(done.id, f"step {done.id} {done.outcome}")
 
+    def say(self, said: Said) -> None:
+        """What a person says, recorded as of now; safe from every thread.
+
+        An answer counts once, for a manual step whose clock runs; any other is recorded as refused. Once the steps
+        are over, nothing is recorded.
+        """
+        if self._stop.is_set():
+            return
+        try:
+            if isinstance(said, Remark):
+                self._record("people", NoteAdded(by=said.by, text=said.text))
+            else:
+                self._answer(said)
+        except OSError:
+            return  # the timeline can not be written: the engine's own next write says so and aborts
+
+    def _answer(self, said: Answer) -> None:
+        with self._lock:
+            counts = said.step in self._open
+            self._open.discard(said.step)
+        if not counts:
+            refused = StepRefused(id=said.step, did=said.did, by=said.by, reason=self._why_not(said.step))
+            self._record("steps", refused)
+            return
+        step = self._manual[said.step]
+        if said.did == "done" and isinstance(step.verify, StepVerify):
+            self._record("steps", StepAction(id=step.id, outcome=Outcome.OK, by=said.by))
+            self._start(step, said.by)
+            return
+        outcome = "attested" if said.did == "done" else said.did
+        if outcome == "failed" and step.on_failure == "abort":
+            self.failed = step.id
+        self._record("steps", StepDone(id=step.id, outcome=outcome, by=said.by, reason=said.reason))
+
+    def _why_not(self, id: str) -> str:
+        if id not in self._manual:
+            return "it is no manual step of this run"
+        return "its trigger has not come" if id in self._waiting else "it is not open any more"
+
     def stop(self) -> None:
         """Give up what is under way and wait for the threads; idempotent."""
         self._stop.set()
@@ -130,15 +175,22 @@ class Steps:
     def _trigger(self, after: str, because: str) -> None:
         for step in [step for step in self._waiting.values() if step.after == after]:
             del self._waiting[step.id]
-            self._record("steps", StepTriggered(id=step.id, kind=step.kind, because=because))
+            with self._lock:  # whoever hears of it may answer at once
+                self._record("steps", StepTriggered(id=step.id, kind=step.kind, because=because))
+                if step.kind is StepKind.MANUAL:
+                    self._open.add(step.id)
             if step.kind is StepKind.AUTOMATED:
-                thread = threading.Thread(target=self._carry_out, args=(step,), name=f"step {step.id}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._start(step)
 
-    def _carry_out(self, step: Step) -> None:
+    def _start(self, step: Step, by: str = "engine") -> None:
+        """Act and verify in a thread; of a manual step, which has no action here, verify what ``by`` did."""
+        thread = threading.Thread(target=self._carry_out, args=(step, by), name=f"step {step.id}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _carry_out(self, step: Step, by: str) -> None:
         try:
-            done = self._act(step)
+            done = self._act(step).model_copy(update={"by": by})
             if done.outcome == "failed" and step.on_failure == "abort":
                 self.failed = step.id
             self._record("steps", done)

@@ -6,8 +6,9 @@ not enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gameday.grade.effect import shows_fault
 from gameday.grade.ground import Ground, grounded
@@ -26,15 +27,18 @@ from gameday.model.plan import BoundRunbook, BoundStep
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.runbook import Step, StepVerify
 
-__all__ = ["judge", "text"]
+__all__ = ["judge", "text", "ticked_in_bulk"]
 
 _FAILED = frozenset({StepVerdict.LATE, StepVerdict.FAILED, StepVerdict.SKIPPED})
+_BULK = 3.0
+"""Real seconds: nobody carries a step out that quickly, it is ticked for what was done at some other time."""
 _OPEN = frozenset({StepVerdict.NOT_TRIGGERED, StepVerdict.UNKNOWN})
 
 
 def judge(record: Record, runbook: BoundRunbook, on: Ground) -> tuple[Criterion, tuple[GradedStep, ...]]:
     """The criterion ``runbook``, and its steps."""
-    steps = tuple(_Step(record, bound).graded() for bound in runbook.steps)
+    bulk = ticked_in_bulk(record)
+    steps = tuple(_Step(record, bound).graded(bulk.get(bound.step.id, "")) for bound in runbook.steps)
     ruled = grounded(_ruling(steps), on)
     exercised = sum(step.verdict is not StepVerdict.NOT_EXERCISED for step in steps)
     form = Form(
@@ -54,6 +58,27 @@ def text(criterion: Criterion, steps: Iterable[GradedStep]) -> str:
     if exercised < len(verdicts):
         return f"Runbook: partial, {exercised} of {len(verdicts)} exercised"
     return f"Runbook: PASS, {done} of {len(verdicts)}"
+
+
+def ticked_in_bulk(record: Record) -> Mapping[str, str]:
+    """Steps that a person called done right after another one, or right after they began -> a sentence on that."""
+    said: dict[str, At[StepAction] | At[StepDone]] = {}
+    words: list[At[StepAction] | At[StepDone]] = [*record.of(StepAction), *record.of(StepDone)]
+    for word in sorted(words, key=lambda one: one.seq):
+        done = not isinstance(word.data, StepDone) or word.data.outcome in ("attested", "verified")
+        if done and word.data.by not in ("", "engine"):
+            said.setdefault(word.data.id, word)
+    began = {one.data.id: one.mono for one in record.of(StepTriggered)}
+    found = {
+        id: f"Ticked {duration_text((word.mono - began[id]) / 1e9)} after it began."
+        for id, word in said.items()
+        if id in began and word.mono - began[id] < _BULK * 1e9
+    }
+    for before, after in pairwise(said.values()):
+        apart = (after.mono - before.mono) / 1e9
+        if apart < _BULK:
+            found[after.data.id] = f"Ticked {duration_text(apart)} after {before.data.id}."
+    return found
 
 
 def _ruling(steps: tuple[GradedStep, ...]) -> Ruling:
@@ -100,9 +125,11 @@ class _Step:
         self._actions = [event for event in record.of(StepAction) if event.data.id == mine]
         self._dones = [event for event in record.of(StepDone) if event.data.id == mine]
 
-    def graded(self) -> GradedStep:
+    def graded(self, bulk: str = "") -> GradedStep:
+        """``bulk``: a sentence on how it was ticked; it is added to the reason, and changes no verdict."""
         step = self._step
         found = self._found()
+        told = bulk if found.verdict in (StepVerdict.DONE, *_FAILED) else ""
         trigger, done = next(iter(self._triggers), None), next(iter(self._dones), None)
         scale = self._scale()
         return GradedStep(
@@ -118,7 +145,7 @@ class _Step:
             expected=step.expected,
             timeout=step.timeout,
             by=done.data.by if done else "",
-            reason=found.reason,
+            reason=f"{found.reason} {told}".strip(),
             evidence=ranges((*(e.seq for e in (*self._triggers, *self._actions, *self._dones)), *found.seqs)),
         )
 

@@ -9,18 +9,22 @@ from gameday.grade import alerting
 from gameday.grade.effect import first_effect, last_cleared, story
 from gameday.grade.guards import guards
 from gameday.grade.record import At, Record
+from gameday.grade.runbook import ticked_in_bulk
 from gameday.model.enums import GuardState, Outcome, StepVerdict, Tier, Verdict
 from gameday.model.events import (
     AbortRequested,
     AlertReceived,
     AlertRefused,
     FaultCleared,
+    NoteAdded,
     Payload,
     PhaseEntered,
     PreflightProvisioned,
     ReleaseAwaited,
     ReleaseChanged,
     ReleaseSeen,
+    StepDone,
+    StepRefused,
     StimulusCleared,
     StimulusIntent,
 )
@@ -129,6 +133,7 @@ def notices(record: Record, steps: Sequence[GradedStep], contradictions: Sequenc
         *_flaws(record),
         *_awaited(record),
         *_warnings(record, contradictions),
+        *_people(record),
         *_information(record),
     )
 
@@ -149,9 +154,16 @@ def _unproven(record: Record, steps: Sequence[GradedStep]) -> Iterator[Notice]:
     if idle:
         text = f"{len(idle)} of {len(steps)} runbook steps, which were not exercised: {', '.join(idle)}."
         yield Notice(kind="unproven", text=text)
-    attested = [step.id for step in steps if step.verdict is StepVerdict.DONE and step.by not in ("", "engine")]
+    said = {one.data.id for one in record.of(StepDone) if one.data.outcome == "attested"}
+    attested = [step.id for step in steps if step.verdict is StepVerdict.DONE and step.id in said]
     if attested:
         text = f"Steps of which only a person said that they were done: {', '.join(attested)}."
+        yield Notice(kind="unproven", text=text)
+    bulk = [step.id for step in steps if step.id in ticked_in_bulk(record)]
+    if bulk:
+        text = (
+            f"When these steps were done, which were ticked in one go or as soon as they began: {', '.join(bulk)}."
+        )
         yield Notice(kind="unproven", text=text)
     blind = [one.id for one in guards(record) if one.state is GuardState.NO_DATA]
     if blind and record.injected_at is not None:
@@ -178,6 +190,20 @@ def _awaited(record: Record) -> Iterator[Notice]:
         share, at = share_text(there.data.weight), duration_text(round(max(0.0, record.plan_time(there.mono)), 1))
         text = f"The team deployed {name}: seen taking {share} of traffic at {at}. gameday does not take it back."
         yield Notice(kind="info", text=text)
+
+
+def _people(record: Record) -> Iterator[Notice]:
+    """What people had put on record, and what did not count of what they said."""
+    for note in record.of(NoteAdded):
+        text = f"Note of {note.data.by} at {_at(record, note)}: {note.data.text}"
+        yield Notice(kind="info", text=text)
+    for one in record.of(StepRefused):
+        said = f"{one.data.by} said at {_at(record, one)} that step {one.data.id} is {one.data.did}"
+        yield Notice(kind="info", text=f"{said}; that did not count: {one.data.reason}.")
+
+
+def _at(record: Record, event: At[Payload]) -> str:
+    return duration_text(round(max(0.0, record.plan_time(event.mono))))
 
 
 def _warnings(record: Record, contradictions: Sequence[str]) -> Iterator[Notice]:

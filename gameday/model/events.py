@@ -39,6 +39,7 @@ __all__ = [
     "LoadBatch",
     "LoadEnded",
     "LoadStarted",
+    "NoteAdded",
     "Payload",
     "PhaseEntered",
     "PreflightAddresses",
@@ -59,6 +60,7 @@ __all__ = [
     "SourceGap",
     "StepAction",
     "StepDone",
+    "StepRefused",
     "StepTriggered",
     "StimulusCleared",
     "StimulusEffective",
@@ -88,8 +90,8 @@ class Event:
     wall: int
     """Nanoseconds since the Unix epoch at which it was recorded."""
     source: str
-    """``engine``, ``load``, ``alerts``, ``releases``, ``probe/NAME``, ``slo/NAME``, ``steps``, ``preflight``,
-    ``reaper``."""
+    """``engine``, ``load``, ``alerts``, ``releases``, ``probe/NAME``, ``slo/NAME``, ``steps``, ``people``,
+    ``preflight``, ``reaper``."""
     kind: str
     data: Mapping[str, JSON]
     prev: str
@@ -440,12 +442,14 @@ class StepTriggered(Payload):
 
 
 class StepAction(Payload):
-    """An automated step's action came out so."""
+    """An automated step's action came out so; or a person said that a step is done which a probe has to verify."""
 
     KIND: ClassVar = "step.action"
     id: str
     outcome: Outcome
     error: str = ""
+    by: str = "engine"
+    """Of a manual step: who said so. It was recorded when it was received, whenever it was done."""
 
 
 class StepDone(Payload):
@@ -458,6 +462,25 @@ class StepDone(Payload):
     ratio: float | None = None
     """The share of good answers over the trailing ``for`` at that time."""
     reason: str = ""
+
+
+class StepRefused(Payload):
+    """What a person said of a step that is not open; it changes nothing."""
+
+    KIND: ClassVar = "step.refused"
+    id: str
+    did: Literal["done", "failed", "skipped"]
+    by: str
+    reason: str
+    """Why it does not count."""
+
+
+class NoteAdded(Payload):
+    """Something that a person wanted on record. Source ``people``."""
+
+    KIND: ClassVar = "note.added"
+    by: str
+    text: str
 
 
 class GuardChanged(Payload):

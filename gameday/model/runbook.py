@@ -87,3 +87,5 @@ class Runbook(Model):
     header: RunbookHeader
     sections: tuple[str, ...]
     steps: tuple[Step, ...]
+    prose: dict[str, str] = {}
+    """The id of a step -> the Markdown under its heading, without its fence: what a person is to do."""

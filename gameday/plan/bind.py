@@ -90,7 +90,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         profile=sources.profile,
         parameters=experiment.parameters,
         changed=sources.changed,
-        inputs=_inputs(sources),
+        inputs=_inputs(context),
         phases=_phases(context),
         services=tuple(
             BoundService(role=role, name=service.name, url=service.url)
@@ -149,13 +149,16 @@ def _rehearsal(context: Context, runbook: BoundRunbook | None) -> Iterator[str]:
             if len(manual) > 1
             else ("unattended: 1 manual step is not exercised")
         )
+    if manual and context.options.answers is not None:
+        yield "manual steps are answered from a file, not by people"
     if context.sources.profile is not None:
         yield f"the profile '{context.sources.profile}' is used"
     if context.sources.changed:
         yield f"changed parameters: {', '.join(context.sources.changed)}"
 
 
-def _inputs(sources: Sources) -> tuple[InputDigest, ...]:
+def _inputs(context: Context) -> tuple[InputDigest, ...]:
+    sources, answers = context.sources, context.options.answers
     documents: list[Document[Any]] = [
         sources.experiment,
         sources.environment,
@@ -167,6 +170,8 @@ def _inputs(sources: Sources) -> tuple[InputDigest, ...]:
         digests[sources.runbook.path] = sources.runbook.sha256
     if sources.load_pack is not None:
         digests[sources.load_pack.path] = sources.load_pack.sha256
+    if answers is not None:
+        digests[answers.path] = answers.sha256
     return tuple(InputDigest(path=path, sha256=digest) for path, digest in sorted(digests.items()))
 
 

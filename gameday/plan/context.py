@@ -12,6 +12,7 @@ from gameday.model.document import Document, Location
 from gameday.model.environment import DriverBinding, EnvironmentSpec, ServiceBinding, scheme_of
 from gameday.model.experiment import ExperimentSpec
 from gameday.model.pace import GUARDED, query_pace, query_timeout
+from gameday.model.plan import InputDigest
 from gameday.model.slo import Probe, PrometheusSource, Slo
 from gameday.model.sources import Sources
 from gameday.model.suggest import one_of
@@ -39,7 +40,9 @@ class BindOptions:
     time_scale: float | None = None
     """K; None: the environment's default."""
     attended: bool = False
-    """People are there to carry out manual steps."""
+    """People are there to carry out manual steps, or a file answers in their place."""
+    answers: InputDigest | None = None
+    """The file that answers for manual steps; None: people do, if anybody."""
     reproduce: str = ""
     """The command line that makes this plan again, without secrets."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gameday.model.enums import GuardState, StepVerdict, Tier, Verdict
+from gameday.model.enums import GuardState, StepKind, StepVerdict, Tier, Verdict
 from gameday.model.grade import Criterion, Grade, GradedGuard, GradedStep
 from gameday.model.quantities import duration_text
 from gameday.report.chart import NARROW, WIDE, Chart, draw
@@ -113,6 +113,8 @@ class StepRow:
     kind: str
     owner: str
     by: str
+    ended: str
+    """Who ended it, and how: ``done by Ada``."""
     required: bool
     tone: str
     word: str
@@ -338,7 +340,8 @@ def _unproven(grade: Grade) -> tuple[str, ...]:
 
 
 def _step(step: GradedStep, scale: float) -> StepRow:
-    real = "" if step.took is None or scale == 1 else f"{duration_text(round(step.took / scale, 3))} real"
+    scaled = scale != 1 and step.kind is StepKind.AUTOMATED  # people are not: what they took is real time
+    real = "" if step.took is None or not scaled else f"{duration_text(round(step.took / scale, 3))} real"
     return StepRow(
         id=step.id,
         title=step.title or step.id,
@@ -346,6 +349,7 @@ def _step(step: GradedStep, scale: float) -> StepRow:
         kind=step.kind,
         owner=step.owner,
         by=step.by,
+        ended=_ended(step),
         required=step.required,
         tone=step_tone(step),
         word=StepVerdict(step.verdict).capitalize(),
@@ -357,6 +361,15 @@ def _step(step: GradedStep, scale: float) -> StepRow:
         reason=step.reason,
         evidence=evidence_text(step.evidence),
     )
+
+
+def _ended(step: GradedStep) -> str:
+    """Who ended it, and how; empty where nobody did."""
+    if not step.by:
+        return ""
+    if step.kind is StepKind.MANUAL and step.verdict in (StepVerdict.SKIPPED, StepVerdict.FAILED):
+        return f"{'skipped' if step.verdict is StepVerdict.SKIPPED else 'ended'} by {step.by}"
+    return f"done by {step.by}"
 
 
 _GUARD_WORDS = {

@@ -5,6 +5,7 @@ from gameday.spec.catalog import Catalog, Found, Kind, builtin_root
 from gameday.spec.loading import (
     gather,
     load_all,
+    load_answers,
     load_environment,
     load_experiment,
     load_probe,
@@ -21,6 +22,7 @@ __all__ = [
     "builtin_root",
     "gather",
     "load_all",
+    "load_answers",
     "load_environment",
     "load_experiment",
     "load_probe",

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gameday.errors import Problem, SpecError, UsageError
+from gameday.model.answers import Answers
 from gameday.model.document import Document, Location
 from gameday.model.environment import Environment
 from gameday.model.experiment import Experiment
@@ -34,6 +35,7 @@ from gameday.spec.typed import type_environment, type_probe
 __all__ = [
     "gather",
     "load_all",
+    "load_answers",
     "load_environment",
     "load_experiment",
     "load_probe",
@@ -93,6 +95,15 @@ def load_probe(catalog: Catalog, name: str) -> Document[Probe]:
 def load_runbook(catalog: Catalog, name: str) -> Document[Runbook]:
     """The runbook of that id; SpecError, or UsageError for an unknown id."""
     return _runbook(_named(catalog, Kind.RUNBOOK, name), name).result()
+
+
+def load_answers(catalog: Catalog, path: Path) -> Document[Answers]:
+    """The file that answers for manual steps; SpecError with all that is wrong in it."""
+    loaded: _Loaded[Answers] = _Loaded()
+    sha256 = _tree(Found(path, catalog.shown(path)), loaded)
+    if sha256 is not None:
+        _check(Answers, loaded, sha256, Substituted(), lambda value: iter(()))
+    return loaded.result()
 
 
 def load_all(

@@ -59,6 +59,10 @@ class _StepHere:
 
     step: Step
     tree: Tree
+    heading: int
+    """The line of the heading above it; lines count from 1."""
+    fence: tuple[int, int]
+    """The first line of its fence, and the one after the last."""
 
     def place(self, *at: str | int) -> Mark:
         return self.tree.place(at)
@@ -77,7 +81,8 @@ def parse_runbook(text: str, file: str) -> ParsedRunbook:
     _lint_steps(parsed, reader)
     if header is not None:
         sections = tuple(heading.text for heading in reader.sections)
-        parsed.value = Runbook(header=header, sections=sections, steps=tuple(here.step for here in reader.steps))
+        steps = tuple(here.step for here in reader.steps)
+        parsed.value = Runbook(header=header, sections=sections, steps=steps, prose=reader.prose())
     return parsed
 
 
@@ -109,6 +114,8 @@ class _Reader:
         self.under: _Heading | None = None
         self.headings: list[_Heading] = []
         self.steps: list[_StepHere] = []
+        self.ends: list[int] = []
+        """The lines of headings that end the prose above them."""
         self.broken_ids: set[str] = set()
         """The ids of steps that could not be read, so that others may still name them."""
 
@@ -120,7 +127,19 @@ class _Reader:
             elif token.type == "fence":
                 self._fence(token)
 
+    def prose(self) -> dict[str, str]:
+        """What stands under the heading of each step, beside its fence."""
+        found = {}
+        for here in self.steps:
+            end = next((line for line in self.ends if line > here.heading), len(self.lines) + 1)
+            first, last = here.fence
+            lines = [*self.lines[here.heading : first - 1], *self.lines[last - 1 : end - 1]]
+            found[here.step.id] = "\n".join(lines).strip()
+        return found
+
     def _heading(self, level: int, text: str, line: int) -> None:
+        if level <= 3:
+            self.ends.append(line)
         heading = _Heading(level, text, line, self.sections[-1].text if self.sections else "")
         if level == 2:
             self.sections.append(heading)
@@ -144,7 +163,8 @@ class _Reader:
         if isinstance(tree, Problem):
             self.parsed.problems.append(tree)
             return
-        self._step(tree)
+        end = token.map[1] + 1 if token.map else line + 1
+        self._step(tree, (line, end))
 
     def _placed(self, token: Token, mark: Mark) -> bool:
         """Whether a step may stand here."""
@@ -165,7 +185,7 @@ class _Reader:
             return True
         return False
 
-    def _step(self, tree: Tree) -> None:
+    def _step(self, tree: Tree, fence: tuple[int, int]) -> None:
         at: Location = ("steps", len(self.steps))
         if isinstance(tree.value, dict):
             for key in _FROM_PROSE:
@@ -177,7 +197,8 @@ class _Reader:
             self._keep_id(tree)
             return
         update = {"title": self.under.text, "section": self.sections[-1].text}
-        self.steps.append(_StepHere(checked.value.model_copy(update=update), tree))
+        step = checked.value.model_copy(update=update)
+        self.steps.append(_StepHere(step, tree, self.under.line, fence))
 
     def _keep_id(self, tree: Tree) -> None:
         name = tree.mapping().get("id")
