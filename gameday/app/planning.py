@@ -21,7 +21,15 @@ from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
 from gameday.spec import Catalog, gather, load_answers
 
-__all__ = ["Planned", "RunRequest", "capabilities", "control_addresses", "file_or_name", "make_plan"]
+__all__ = [
+    "Planned",
+    "RunRequest",
+    "capabilities",
+    "check_people",
+    "control_addresses",
+    "file_or_name",
+    "make_plan",
+]
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def capabilities() -> Capabilities:
 
 def make_plan(request: RunRequest) -> Planned:
     """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
-    _check_people(request)
+    check_people(request)
     catalog = Catalog.default(request.project)
     experiment, environment = file_or_name(request.experiment), file_or_name(request.environment)
     sources = gather(catalog, experiment, environment, profile=request.profile, settings=request.settings)
@@ -90,7 +98,8 @@ def make_plan(request: RunRequest) -> Planned:
     return Planned(plan, sources, catalog, answers)
 
 
-def _check_people(request: RunRequest) -> None:
+def check_people(request: RunRequest) -> None:
+    """UsageError if nobody could say who answers for manual steps."""
     if request.interactive and request.answers is not None:
         raise UsageError("--interactive and --answers exclude each other: people answer, or a file does")
     if request.interactive and not request.attendance:

@@ -150,9 +150,7 @@ def _planning(function: F) -> F:
 @click.option("--out", type=click.Path(path_type=Path), help="Put the artefacts exactly there. Default: runs/ID.")
 @click.option("--attend", metavar="NAME:ROLE", multiple=True, help="Who is there; once for each person.")
 @click.option("--dry-run", "dry", is_flag=True, help="Try all but the faults, and say what is missing; no grade.")
-@click.option(
-    "--interactive", is_flag=True, help="People carry out manual steps: show them, and take their answers."
-)
+@click.option("--interactive", is_flag=True, help="Show manual steps to people, and take their answers.")
 @click.option(
     "--answers",
     type=click.Path(path_type=Path),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from gameday.cli import terminal
 from gameday.engine import Entry
 
-__all__ = ["interrupted"]
+__all__ = ["interrupted", "lines"]
 
 
 def interrupted(rest: str, descriptor: int = 2) -> Callable[[str, Sequence[Entry]], None]:
@@ -19,12 +19,13 @@ def interrupted(rest: str, descriptor: int = 2) -> Callable[[str, Sequence[Entry
 
     def tell(signal: str, entries: Sequence[Entry]) -> None:
         # It begins on a line of its own: a line that is being redrawn may stand there.
-        terminal.tell("\n".join(("", *_lines(signal, entries, rest))), descriptor)
+        terminal.tell("\n".join(("", *lines(signal, entries, rest))), descriptor)
 
     return tell
 
 
-def _lines(signal: str, entries: Sequence[Entry], rest: str) -> list[str]:
+def lines(signal: str, entries: Sequence[Entry], rest: str) -> list[str]:
+    """What there is to tell; ``rest`` as for `interrupted`."""
     if not entries:
         return [f"gameday: {signal} is noted. Nothing stands; this ends as soon as what is under way lets it."]
     named = sorted({entry.environment for entry in entries})

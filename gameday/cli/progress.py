@@ -25,6 +25,7 @@ from gameday.model.events import (
     LoadBatch,
     LoadEnded,
     LoadStarted,
+    NoteAdded,
     PhaseEntered,
     PreflightFiring,
     PreflightProvisioned,
@@ -32,7 +33,9 @@ from gameday.model.events import (
     ReleaseChanged,
     ReleaseSeen,
     SourceGap,
+    StepAction,
     StepDone,
+    StepRefused,
     StepTriggered,
     StimulusCleared,
     StimulusInjected,
@@ -92,6 +95,12 @@ class Progress:
             else:
                 return
             self._beat = time.monotonic()
+
+    def line(self, event: Event) -> str:
+        """The event as a line with its time, for whoever shows it elsewhere; empty if it is not worth one."""
+        with self._lock:
+            text = self._take(event)
+            return f"{self._clock(event):>9}  {text}" if text else ""
 
     def _clock(self, event: Event) -> str:
         return "" if self._t0 is None else duration_text(max(0.0, self._elapsed(event.mono)))
@@ -214,7 +223,22 @@ class Progress:
 
     def _on_step_done(self, event: Event) -> str:
         step = event.read(StepDone)
-        return f"step {step.id} {step.outcome}{': ' + step.reason if step.reason else ''}"
+        by = f" by {step.by}" if step.by != "engine" else ""
+        return f"step {step.id} {step.outcome}{by}{': ' + step.reason if step.reason else ''}"
+
+    def _on_step_action(self, event: Event) -> str:
+        action = event.read(StepAction)
+        return (
+            f"step {action.id}: {action.by} says it is done; it is being verified" if action.by != "engine" else ""
+        )
+
+    def _on_step_refused(self, event: Event) -> str:
+        refused = event.read(StepRefused)
+        return f"step {refused.id} {refused.did}, says {refused.by}: not counted, {refused.reason}"
+
+    def _on_note_added(self, event: Event) -> str:
+        note = event.read(NoteAdded)
+        return f"note of {note.by}: {note.text}"
 
     def _on_source_gap(self, event: Event) -> str:
         gap = event.read(SourceGap)

@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from gameday.app.artefacts import grade_folder
-from gameday.app.planning import Planned, RunRequest
+from gameday.app.planning import Planned, RunRequest, check_people
 from gameday.app.run import EXIT_CODES, RunResult
 from gameday.app.run import run as run_day
+from gameday.cli.facilitator import Desk, check_terminal
 from gameday.cli.interrupted import interrupted
 from gameday.cli.output import console, verdict_table
 from gameday.cli.progress import Progress
@@ -31,20 +32,29 @@ _REAPER = "Then all of this is removed. Should this process die, its reaper remo
 
 def carry_out(request: RunRequest, output: str) -> int:
     """Run, show, and return the exit code."""
+    check_people(request)
+    if request.interactive:
+        check_terminal()
     narration = console(stderr=True)
     with ExitStack() as stack:
         shown: list[Progress] = []
+        desk = stack.enter_context(Desk(request.attendance, narration, _REAPER)) if request.interactive else None
 
         def begin(planned: Planned, folder: Path) -> None:
             with suppress(OSError, ValueError):  # not Ctrl-C: nothing was started yet
                 _introduce(planned.plan, folder, narration)
+            if desk is not None:
+                book = planned.sources.runbook
+                desk.open(planned.plan, book.value.prose if book is not None else {})
+                return
             shown.append(stack.enter_context(Progress(planned.plan, narration)))
 
         def listen(event: Event) -> None:
             for progress in shown:
                 progress.hear(event)
 
-        result = run_day(request, listen=listen, begin=begin, interrupted=interrupted(_REAPER))
+        told = desk.interrupted if desk is not None else interrupted(_REAPER)
+        result = run_day(request, listen=listen, begin=begin, interrupted=told, people=desk)
     _conclude(result, output, narration)
     return result.exit_code
 

@@ -161,9 +161,7 @@ def _unproven(record: Record, steps: Sequence[GradedStep]) -> Iterator[Notice]:
         yield Notice(kind="unproven", text=text)
     bulk = [step.id for step in steps if step.id in ticked_in_bulk(record)]
     if bulk:
-        text = (
-            f"When these steps were done, which were ticked in one go or as soon as they began: {', '.join(bulk)}."
-        )
+        text = f"When these steps were done, ticked in one go or as soon as they began: {', '.join(bulk)}."
         yield Notice(kind="unproven", text=text)
     blind = [one.id for one in guards(record) if one.state is GuardState.NO_DATA]
     if blind and record.injected_at is not None:
