@@ -23,7 +23,7 @@ _HEAD = """# The timeline
   zeros first). So a timeline is verified without re-serialising it. Only a final line without a newline is torn:
   it is ignored, and said so.
 - Intent is written before effect. A source that gives no data writes `source.gap`: silence is never good data.
-- Sources: `engine`, `preflight`, `load`, `alerts`, `releases`, `steps`, `probe/NAME`, `slo/NAME`.
+- Sources: `engine`, `preflight`, `load`, `alerts`, `releases`, `steps`, `people`, `probe/NAME`, `slo/NAME`.
 
 The kinds of events and their data (made from `gameday/model/events.py`):
 """

@@ -30,8 +30,9 @@ from gameday.model.runbook import Step, StepVerify
 __all__ = ["judge", "text", "ticked_in_bulk"]
 
 _FAILED = frozenset({StepVerdict.LATE, StepVerdict.FAILED, StepVerdict.SKIPPED})
-_BULK = 3.0
-"""Real seconds: nobody carries a step out that quickly, it is ticked for what was done at some other time."""
+_AT_ONCE, _BULK = 1.0, 3.0
+"""Real seconds from its trigger, and from the tick before: in less nobody carries a step out; it was done at
+some other time."""
 _OPEN = frozenset({StepVerdict.NOT_TRIGGERED, StepVerdict.UNKNOWN})
 
 
@@ -72,7 +73,7 @@ def ticked_in_bulk(record: Record) -> Mapping[str, str]:
     found = {
         id: f"Ticked {duration_text((word.mono - began[id]) / 1e9)} after it began."
         for id, word in said.items()
-        if id in began and word.mono - began[id] < _BULK * 1e9
+        if id in began and word.mono - began[id] < _AT_ONCE * 1e9
     }
     for before, after in pairwise(said.values()):
         apart = (after.mono - before.mono) / 1e9

@@ -23,7 +23,7 @@ from gameday.model.plan import (
     PlannedExperiment,
 )
 from gameday.model.runbook import Step
-from gameday.ports import Observer, Recorder, Target
+from gameday.ports import Observer, People, Recorder, Target
 from gameday.testing import FakeClock, FakeDriver
 from gameday.timeline import Timeline, TimelineRead, read
 
@@ -140,6 +140,7 @@ class Bench:
     ready: Callable[[], None] = lambda: None
     on_event: Callable[[Event], None] | None = None
     budget: Callable[[Sequence[Event]], str] = lambda events: ""
+    people: People | None = None
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder / "environments" / "fake")
@@ -178,6 +179,7 @@ class Bench:
             ready=self.ready,
             waker=self.clock,
             budget=self.budget,
+            people=self.people,
         )
 
     def timeline(self) -> TimelineRead:

@@ -8,7 +8,7 @@ import pytest
 from gameday.grade import grade
 from gameday.model.base import JSON
 from gameday.model.enums import StepVerdict, Verdict
-from gameday.model.events import StepAction, StepDone, StepTriggered
+from gameday.model.events import NoteAdded, StepAction, StepDone, StepRefused, StepTriggered
 from gameday.model.grade import Grade, GradedStep
 from gameday.model.plan import BoundStep, Plan
 from gameday.model.runbook import StepVerify
@@ -351,3 +351,73 @@ def test_a_plan_without_a_runbook_has_no_such_criterion() -> None:
     graded = day(lambda made: replan(made, lambda _: {"runbook": None}))
     assert "runbook" not in {one.kind for one in graded.criteria}
     assert (graded.runbook, graded.steps) == ("", ())
+
+
+def second(made: Draft) -> None:
+    """Another manual step beside the first, not done yet."""
+
+    def more(plan: Plan) -> dict[str, object]:
+        assert plan.runbook is not None
+        page = next(bound for bound in plan.runbook.steps if bound.step.id == PAGE)
+        tell = page.model_copy(update={"step": page.step.model_copy(update={"id": "tell"})})
+        return {"runbook": plan.runbook.model_copy(update={"steps": (*plan.runbook.steps, tell)})}
+
+    replan(made, more)
+    at = made.one("step.triggered", id=ERRORS).mono
+    made.add(at, "steps", StepTriggered.model_validate({"id": "tell", "kind": "manual", "because": "alert"}))
+
+
+def ticked(made: Draft, apart: float) -> None:
+    """Two manual steps done so many real seconds after each other."""
+    attest(made, after=4.0)
+    second(made)
+    at = made.one("step.done", id=PAGE).mono + round(apart * S)
+    made.add(at, "steps", StepDone.model_validate({"id": "tell", "outcome": "attested", "by": "ada"}))
+
+
+@pytest.mark.parametrize(("apart", "told"), [(0.4, True), (2.999, True), (3.0, False), (20.0, False)])
+def test_steps_that_are_ticked_in_one_go_say_so_and_stay_done(apart: float, told: bool) -> None:
+    graded = day(lambda made: ticked(made, apart))
+    assert verdict(graded) is Verdict.PASS
+    assert step(graded, "tell").verdict is StepVerdict.DONE
+    assert ("after page-payments." in step(graded, "tell").reason) is told
+    assert any("ticked in one go" in one.text and "tell" in one.text for one in graded.notices) is told
+    assert "Ticked" not in step(graded, PAGE).reason
+
+
+@pytest.mark.parametrize(("after", "told"), [(0.2, True), (0.999, True), (1.0, False)])
+def test_a_step_that_is_ticked_as_soon_as_it_begins_says_so(after: float, told: bool) -> None:
+    graded = day(lambda made: attest(made, after=after))
+    assert step(graded, PAGE).verdict is StepVerdict.DONE
+    assert ("after it began." in step(graded, PAGE).reason) is told
+
+
+def test_steps_that_are_skipped_in_one_go_are_skipped_and_no_more() -> None:
+    def edit(made: Draft) -> None:
+        ticked(made, 0.4)
+        made.one("step.done", id="tell").data.update(outcome="skipped", reason="no channel")
+
+    assert "Ticked" not in step(day(edit), "tell").reason
+
+
+def test_what_a_probe_showed_is_not_only_what_a_person_said() -> None:
+    def edit(made: Draft) -> None:
+        done, action = made.one("step.done", id=REPLAY), made.one("step.action", id=REPLAY)
+        done.data.update(by="ada")
+        action.data.update(by="ada")
+
+    graded = day(edit)
+    assert step(graded, REPLAY).by == "ada"
+    assert not any("only a person said" in one.text for one in graded.notices)
+
+
+def test_notes_and_answers_that_did_not_count_are_told() -> None:
+    def edit(made: Draft) -> None:
+        at = made.one("step.triggered", id=ERRORS).mono
+        made.add(at, "people", NoteAdded(by="kim", text="the pager was late"))
+        refused = {"id": PAGE, "did": "done", "by": "ada", "reason": "it is not open any more"}
+        made.add(at + S, "steps", StepRefused.model_validate(refused))
+
+    texts = [one.text for one in day(edit).notices]
+    assert any(text.startswith("Note of kim at ") and text.endswith(": the pager was late") for text in texts)
+    assert any("ada said at" in text and "did not count: it is not open any more." in text for text in texts)

@@ -299,3 +299,12 @@ def test_problems_of_all_files_and_of_binding_are_told_at_once(project: Any) -> 
         project.bind()
     told = {f"{problem.file}:{problem.line}:{problem.column}" for problem in caught.value.problems}
     assert told == places
+
+
+def test_a_run_that_a_file_answers_for_is_a_rehearsal(project: Any) -> None:
+    file = InputDigest(path="answers.yaml", sha256="0" * 64)
+    plan = project.bind(attended=True, answers=file)
+    assert plan.runbook is not None
+    assert all(item.exercised for item in plan.runbook.steps)
+    assert "manual steps are answered from a file, not by people" in plan.rehearsal
+    assert file in plan.inputs

@@ -209,3 +209,21 @@ def test_shipped_runbook(project: Any) -> None:
     assert (kinds.count("automated"), kinds.count("manual")) == (3, 4)
     assert all(step.title and step.section for step in parsed.value.steps)
     assert parsed.value.header.last_reviewed is None
+
+
+def test_what_stands_under_a_steps_heading_is_kept_for_whoever_does_it() -> None:
+    text = HEAD + (
+        "### First\n\nBefore the fence.\n\n```yaml step\n"
+        + MANUAL
+        + "\n```\n\nAfter it:\n\n1. one\n2. two\n\n#### Detail\n\nfiner\n\n### Second\n\nmore\n\n```yaml step\n"
+        + MANUAL.replace("id: a", "id: b")
+        + "\n```\n"
+        + REST
+    )
+    parsed = parse_runbook(text, "r.md")
+    assert not parsed.problems
+    assert parsed.value is not None
+    assert parsed.value.prose == {
+        "a": "Before the fence.\n\n\nAfter it:\n\n1. one\n2. two\n\n#### Detail\n\nfiner",
+        "b": "more",
+    }

@@ -157,5 +157,5 @@ def _wanted(asking: _Asking) -> str:
     return {
         "abort": f"(type {ABORT} and Enter; Esc: no)",
         "note": "(Enter; Esc: back)",
-        "done": "(Enter records it, with a remark if you like; Esc: back)",
+        "done": "(a remark, or just Enter; Esc: back)",
     }.get(asking.what, "(why? then Enter; Esc: back)")

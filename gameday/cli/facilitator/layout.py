@@ -5,6 +5,7 @@ It is made for 80 columns and 24 lines, and cut to what there is. Words say ever
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Line = Sequence[tuple[str, str]]
 _LABEL = 9
 _LOG_LINES = 3
 """Lines of the log that are shown however much there is to do."""
+_APART = re.compile(r"\s{4}|\s*([-*+>|]|\d+[.)]|```|~~~)\s?")
 _KEYS = "d done  f failed  s skip  n note  up/down choose  A ABORT"
 
 
@@ -175,13 +177,26 @@ def _prose(text: str, width: int, room: int) -> Sequence[Line]:
     """As many lines as there is room for; what is left out shows."""
     wrapped = [
         row
-        for line in text.splitlines()
-        if line.strip()
-        for row in textwrap.wrap(clean(line), width - 4, initial_indent="    ", subsequent_indent="    ")
+        for paragraph in _paragraphs(text)
+        for row in textwrap.wrap(clean(paragraph), width - 2, initial_indent="    ", subsequent_indent="    ")
     ]
     if len(wrapped) > room:
         wrapped = [*wrapped[: room - 1], "    ... (the rest is in the runbook)"] if room > 0 else []
     return [[(row, "")] for row in wrapped]
+
+
+def _paragraphs(text: str) -> Sequence[str]:
+    """Lines that belong together, joined; the items of a list and indented lines stay apart."""
+    found: list[str] = []
+    joins = False
+    for line in text.splitlines():
+        apart = _APART.match(line) is not None
+        if joins and line.strip() and not apart:
+            found[-1] += f" {line.strip()}"
+        elif line.strip():
+            found.append(line.rstrip())
+        joins = bool(line.strip())
+    return found
 
 
 def _timer(one: OpenStep) -> Line:

@@ -7,6 +7,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from gameday.cli.facilitator.layout import Line
 
@@ -28,11 +29,18 @@ class _Stalled(Exception):
     """The terminal takes nothing, and the end has come."""
 
 
+def _own(terminal: int) -> int:
+    """The same terminal, opened once more where that can be: writing never blocks there, and nowhere else."""
+    with suppress(OSError):
+        return os.open(os.ttyname(terminal), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    return os.dup(terminal)
+
+
 class Screen:
     """``open`` begins to paint, ``close`` gives the terminal back; a frame is asked for by width and height."""
 
     def __init__(self, descriptor: int, frame: Callable[[int, int], Sequence[Line]], colours: bool) -> None:
-        self._descriptor = descriptor
+        self._descriptor = _own(descriptor)
         self._frame = frame
         self._codes = _CODES if colours else _PLAIN
         self._changed = threading.Event()
@@ -61,6 +69,9 @@ class Screen:
         self._changed.set()
         if self._thread.is_alive():
             self._thread.join(2 * _PATIENCE)
+        if self._descriptor >= 0 and not self._thread.is_alive():
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _paint(self) -> None:
         try:
