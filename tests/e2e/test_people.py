@@ -115,6 +115,7 @@ def test_a_person_carries_the_runbook_out_at_a_terminal(cli: Cli, terminal: Term
     terminal.type("sno channell\x7f\r")
     terminal.wait_for("> See that payments answers again")
     terminal.resize(100, 30)
+    assert "payments-answers verifies it" in terminal.shown
     terminal.wait_for("Faults   none stands", 30)
     terminal.type("d\r")
     terminal.wait_for("being verified")
@@ -138,7 +139,7 @@ STOPS: dict[str, tuple[Callable[[Terminal, subprocess.Popen[str]], object], str,
     "abort": (
         lambda terminal, process: terminal.type("Aabort\r"),
         "operator",
-        "ABORT by Kim, at the facilitator's",
+        "abort by Kim at the facilitator's",
     ),
     "ctrl-c": (lambda terminal, process: terminal.type("\x03"), "signal", "SIGINT received"),
     "sigterm": (lambda terminal, process: process.send_signal(signal.SIGTERM), "signal", "SIGTERM received"),

@@ -112,7 +112,7 @@ class Desk:
         with self._lock:
             said = self._dialog.press(key, self._steps())
         if isinstance(said, Stop):
-            self._wish = f"ABORT by {said.by}, at the facilitator's terminal"
+            self._wish = f"abort by {said.by} at the facilitator's terminal"
             self._tell("ABORT is asked for: what stands is removed first")
         elif said is not None:
             self._pass_on(said)

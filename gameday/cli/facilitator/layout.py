@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 
 from gameday.cli.facilitator.situation import Level, OpenStep, View
 from gameday.model.quantities import duration_text, share_text
-from gameday.model.runbook import Step
+from gameday.model.runbook import Step, StepVerify
 from gameday.report.text import clean
 
 __all__ = ["Ask", "Line", "frame"]
@@ -75,17 +75,20 @@ def _header(view: View, width: int) -> Line:
     gone, whole = duration_text(round(view.elapsed)), duration_text(round(view.duration))
     fast = f", time x{view.scale:g}" if view.scale != 1 else ""
     left = f", {_seconds(view.phase_left)} left" if view.phase != "preflight" else ""
-    when = f"{view.phase}{left}   {gone} of {whole}{fast} "
+    phase = "stopping" if view.stopping else f"{view.phase}{left}"
+    when = f"{phase}   {gone} of {whole}{fast} "
     title = f" {view.title}"
     return [(set_cell_size(title, max(0, width - cell_len(when))) + when, "bar")]
 
 
 def _status(view: View, width: int) -> Iterator[Line]:
     if view.stopping:
-        yield [("STOPPING ", "bad"), (f"{view.stopping}: what stands is removed first", "bad")]
+        yield [("STOPPING ", "bad"), (view.stopping, "bad")]
     for name in view.releases:
         yield [("Deploy", "warn"), ("   DEPLOY NOW: ", "warn"), (f"{name}; gameday waits to see it", "warn")]
     yield from _faults(view)
+    if view.stopping and view.faults:
+        yield [(_label(""), ""), ("what stands is being removed", "bad")]
     yield from _flow("Seen", [_level(level) for level in view.levels], width, 3)
     if view.alerts:
         yield from _flow("ALERTS", [(alert, "bad") for alert in view.alerts], width, 2)
@@ -204,7 +207,16 @@ def _timer(one: OpenStep) -> Line:
     timeout = f", timeout {_seconds(one.step.timeout)}" if one.step.timeout is not None else ""
     word, style = _pace(one)
     owner = f"  {one.step.owner}: "
-    return [(owner, ""), (f"{_seconds(one.since)} gone, {word}", style), (f"  ({expected}{timeout})", "dim")]
+    return [
+        (owner, ""),
+        (f"{_seconds(one.since)} gone, {word}", style),
+        (f"  ({expected}{timeout}{_verifier(one)})", "dim"),
+    ]
+
+
+def _verifier(one: OpenStep) -> str:
+    """What looks whether it was done, where that is not only the person."""
+    return f"; {one.step.verify.probe} verifies it" if isinstance(one.step.verify, StepVerify) else ""
 
 
 def _other(one: OpenStep) -> Line:
