@@ -77,12 +77,18 @@ class Terminal:
             assert time.monotonic() < deadline, f"never: {what}\n{self.shown}\n----\n{self.written[-3000:]!r}"
             time.sleep(0.02)
 
-    def close(self) -> None:
-        """Hang up."""
+    def hang_up(self) -> None:
+        """As when a line breaks: whoever is on it gets SIGHUP."""
         self._over.set()
         self._thread.join(10)
-        for end in (self.main, self.end):
-            os.close(end)
+        if self.main >= 0:
+            os.close(self.main)
+        self.main = -1
+
+    def close(self) -> None:
+        """Be done with it."""
+        self.hang_up()
+        os.close(self.end)
 
     def __enter__(self) -> Terminal:
         return self

@@ -244,6 +244,8 @@ class _Step:
         step = self._step
         if step.run is not None and not self._actions:
             return _Found(StepVerdict.UNKNOWN, "Whether its action was carried out is not on record.")
+        if step.kind is StepKind.MANUAL and isinstance(step.verify, StepVerify) and not self._somebody_did_it():
+            return _Found(StepVerdict.UNKNOWN, "Whether anybody did it is not on record.")
         if self._actions and self._actions[0].data.outcome is not Outcome.OK:
             return _Found(
                 StepVerdict.FAILED, f"Its action failed: {self._actions[0].data.error or 'no reason given'}."
@@ -253,6 +255,9 @@ class _Step:
         if step.verify == "attest" and (done.data.outcome != "attested" or done.data.by in ("", "engine")):
             return _Found(StepVerdict.FAILED, "Nobody attested it.")
         return None
+
+    def _somebody_did_it(self) -> bool:
+        return any(action.data.by not in ("", "engine") for action in self._actions)
 
     def _verified(self, verify: StepVerify, done: At[StepDone]) -> _Found:
         """Count the trailing window again, from what was on record when the step was called done."""

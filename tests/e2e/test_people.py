@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gameday.timeline import read
-from tests.e2e.conftest import PROJECT, Cli, injected, verdicts
+from tests.e2e.conftest import PROJECT, Cli, injected, verdicts, wait_for
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -115,7 +115,7 @@ def test_a_person_carries_the_runbook_out_at_a_terminal(cli: Cli, terminal: Term
     terminal.type("sno channell\x7f\r")
     terminal.wait_for("> See that payments answers again")
     terminal.resize(100, 30)
-    assert "payments-answers verifies it" in terminal.shown
+    assert "payments-answers has to be above 95% for 0.5s" in terminal.shown
     terminal.wait_for("Faults   none stands", 30)
     terminal.type("d\r")
     terminal.wait_for("being verified")
@@ -164,3 +164,37 @@ def test_whoever_stops_it_nothing_stands_and_the_terminal_is_as_it_was(
     assert str(asked["reason"]).startswith(reason)
     terminal.wait(lambda: terminal.restored, 10, "restored")
     assert cli("status").returncode == 0
+
+
+def test_a_line_that_breaks_ends_the_run_with_nothing_standing(cli: Cli, terminal: Terminal) -> None:
+    out = cli.folder / "run"
+    process = sit_down(cli, terminal, out)
+    terminal.wait_for("> Look at the graph")
+    terminal.hang_up()
+    code, grade = ended(process)
+    assert (code, grade["verdict"]) == (5, "aborted")
+    assert verdicts(grade)["faults_removed"] == "pass"
+    assert "SIGHUP received" in grade["reason"]
+    assert cli("status").returncode == 0
+
+
+def test_a_terminal_that_stands_still_holds_nothing_up(cli: Cli, terminal: Terminal) -> None:
+    out = cli.folder / "run"
+    process = sit_down(cli, terminal, out)
+    terminal.wait_for("> Look at the graph")
+    terminal.stand_still()
+    terminal.type("d\r")
+
+    def skipped() -> bool:
+        """Tried again: nothing is shown that tells when the next step can be answered."""
+        terminal.type("sxx\r")
+        return b'"outcome":"skipped"' in (out / "timeline.jsonl").read_bytes()
+
+    wait_for(skipped, 10)
+    wait_for(lambda: b'"kind":"run.closed"' in (out / "timeline.jsonl").read_bytes(), 60)
+    terminal.stand_still(False)
+    code, grade = ended(process)
+    assert code == 1
+    assert [steps(grade)[id][0] for id in ("look", "tell")] == ["done in time", "skipped"]
+    assert verdicts(grade)["faults_removed"] == "pass"
+    terminal.wait(lambda: terminal.restored, 10, "restored")

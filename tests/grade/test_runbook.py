@@ -7,7 +7,7 @@ import pytest
 
 from gameday.grade import grade
 from gameday.model.base import JSON
-from gameday.model.enums import StepVerdict, Verdict
+from gameday.model.enums import StepKind, StepVerdict, Verdict
 from gameday.model.events import NoteAdded, StepAction, StepDone, StepRefused, StepTriggered
 from gameday.model.grade import Grade, GradedStep
 from gameday.model.plan import BoundStep, Plan
@@ -421,3 +421,23 @@ def test_notes_and_answers_that_did_not_count_are_told() -> None:
     texts = [one.text for one in day(edit).notices]
     assert any(text.startswith("Note of kim at ") and text.endswith(": the pager was late") for text in texts)
     assert any("ada said at" in text and "did not count: it is not open any more." in text for text in texts)
+
+
+def by_hand(made: Draft, who: str) -> None:
+    """The last step is a person's, and verified by its probe; it was said to be done by ``who``."""
+
+    def change(bound: BoundStep) -> BoundStep:
+        if bound.step.id != REPLAY:
+            return bound
+        return bound.model_copy(
+            update={"step": bound.step.model_copy(update={"kind": StepKind.MANUAL, "run": None})}
+        )
+
+    resteps(made, change)
+    made.one("step.action", id=REPLAY).data.update(by=who)
+    made.one("step.done", id=REPLAY).data.update(by=who)
+
+
+@pytest.mark.parametrize(("who", "expected"), [("ada", StepVerdict.DONE), ("engine", StepVerdict.UNKNOWN)])
+def test_a_manual_step_that_a_probe_verifies_wants_somebody_who_did_it(who: str, expected: StepVerdict) -> None:
+    assert step(day(lambda made: by_hand(made, who)), REPLAY).verdict is expected

@@ -171,6 +171,7 @@ def _steps(view: View, chosen: Step | None, width: int, room: int) -> Sequence[L
     top: list[Line] = [
         [(f"> {mine.step.title or mine.step.id}", "bold"), (f"  [{mine.step.id}]", "dim")],
         _timer(mine),
+        *_verifier(mine),
     ]
     space = max(0, room - len(top) - min(len(lines), 3))
     return [*top, *_prose(mine.text, width, space), *lines][:room]
@@ -210,13 +211,21 @@ def _timer(one: OpenStep) -> Line:
     return [
         (owner, ""),
         (f"{_seconds(one.since)} gone, {word}", style),
-        (f"  ({expected}{timeout}{_verifier(one)})", "dim"),
+        (f"  ({expected}{timeout})", "dim"),
     ]
 
 
-def _verifier(one: OpenStep) -> str:
+def _verifier(one: OpenStep) -> Sequence[Line]:
     """What looks whether it was done, where that is not only the person."""
-    return f"; {one.step.verify.probe} verifies it" if isinstance(one.step.verify, StepVerify) else ""
+    verify = one.step.verify
+    if not isinstance(verify, StepVerify):
+        return []
+    bound = (
+        f"below {share_text(verify.below)}"
+        if verify.below is not None
+        else f"above {share_text(verify.above or 0)}"
+    )
+    return [[(f"  {verify.probe} has to be {bound} for {duration_text(verify.for_)}", "dim")]]
 
 
 def _other(one: OpenStep) -> Line:
