@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,7 +13,6 @@ from gameday.app.artefacts import grade_folder
 from gameday.app.planning import Planned, RunRequest, check_people
 from gameday.app.run import EXIT_CODES, RunResult
 from gameday.app.run import run as run_day
-from gameday.cli.facilitator import Desk, check_terminal
 from gameday.cli.interrupted import interrupted
 from gameday.cli.output import console, verdict_table
 from gameday.cli.progress import Progress
@@ -24,6 +24,9 @@ from gameday.model.plan import Plan
 from gameday.model.quantities import duration_text
 from gameday.spec import Catalog
 
+if TYPE_CHECKING:
+    from gameday.cli.facilitator import Desk
+
 __all__ = ["carry_out", "grade_again"]
 
 _YOURS = "gameday init drills --url http://YOUR-STAGING --prometheus http://YOUR-PROMETHEUS:9090"
@@ -33,12 +36,11 @@ _REAPER = "Then all of this is removed. Should this process die, its reaper remo
 def carry_out(request: RunRequest, output: str) -> int:
     """Run, show, and return the exit code."""
     check_people(request)
-    if request.interactive:
-        check_terminal()
     narration = console(stderr=True)
+    seat = _desk(request, narration)
     with ExitStack() as stack:
         shown: list[Progress] = []
-        desk = stack.enter_context(Desk(request.attendance, narration, _REAPER)) if request.interactive else None
+        desk = stack.enter_context(seat) if seat is not None else None
 
         def begin(planned: Planned, folder: Path) -> None:
             with suppress(OSError, ValueError):  # not Ctrl-C: nothing was started yet
@@ -57,6 +59,16 @@ def carry_out(request: RunRequest, output: str) -> int:
         result = run_day(request, listen=listen, begin=begin, interrupted=told, people=desk)
     _conclude(result, output, narration)
     return result.exit_code
+
+
+def _desk(request: RunRequest, narration: Console) -> Desk | None:
+    """The facilitator's, if people are there; UsageError without a terminal."""
+    if not request.interactive:
+        return None
+    from gameday.cli.facilitator import Desk, check_terminal  # not on systems that have no such terminals
+
+    check_terminal()
+    return Desk(request.attendance, narration, _REAPER)
 
 
 def _introduce(plan: Plan, folder: Path, narration: Console) -> None:

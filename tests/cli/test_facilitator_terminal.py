@@ -10,15 +10,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gameday.cli.commands import gameday
-from gameday.cli.facilitator import check_terminal
+from gameday.cli.facilitator import Desk, check_terminal
 from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, UP
 from gameday.cli.facilitator.keyboard import REDRAW, Keyboard, Keys
 from gameday.cli.facilitator.layout import Line
 from gameday.cli.facilitator.screen import Screen
 from gameday.cli.failures import guarded
 from gameday.errors import UsageError
+from gameday.model.enums import StepKind
+from gameday.model.events import Attendee, Event, StepTriggered
+from gameday.ports import Answer, Said
+from tests.engine.test_people import manual, plan_with
 from tests.terminal import Terminal
 
 
@@ -220,3 +225,57 @@ def test_a_terminal_that_can_not_be_redrawn_is_none(
         monkeypatch.setenv("TERM", name) if name else monkeypatch.delenv("TERM")
         with pytest.raises(UsageError, match="can be redrawn"):
             check_terminal()
+
+
+@pytest.fixture
+def desk(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """At that terminal, with a run of one manual step."""
+    with open(terminal.end, "w", closefd=False) as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        monkeypatch.setattr("sys.stderr", stream)
+        people = [Attendee(name="Kim", role="facilitator"), Attendee(name="Ada", role="oncall")]
+        with Desk(people, Console(file=stream), "Rest") as one:
+            one.open(plan_with(manual("page")), {"page": "Call them."})
+            yield one
+
+
+def triggered() -> Event:
+    now = time.monotonic_ns()
+    data = StepTriggered(id="page", kind=StepKind.MANUAL, because="alert").model_dump(mode="json", by_alias=True)
+    return Event(1, now, now, "steps", StepTriggered.KIND, data, "", "")
+
+
+def test_what_is_typed_is_said_while_the_run_is_under_way(terminal: Terminal, desk: Desk) -> None:
+    said: list[Said] = []
+    terminal.type("ntoo early\r")
+    terminal.wait_for("Not recorded: the run is not under way.", 10)
+    desk.begin(said.append)
+    desk.hear(triggered())
+    terminal.wait_for("Call them.", 10)
+    assert "\a" in terminal.written
+    terminal.type("d\r")
+    terminal.wait(lambda: said == [Answer("page", "done", "Ada", "")], 10, str(said))
+    desk.end()
+    terminal.type("ntoo late\r")
+    terminal.wait(lambda: terminal.shown.count("Not recorded") == 2, 10)
+    assert len(said) == 1
+
+
+def test_an_abort_is_a_wish_that_stays(terminal: Terminal, desk: Desk) -> None:
+    assert desk.wish() == ""
+    terminal.type("Aabort\r")
+    terminal.wait_for("ABORT is asked for", 10)
+    assert desk.wish() == "abort by Kim at the facilitator's terminal"
+
+
+def test_a_signal_during_an_undo_is_told_on_the_screen(terminal: Terminal, desk: Desk) -> None:
+    desk.interrupted("SIGINT", [])
+    terminal.wait_for("gameday: SIGINT is noted. Nothing stands", 10)
+
+
+def test_what_happened_stays_when_the_desk_is_left(terminal: Terminal, desk: Desk) -> None:
+    desk.hear(triggered())
+    terminal.wait_for("> page", 10)
+    desk.__exit__(None, None, None)
+    terminal.wait(lambda: terminal.restored, 10)
+    assert "step page begins: alert" in terminal.written.rpartition("\x1b[?1049l")[2]

@@ -22,7 +22,8 @@ from gameday.cli.facilitator.situation import Situation
 from gameday.cli.interrupted import lines
 from gameday.engine import Entry
 from gameday.errors import UsageError
-from gameday.model.events import Attendee, Event
+from gameday.model.enums import StepKind
+from gameday.model.events import Attendee, Event, StepTriggered
 from gameday.model.plan import Plan
 from gameday.model.runbook import Step
 from gameday.ports import Said
@@ -83,6 +84,8 @@ class Desk:
         """As `People.hear`."""
         if self._situation is not None:
             self._situation.hear(event)
+        if event.kind == StepTriggered.KIND and event.data["kind"] == StepKind.MANUAL and self._screen is not None:
+            self._screen.ring()
 
     def begin(self, say: Callable[[Said], None]) -> None:
         """As `People.begin`."""

@@ -47,6 +47,7 @@ class Screen:
         self._over = threading.Event()
         self._shown: list[str] = []
         self._size = (0, 0)
+        self._bell = False
         self._until = float("inf")
         self.broken: Exception | None = None
         """Why there is no screen any more; None while there is."""
@@ -60,6 +61,11 @@ class Screen:
         """Paint soon; ``all``: also what seems to be there already."""
         if all:
             self._size = (0, 0)
+        self._changed.set()
+
+    def ring(self) -> None:
+        """Sound the terminal's bell, and paint soon."""
+        self._bell = True
         self._changed.set()
 
     def close(self) -> None:
@@ -93,9 +99,9 @@ class Screen:
         """What has to be written so that the terminal shows the present frame."""
         size = os.get_terminal_size(self._descriptor)
         width, height = max(size.columns, 20), max(size.lines, 4)
-        begin = ""
+        begin, self._bell = "\a" if self._bell else "", False
         if (width, height) != self._size:
-            self._size, self._shown, begin = (width, height), [], "\x1b[0m\x1b[2J"
+            self._size, self._shown, begin = (width, height), [], f"{begin}\x1b[0m\x1b[2J"
         rows = [self._row(line) for line in self._frame(width, height)]
         old = self._shown + [""] * (len(rows) - len(self._shown))
         self._shown = rows
