@@ -249,8 +249,9 @@ def main() -> None:
         reply = answer(Question.model_validate_json(line), secrets)
         answers.write(_masked(reply, masked).model_dump_json() + "\n")
         answers.flush()
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # whatever an extension made of it
+            stream.flush()
     os._exit(0)  # a thread that the function left behind must not act later, nor hold this process up
 
 
