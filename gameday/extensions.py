@@ -1,8 +1,8 @@
 """How functions of Chaos Toolkit's extensions are called: in a child process, ``python -m PROGRAM``.
 
 The child is `gameday.drivers.chaostoolkit`, the one file that imports chaoslib; it is named here, not imported.
-What it is asked and what it answers are the two models below, one line of JSON each. What is asked reaches it in
-its environment (of one call) or on its standard input (of `Worker`), which no other user of the machine can read.
+What it is asked and what it answers are the two models below, a line of JSON each on its standard input and output:
+no other user of the machine can read that, as they could arguments. Secrets are in its environment.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
 
 from pydantic import ValidationError
@@ -21,21 +22,23 @@ from pydantic import ValidationError
 from gameday import processes, programs, references
 from gameday.errors import DriverError
 from gameday.model.base import JSON, Model
-from gameday.model.chaostoolkit import OURS, Call, ChaosCheck, Given, Tolerance
+from gameday.model.chaostoolkit import OURS, Call, Given, Tolerance
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["ASKED", "PROGRAM", "SECRETS", "SERVE", "Question", "Reply", "Worker", "facts", "once"]
+__all__ = ["PROGRAM", "SECRETS", "Question", "Reply", "Worker", "facts", "masked", "once", "parts"]
 
 PROGRAM = "gameday.drivers.chaostoolkit"
-SERVE = "--serve"
-"""Its argument where it answers a line for each line, until its input ends."""
-ASKED, SECRETS = "GAMEDAY_ASKED", "GAMEDAY_SECRETS"
-"""The variables in which it gets what it is asked, and the secrets; it takes them out before anything is called."""
+SECRETS = "GAMEDAY_SECRETS"
+"""The variable in which it gets the secrets; it takes it out before anything is called."""
 _INHERITED = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
-_KEPT = 65536
-"""Bytes of an answer."""
+_READ = 65536
 _START = 15.0
-"""Real seconds in which it imports an extension, where that is not a part of a call."""
+"""Real seconds in which an extension is imported."""
+_LINGER = 1.0
+"""Real seconds in which what a function left behind may end by itself."""
+_TELLING = 5
+"""Characters of a line of a secret; a shorter one, such as a brace, is in every answer."""
+_LOOK = 0.02
 
 
 class Question(Model):
@@ -81,52 +84,190 @@ class Reply(Model):
 
 
 def once(question: Question, given: Given, alone: bool = False, leaves: bool = False) -> tuple[Reply, bool]:
-    """The answer of a process of its own, and whether it left processes behind, which were ended.
+    """The answer of a process of its own, and whether it left processes behind; see `Worker`."""
+    worker = Worker(given, alone)
+    try:
+        reply = worker.ask(question)
+    except BaseException:
+        worker.end()
+        raise
+    return reply, worker.end(leaves)
 
-    TimeoutError after its time, DriverError if it can not be started; see `programs.Call` for ``alone`` and
-    ``leaves``.
+
+class Worker:
+    """A child process that imports an extension once and answers questions. One thread asks; any may `interrupt`.
+
+    ``alone``: in a session of its own, for a caller whose session is not fenced. Else in the caller's, so that a
+    fence of that ends it. It ends by itself at the end of its input, also in the middle of a call.
     """
-    environment, secrets = _environment(given)
-    environment[ASKED] = question.model_dump_json()
-    call = programs.Call(
-        _argv(),
-        question.seconds,
-        environment,
-        secrets=secrets,
-        kept=_KEPT,
-        alone=alone,
-        leaves=leaves,
-    )
+
+    def __init__(self, given: Given, alone: bool = False) -> None:
+        self._given = given
+        self._alone = alone
+        self._process: subprocess.Popen[bytes] | None = None
+        self._identity: ProcessIdentity | None = None
+        self._secrets: tuple[str, ...] = ()
+        self._buffer = b""
+        self._pending = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a child."""
+        return self._process is not None
+
+    def prepare(self, calls: Sequence[Call], configuration: Mapping[str, JSON]) -> None:
+        """Let it import, and look whether these functions take what they are given; nothing is waited for.
+
+        DriverError if a secret is not to be had, or there can be no process.
+        """
+        question = Question(verify=tuple(calls), configuration=dict(configuration), seconds=_START)
+        self._send(self._process or self._begin(), question)
+        self._pending += 1
+
+    def prepared(self) -> Reply:
+        """What became of `prepare`; TimeoutError if that takes too long: then there is no child any more."""
+        reply = Reply()
+        while self._pending and not reply.failed:
+            reply = self._receive(_START, PROGRAM)
+            self._pending -= 1
+        return reply
+
+    def ask(self, question: Question) -> Reply:
+        """Its answer, from a new child if there is none. TimeoutError: then there is none any more. DriverError as
+        `prepare`."""
+        process = self._process or self._begin()
+        reply = self.prepared()
+        if reply.failed:
+            return reply
+        self._send(process, question)
+        return self._receive(question.seconds, question.call.name if question.call is not None else PROGRAM)
+
+    def interrupt(self) -> None:
+        """Kill the child: whoever waits for its answer waits no more."""
+        identity = self._identity
+        if identity is not None:
+            processes.end([identity], 0.0)
+
+    def end(self, leaves: bool = False) -> bool:
+        """Kill the child with all that it started, and wait for it; whether it had left any behind. Idempotent.
+
+        ``leaves``: what it started may live on.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return False
+        left = [] if leaves else self._left(process.pid)
+        self.interrupt()
+        processes.end(left, 0.0)
+        self._identity, self._pending = None, 0
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # what was not written any more
+                assert pipe is not None  # for mypy
+                pipe.close()
+        self._errors.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # in the kernel
+            process.wait(2.0)
+        return bool(left)
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        environment, self._secrets = _environment(self._given)
+        self._buffer, self._pending = b"", 0
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        try:
+            self._process = process = subprocess.Popen(
+                [sys.executable, "-P", "-m", PROGRAM],
+                env=environment,
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=self._alone,
+                process_group=None if self._alone else 0,
+            )
+        except (OSError, ValueError) as error:
+            self._errors.close()
+            raise DriverError(f"no process for {PROGRAM}: {error}") from error
+        found = processes.identify(process.pid)
+        self._identity = found or ProcessIdentity(pid=process.pid, start=0, boot="")
+        return process
+
+    def _send(self, process: subprocess.Popen[bytes], question: Question) -> None:
+        assert process.stdin is not None  # for mypy
+        with contextlib.suppress(OSError):  # it is dead: that is told where its answer is missing
+            process.stdin.write(question.model_dump_json().encode() + b"\n")
+            process.stdin.flush()
+
+    def _receive(self, seconds: float, who: str) -> Reply:
+        process = self._process
+        if process is None or process.stdout is None:
+            raise DriverError("nobody was asked")
+        try:
+            line = self._line(process.stdout, seconds)
+        except TimeoutError as error:
+            self.end()
+            raise TimeoutError(f"{who} did not end within {seconds:g} s, and was killed") from error
+        try:
+            reply = Reply.model_validate_json(line)
+        except ValidationError:
+            reply = Reply(failed=f"{who}: its process ended without an answer")
+        printed = self._printed() if reply.failed and not reply.hint else ""
+        if not line:
+            self.end()
+        return reply.model_copy(update={"failed": f"{reply.failed}; it printed: {printed}"}) if printed else reply
+
+    def _line(self, pipe: IO[bytes], seconds: float) -> bytes:
+        """The next one, empty at the end."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not processes.readable([pipe.fileno()], left):
+                raise TimeoutError
+            data = os.read(pipe.fileno(), _READ)
+            if not data:
+                return b""
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _printed(self) -> str:
+        """The end of what was printed, secrets masked."""
+        size = os.fstat(self._errors.fileno()).st_size
+        text = os.pread(self._errors.fileno(), _READ, max(0, size - _READ)).decode("utf-8", "replace")
+        if size > _READ:
+            text = text.partition("\n")[2]  # in a line that is cut, a secret might not be recognised
+        return masked(text, parts(self._secrets)).strip()[-programs.KEPT :]
+
+    def _left(self, leader: int) -> list[ProcessIdentity]:
+        """What it started and did not wait for, once that had a moment to end by itself."""
+        until = time.monotonic() + _LINGER
+        while (members := self._members(leader)) and time.monotonic() < until:
+            time.sleep(_LOOK)  # nothing tells when the last of a group ends
+        return members
+
+    def _members(self, leader: int) -> list[ProcessIdentity]:
+        found = processes.session_members(leader if self._alone else os.getsid(0))
+        return [one for one in found if one.pid != leader and (self._alone or _group(one.pid) == leader)]
+
+
+def _group(pid: int) -> int:
     try:
-        ended = programs.run(call)
-    except TimeoutError as error:
-        what = question.call.name if question.call else "looking at the extension"
-        raise TimeoutError(f"{what} did not end within {question.seconds:g} s, and was killed") from error
-    except (OSError, ValueError) as error:
-        raise DriverError(f"no process for {PROGRAM}: {error}") from error
-    reply = _reply(ended.output.text)
-    said = ended.errors.text.strip()[-programs.KEPT :]
-    if reply is None:
-        who = question.call.name if question.call else PROGRAM
-        reply = Reply(failed=f"{who}: its process ended without an answer (code {ended.code})")
-    if reply.failed and not reply.hint:
-        reply = reply.model_copy(update={"failed": reply.failed + _after(said)})
-    return reply, ended.left
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
-def _after(said: str) -> str:
-    return f"; it printed: {said}" if said else ""
+def parts(secrets: Iterable[str]) -> list[str]:
+    """The secrets and the lines of those that have several, the longest first."""
+    secrets = list(secrets)
+    lines = [line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING]
+    return sorted({*secrets, *lines}, key=len, reverse=True)
 
 
-def _reply(text: str) -> Reply | None:
-    try:
-        return Reply.model_validate_json(text)
-    except ValidationError:
-        return None
-
-
-def _argv(*words: str) -> list[str]:
-    return [sys.executable, "-P", "-m", PROGRAM, *words]
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """Without these."""
+    for secret in secrets:
+        text = text.replace(secret, programs.MASK)
+    return text
 
 
 def _environment(given: Given) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -142,93 +283,6 @@ def _environment(given: Given) -> tuple[dict[str, str], tuple[str, ...]]:
         inherited["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, places))
     told = json.dumps({"secrets": secrets, "masked": list(env.values())})
     return {"PATH": os.defpath, **inherited, **env, SECRETS: told}, (*env.values(), *secrets.values())
-
-
-class Worker:
-    """A child that stays, for what is called again and again. One thread asks it; another may end it."""
-
-    def __init__(self, check: ChaosCheck) -> None:
-        self._given: Given = check
-        self._process: subprocess.Popen[bytes] | None = None
-        self._identity: ProcessIdentity | None = None
-        self._buffer = b""
-
-    def ask(self, question: Question) -> Reply:
-        """Its answer, from a new child if there is none; TimeoutError, DriverError: then there is none any more."""
-        process = self._process or self._begin()
-        try:
-            assert process.stdin is not None and process.stdout is not None  # noqa: PT018 - for mypy: pipes
-            process.stdin.write(question.model_dump_json().encode() + b"\n")
-            process.stdin.flush()
-            line = self._line(process.stdout, question.seconds)
-        except (OSError, TimeoutError) as error:
-            self.end()
-            if isinstance(error, TimeoutError):
-                raise
-            raise DriverError("the process of the extension died") from error
-        reply = _reply(line.decode("utf-8", "replace"))
-        if reply is None:
-            self.end()
-            raise DriverError("the process of the extension died")
-        return reply
-
-    def _begin(self) -> subprocess.Popen[bytes]:
-        environment, _ = _environment(self._given)
-        self._buffer = b""
-        self._process = subprocess.Popen(
-            _argv(SERVE),
-            env=environment,
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        found = processes.identify(self._process.pid)
-        self._identity = found or ProcessIdentity(pid=self._process.pid, start=0, boot="")
-        return self._process
-
-    def _line(self, pipe: IO[bytes], seconds: float) -> bytes:
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not processes.readable([pipe.fileno()], left):
-                raise TimeoutError(f"no answer within {seconds:g} s")
-            data = os.read(pipe.fileno(), _KEPT)
-            if not data:
-                return b""
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
-
-    def warm(self, check: ChaosCheck) -> Reply:
-        """Import the extension, and see whether the function takes what it is given."""
-        return self.ask(Question(verify=(check,), configuration=check.configuration, seconds=_START))
-
-    @property
-    def begun(self) -> bool:
-        """Whether there is a child."""
-        return self._process is not None
-
-    def interrupt(self) -> None:
-        """Kill the child, from any thread: whoever waits for its answer waits no more."""
-        identity = self._identity
-        if identity is not None:
-            processes.fence_session(identity)
-
-    def end(self) -> None:
-        """Kill the child with all that it started, and wait for it; idempotent."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        self.interrupt()
-        self._identity = None
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):  # what was not written any more
-                assert pipe is not None  # for mypy
-                pipe.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # in the kernel
-            process.wait(2.0)
 
 
 def facts(of: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -32,14 +32,13 @@ from pydantic import ValidationError
 from gameday import extensions
 from gameday.drivers import CHAOSTOOLKIT
 from gameday.errors import DriverError
-from gameday.extensions import Question, Reply, facts, once
+from gameday.extensions import Question, Reply, Worker, facts, masked, once, parts
 from gameday.model.base import JSON, Model
 from gameday.model.chaostoolkit import (
     Call,
     Given,
     InjectCall,
     ReadCall,
-    Tolerance,
     Unclear,
     number_of,
     picked,
@@ -51,7 +50,6 @@ from gameday.model.plan import BoundFault
 from gameday.model.suggest import one_of
 from gameday.model.token import Token
 from gameday.ports import Search, Target
-from gameday.programs import MASK
 
 __all__ = ["ChaosToolkitDriver", "answer", "main"]
 
@@ -66,8 +64,6 @@ _TAKES: Mapping[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (f
 """What a parameter of that annotation is given, without anything being cast."""
 _MOST: Mapping[str, int] = {"returned": 120, "unclear": 300, "failed": 2000}
 """Characters of an answer, once secrets are masked in it."""
-_TELLING = 5
-"""Characters of a line of a secret; a shorter one, such as a brace, is in every answer."""
 _GIVEN = "gameday"
 """chaoslib keeps secrets by target; ours are all of one."""
 
@@ -81,6 +77,57 @@ class _Told(Model):
     given: Given = Given()
 
 
+class _Children:
+    """The processes in which a token's functions are called, begun before they are needed.
+
+    To import an extension can take seconds, in which a fault would stand too long. So one process answers every
+    ``check``, and the next that acts waits for its one call. Another process that inherits this, by a fork, leaves
+    them alone and begins its own.
+    """
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._told: _Told | None = None
+        self._reader: Worker | None = None
+        self._next: Worker | None = None
+
+    def read(self, told: _Told, question: Question) -> Reply:
+        """The answer to a question that changes nothing; sees to it that the next act finds a process."""
+        self._are_of(told)
+        self._reader = self._reader or Worker(told.given)
+        reply = self._reader.ask(question)
+        if self._next is None and os.getpid() == self._owner:
+            begun = Worker(told.given)
+            with contextlib.suppress(DriverError):  # there is an answer; whoever acts will be told
+                begun.prepare([told.inject, told.undo], told.given.configuration)
+                self._next = begun
+        return reply
+
+    def act(self, told: _Told, question: Question, leaves: bool = False) -> tuple[Reply, bool]:
+        """The answer of a process of its own, and whether that left others behind, which were ended."""
+        self._are_of(told)
+        worker, self._next = self._next or Worker(told.given), None
+        try:
+            reply = worker.ask(question)
+        except BaseException:
+            worker.end()
+            raise
+        return reply, worker.end(leaves)
+
+    def end(self) -> None:
+        """End them; idempotent."""
+        for worker in (self._reader, self._next):
+            if worker is not None and os.getpid() == self._owner:
+                worker.end()
+        self._reader = self._next = None
+
+    def _are_of(self, told: _Told) -> None:
+        """Processes of another token, or of the process that this one was forked from, are not for this one."""
+        if told != self._told or os.getpid() != self._owner:
+            self.end()
+        self._told = told
+
+
 class ChaosToolkitDriver:
     """A fault by an action of an extension. Every call may raise DriverError.
 
@@ -89,6 +136,13 @@ class ChaosToolkitDriver:
 
     kinds: frozenset[FaultKind] = CHAOSTOOLKIT.kinds
     sweepable = True
+
+    def __init__(self) -> None:
+        self._children = _Children()
+
+    def close(self) -> None:
+        """End the child processes that were kept for the next calls; they end with this process as well."""
+        self._children.end()
 
     def resolve(self, target: Target) -> Token:
         """Read only: the functions are there and take exactly their arguments, every secret is to be had."""
@@ -109,8 +163,8 @@ class ChaosToolkitDriver:
         told = _told(token)
         action = told.inject
         judge = (action.returns,) if action.returns is not None else ()
-        reply, _ = _call(told, action, _limit(token), judge=judge, leaves=True)
-        reply.sound()
+        question = _question(told.given, action, _limit(token)).model_copy(update={"judge": judge})
+        reply = self._children.act(told, question, leaves=True)[0].sound()
         if action.returns is not None and reply.good != (True,):
             raise DriverError(f"{action.name} returned {reply.returned}, which is not what 'returns' says")
         if action.returns is None and reply.nothing:
@@ -123,20 +177,27 @@ class ChaosToolkitDriver:
 
     def in_effect(self, token: Token) -> bool:
         """What ``check`` says."""
-        return _check(_told(token), _limit(token))
+        return self._check(_told(token), _limit(token))
 
     def undo(self, token: Token) -> None:
         """Call it. That it failed is no matter where ``check`` says that all is clear: nothing was to be undone."""
         told = _told(token)
-        reply, left = _call(told, told.undo, _limit(token))
+        reply, left = self._children.act(told, _question(told.given, told.undo, _limit(token)))
         if left:
             raise DriverError(f"{told.undo.name} left processes behind, which would end with the run")
-        if reply.failed and _check(told, _limit(token)):
-            raise DriverError(reply.failed)
+        if reply.failed and self._check(told, _limit(token)):
+            raise DriverError(reply.failed, hint=reply.hint)
 
     def is_clear(self, token: Token) -> bool:
         """What ``check`` says."""
-        return not _check(_told(token), _limit(token))
+        return not self._check(_told(token), _limit(token))
+
+    def _check(self, told: _Told, seconds: float) -> bool:
+        """Whether it stands; DriverError if ``check`` can not tell."""
+        check = told.check
+        question = _question(told.given, check, seconds)
+        question = question.model_copy(update={"judge": (check.tolerance, check.clear), "path": check.path})
+        return _stands(check, self._children.read(told, question).sound())
 
     def find(self, api: str) -> list[Token]:
         """Nothing can be asked by an address: see `search`."""
@@ -211,27 +272,13 @@ def _question(given: Given, call: Call, seconds: float) -> Question:
     return Question(call=call, configuration=given.configuration, seconds=seconds)
 
 
-def _call(
-    told: _Told, call: Call, seconds: float, judge: tuple[Tolerance, ...] = (), leaves: bool = False
-) -> tuple[Reply, bool]:
-    question = _question(told.given, call, seconds).model_copy(update={"judge": judge})
-    return once(question, told.given, leaves=leaves)
-
-
-def _check(told: _Told, seconds: float) -> bool:
-    """Whether it stands; DriverError if ``check`` can not tell."""
-    check = told.check
-    question = _question(told.given, check, seconds)
-    question = question.model_copy(update={"judge": (check.tolerance, check.clear), "path": check.path})
-    reply = once(question, told.given)[0].sound()
+def _stands(check: ReadCall, reply: Reply) -> bool:
     stands, clear = (good is True for good in reply.good)
-    if stands == clear:
-        which = (
-            "both what 'tolerance' and what 'clear' say" if clear else "neither what 'tolerance' nor 'clear' says"
-        )
-        why = reply.unclear or f"which is {which}"
-        raise DriverError(f"can not tell: {check.name} returned {reply.returned}: {why}")
-    return stands
+    if stands != clear:
+        return stands
+    which = "both what 'tolerance' and what 'clear' say" if clear else "neither what 'tolerance' nor 'clear' says"
+    why = reply.unclear or f"which is {which}"
+    raise DriverError(f"can not tell: {check.name} returned {reply.returned}: {why}")
 
 
 # From here on: the child.
@@ -242,17 +289,20 @@ def main() -> None:
     questions, answers = _private_streams()
     told = json.loads(os.environ.pop(extensions.SECRETS, "{}"))
     secrets: dict[str, str] = told.get("secrets", {})
-    masked = _parts([*secrets.values(), *told.get("masked", ())])
-    asked = os.environ.pop(extensions.ASKED, None)
-    lines = iter([asked]) if asked is not None else _lines(questions)
-    for line in lines:
-        reply = answer(Question.model_validate_json(line), secrets)
-        answers.write(_masked(reply, masked).model_dump_json() + "\n")
+    hidden = parts([*secrets.values(), *told.get("masked", ())])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # what a hand ignores, its children would ignore too
+    for line in _lines(questions):
+        reply = _masked(answer(Question.model_validate_json(line), secrets), hidden)
+        _flush()
+        answers.write(reply.model_dump_json() + "\n")
         answers.flush()
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # whatever an extension made of it
             stream.flush()
-    os._exit(0)  # a thread that the function left behind must not act later, nor hold this process up
 
 
 def _private_streams() -> tuple[IO[str], IO[str]]:
@@ -263,12 +313,6 @@ def _private_streams() -> tuple[IO[str], IO[str]]:
     os.close(empty)
     os.dup2(2, 1)
     return os.fdopen(questions, encoding="utf-8"), os.fdopen(answers, "w", encoding="utf-8")
-
-
-def _parts(secrets: list[str]) -> list[str]:
-    """The secrets and the lines of those that have several, the longest first."""
-    lines = [line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING]
-    return sorted({*secrets, *lines}, key=len, reverse=True)
 
 
 def _lines(questions: IO[str]) -> Iterator[str]:
@@ -286,14 +330,9 @@ def _lines(questions: IO[str]) -> Iterator[str]:
 
 
 def _masked(reply: Reply, secrets: list[str]) -> Reply:
-    def clean(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, MASK)
-        return text
-
-    if any(clean(text) != text for text in reply.texts):
+    if any(masked(text, secrets) != text for text in reply.texts):
         return Reply(failed="it returned a secret, which may not be kept")
-    words = {name: _short(clean(getattr(reply, name)), most) for name, most in _MOST.items()}
+    words = {name: _short(masked(getattr(reply, name), secrets), most) for name, most in _MOST.items()}
     return reply.model_copy(update=words)
 
 

@@ -23,7 +23,7 @@ class ChaosProbe(Paced):
             raise ValueError(f"the probe {probe.name} calls no extension")
         super().__init__(f"probe/{probe.name}", 1 / probe.rate)
         self._check: ChaosCheck = probe.chaostoolkit
-        self._worker = Worker(self._check)
+        self._worker = Worker(self._check, alone=True)
         self._question = Question(
             call=self._check,
             configuration=self._check.configuration,
@@ -34,9 +34,10 @@ class ChaosProbe(Paced):
 
     def check(self) -> None:
         """PreflightError if the function can not be called so; it is not called."""
-        worker = Worker(self._check)
+        worker = Worker(self._check, alone=True)
         try:
-            worker.warm(self._check).sound()
+            worker.prepare([self._check], self._check.configuration)
+            worker.prepared().sound()
         except (DriverError, TimeoutError) as error:
             hint = error.hint if isinstance(error, DriverError) else ""
             raise PreflightError(f"{self.source}: {error}", hint=hint or "nothing was injected") from error
@@ -55,7 +56,8 @@ class ChaosProbe(Paced):
     def _sample(self) -> None:
         try:
             if not self._worker.begun:
-                self._worker.warm(self._check).sound()
+                self._worker.prepare([self._check], self._check.configuration)
+                self._worker.prepared().sound()
             start = time.monotonic_ns()
             reply = self._worker.ask(self._question)
             end = time.monotonic_ns()

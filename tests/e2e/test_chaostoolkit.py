@@ -34,7 +34,7 @@ spec:
       kind: outage
       service: dependency
       at: 4s
-      for: 15s
+      for: 8s
       with: {}
       proof: {probe: dependency-answers}
   after: 8s
