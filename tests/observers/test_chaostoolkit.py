@@ -39,7 +39,7 @@ def children() -> set[int]:
 
 def test_good_and_bad_as_it_changes_from_one_process(records: Any, running: Any, tmp_path: Path) -> None:
     broken, before = tmp_path / "broken", children()
-    one = probe("is_broken", False, arguments={"path": str(broken)}, every=0.5)
+    one = probe("is_broken", False, arguments={"path": str(broken)}, every=1.0)
     one.check()
     assert children() == before
     with running(one):
@@ -51,7 +51,6 @@ def test_good_and_bad_as_it_changes_from_one_process(records: Any, running: Any,
     good, bad = records.all(ProbeSample)[0], records.all(ProbeSample)[-1]
     assert (good.ok, good.value, good.error) == (True, None, "")
     assert (bad.ok, bad.error) == (False, "returned True")
-    assert good.end - good.start < 0.5e9, "it was imported before"
     assert {source for source, _ in records.events} == {"probe/mended"}
     assert children() == before
 
