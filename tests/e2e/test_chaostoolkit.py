@@ -68,7 +68,8 @@ apiVersion: gameday/v1
 kind: Probe
 metadata: {{name: payments-mended}}
 spec:
-  chaostoolkit: {{module: chaosx, func: is_broken, arguments: {{path: "{path}"}}, tolerance: false, every: 1s, timeout: 1s}}
+  chaostoolkit:
+    {{module: chaosx, func: is_broken, arguments: {{path: "{path}"}}, tolerance: false, every: 1s, timeout: 1s}}
 """
 SECRET = "s3cret-value"
 
