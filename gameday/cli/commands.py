@@ -164,8 +164,9 @@ def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, dry: bo
     """Run EXPERIMENT (a name or a file), grade it, write the report.
 
     \b
-    With --dry-run: preflight, then the load for as long as 'before' lasts; nothing is injected.
-    Exit 0 if nothing is missing for the real run, 4 if something is, 5 if it was stopped.
+    With --dry-run: preflight, then the load for as long as 'before' lasts;
+    nothing is injected. Exit 0 if nothing is missing for the real run,
+    4 if something is, 5 if it was stopped.
     """
     _need_linux("run")
     from gameday.app.planning import RunRequest
