@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -139,16 +139,20 @@ def test_what_is_told_late_may_have_happened_before(judge: Judge) -> None:
 # Probes --------------------------------------------------------------------------------------------------------
 
 
-def asking(edit: Edit | None = None) -> Edit:
-    """The day whose probe of parked orders was a query, as good as the answers were."""
+QUERY: dict[str, Any] = {"promql": {"query": "x", "below": 0.5}}
+CALL: dict[str, Any] = {
+    "chaostoolkit": {"module": "x", "func": "x", "tolerance": {"type": "range", "range": [-1, 0.4]}, "every": 1}
+}
+
+
+def asking(edit: Edit | None = None, check: dict[str, Any] = QUERY) -> Edit:
+    """The day whose probe of parked orders was a query, or a call, as good as the answers were."""
 
     def change(made: Draft) -> None:
         def bound(probe: BoundProbe) -> BoundProbe:
             if probe.name != PARKED:
                 return probe
-            return BoundProbe.model_validate(
-                {"name": PARKED, "promql": {"query": "x", "below": 0.5}, "rate": probe.rate}
-            )
+            return BoundProbe.model_validate({"name": PARKED, **check, "rate": probe.rate})
 
         replan(made, lambda plan: {"probes": tuple(bound(one) for one in plan.probes)})
         for line in made.of("sample", f"probe/{PARKED}"):
@@ -163,8 +167,17 @@ def answers(made: Draft) -> list[Line]:
     return made.of("sample", f"probe/{PARKED}")
 
 
-def test_a_query_is_a_probe(judge: Judge) -> None:
-    assert judge("runbook", asking()).verdict is judge("runbook").verdict is Verdict.PASS
+@pytest.mark.parametrize("check", [QUERY, CALL], ids=["query", "call"])
+def test_a_query_or_a_call_is_a_probe(judge: Judge, check: dict[str, Any]) -> None:
+    assert judge("runbook", asking(check=check)).verdict is judge("runbook").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "change", [{"ok": True, "value": 0.5}, {"ok": False, "value": 0.4}, {"ok": True, "value": None}]
+)
+def test_a_call_that_is_called_what_it_is_not(change: dict[str, JSON]) -> None:
+    graded = grade(make(lean(), asking(lambda made: answers(made)[9].data.update(change), CALL)))
+    assert Verdict.PASS not in {one.verdict for one in graded.criteria}
 
 
 def test_answers_without_traffic_are_neither_good_nor_bad() -> None:

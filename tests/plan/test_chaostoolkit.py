@@ -166,6 +166,7 @@ def test_what_is_refused_and_where(extended: Extended, case: Case) -> None:
     [
         ("module: chaosx.probes", "module: chaosy.probes", "does not list the module 'chaosy.probes'"),
         ("    tolerance: true\n", "", "'tolerance' is missing"),
+        ("path: [items, 0]", "path: 3", "must be a list, not the text '3'"),
         ("every: 2s", "every: 2s\n    timeout: 3s", "'timeout' is longer than 'every'"),
         ("  chaostoolkit:", "  promql: {query: up, above: 0}\n  chaostoolkit:", "a probe makes one check"),
     ],
