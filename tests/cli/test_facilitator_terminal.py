@@ -278,4 +278,4 @@ def test_what_happened_stays_when_the_desk_is_left(terminal: Terminal, desk: Des
     terminal.wait_for("> page", 10)
     desk.__exit__(None, None, None)
     terminal.wait(lambda: terminal.restored, 10)
-    assert "step page begins: alert" in terminal.written.rpartition("\x1b[?1049l")[2]
+    terminal.wait(lambda: "step page begins: alert" in terminal.written.rpartition("\x1b[?1049l")[2], 10)
