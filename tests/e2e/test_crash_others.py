@@ -360,6 +360,6 @@ def test_figures(others: Others, capsys: pytest.CaptureFixture[str]) -> None:
     if not took:
         pytest.skip("no case was run")
     text = f"clear after p50 {took[len(took) // 2]:.2f} s, max {took[-1]:.2f} s"
-    with capsys.disabled():
-        sys.stdout.write(f"\ncrashes on others' systems: {others.cases} cases: {text}\n")
+    with capsys.disabled():  # on stderr: that is seen from a worker of xdist as well
+        sys.stderr.write(f"\ncrashes on others' systems: {others.cases} cases: {text}\n")
     assert took[-1] < PROMISE
