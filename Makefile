@@ -55,15 +55,16 @@ unit: .venv/dev
 e2e: .venv/dev
 	$(BIN)/pytest -q -m "e2e and not slow"
 
-# Systems that gameday does not start: runs there mostly wait, at the pace of real time, so that two go side by side. A lab
-# at full speed, and what measures, wants the machine for itself.
+# Drills, and systems that gameday does not start: these mostly wait, at the pace of real time, so that two go side by side.
+# What is not named here, such as a lab at full speed, has the machine for itself.
+DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers
 OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py
 
 # Flaws included: all that takes longer than `make test` may.
 slow: .venv/dev
 	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q tests/grade/test_attack.py
-	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(OTHERS))
-	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist worksteal $(OTHERS)
+	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(DRILLS) $(OTHERS))
+	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
 
 flaws: .venv/dev
 	$(BIN)/pytest -q -m slow tests/e2e/test_flaws.py
