@@ -118,7 +118,9 @@ class Steps:
             alert = event.read(AlertReceived)
             name = alert.labels.get("alertname", "")
             if alert.status == "firing" and name in self._alerts:
-                self._trigger("alert", f"{name} reached {alert.receiver}")
+                sink = self._plan.alerts
+                where = sink.copy_of(alert.receiver) if sink is not None else alert.receiver
+                self._trigger("alert", f"{name} was delivered to {where}")
         elif event.kind == ReleaseChanged.KIND:
             change = event.read(ReleaseChanged)
             if change.change == "rolled_back" and change.by == "system":
