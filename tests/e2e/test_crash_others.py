@@ -1,7 +1,8 @@
-"""The crash matrix on what gameday did not start: a service behind a stock Toxiproxy, and an operator's own script.
+"""The crash matrix on what gameday did not start: a service behind a stock Toxiproxy, an operator's own script, and
+an extension of Chaos Toolkit.
 
 One Toxiproxy and one service stay up for all cases. Whether something stands is told by Toxiproxy itself and by the
-script's own mark: a file, while which exists the service answers 503.
+mark of script and extension: a file, while which exists the service answers 503.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ ENDED = 15.0
 """Real seconds from a killed engine until no process of its run is left: a script has 3 s, and settles in 2."""
 TOXIC, MARK = "toxic", "mark"
 RESET, OUTAGE = ("brownout", "{share: 100%, as: reset}"), ("outage", "{}")
-STANDS = {"toxiproxy": TOXIC, "command": MARK}
-DRIVERS = pytest.mark.parametrize("driver", ["toxiproxy", "command"])
+STANDS = {"toxiproxy": TOXIC, "command": MARK, "chaostoolkit": MARK}
+DRIVERS = pytest.mark.parametrize("driver", list(STANDS))
 
 EXPERIMENT = """
 apiVersion: gameday/v1
@@ -62,7 +63,7 @@ spec:
         $kind: $binding
   probes: {dependency-answers: answers}
   blastRadius: {faults: [$kind], share: 100%}
-  safety: {programs: ["$script"]}
+  safety: {programs: ["$script"], modules: [tests.extension.chaosx]}
 """
 PROBE = """
 apiVersion: gameday/v1
@@ -76,6 +77,14 @@ BINDINGS = {
     "toxiproxy": '{driver: toxiproxy, api: "$api", proxy: payments}',
     "command": '{driver: command, inject: ["$script", stop], check: ["$script", standing],'
     ' undo: ["$script", start], deadline: 3s}',
+    "chaostoolkit": """
+          driver: chaostoolkit
+          inject: {module: tests.extension.chaosx, func: break_it, arguments: {path: $here/mark}}
+          check: {module: tests.extension.chaosx, func: is_broken, arguments: {path: $here/mark}}
+          undo: {module: tests.extension.chaosx, func: mend_it, arguments: {path: $here/mark}}
+          env: {OF_OTHERS: "file:$here/name"}
+          deadline: 5s
+""",
 }
 SCRIPT = """#!/bin/bash
 here=$here
@@ -119,6 +128,7 @@ class Others:
             "experiments/environments/others.yaml": ENVIRONMENT,
             "probes/answers.yaml": PROBE,
             "payments.sh": SCRIPT,
+            "name": str(self.cli.folder),
         }
         for name, text in files.items():
             path = self.cli.folder / name
@@ -140,12 +150,13 @@ class Others:
             return all(session.get(f"http://{self.listen}/", timeout=5).ok for _ in range(10))
 
     def processes(self, module: str = "") -> dict[psutil.Process, str]:
-        """Living processes of a run, and of the script."""
+        """Living processes of a run, of the script and of the extension."""
         found = self.cli.processes(module)
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 line = " ".join(process.cmdline())
-                if str(self.script) in line and module in line and process.status() != psutil.STATUS_ZOMBIE:
+                mine = str(self.script) in line or process.environ().get("OF_OTHERS") == str(self.cli.folder)
+                if mine and module in line and process.status() != psutil.STATUS_ZOMBIE:
                     found[process] = line
         return found
 
@@ -235,8 +246,8 @@ def test_the_engine_is_stopped_and_goes_on_later(case: OthersCase, driver: str) 
     while time.monotonic() < watched:
         assert case.ground.standing() == set()
     assert case.end() == -signal.SIGKILL
-    # It stood for the grace of 3 s; a script's removal is verified after 2 s more: later than a grade allows.
-    case.assert_nothing_is_left(1 if driver == "command" else 5)
+    # It stood for the grace of 3 s; removals of both others are verified after 2 s more: later than a grade allows.
+    case.assert_nothing_is_left(5 if driver == "toxiproxy" else 1)
 
 
 # A Toxiproxy that does not remove what was set
