@@ -19,7 +19,7 @@ INFO = DriverInfo(
     settle=0.3,
 )
 """The Toxiproxy driver, as binding sees it. Its features are types of toxics: a stock Toxiproxy has no
-``http_error``, gameday's own proxy has nothing else. An outage needs neither: the proxy is disabled."""
+``http_error``. An outage needs none: the proxy is disabled."""
 
 _ARGV, _MORE = OptionShape.ARGV, {"deadline": OptionShape.DURATION, "env": OptionShape.REFERENCES}
 

@@ -13,7 +13,7 @@ __all__ = ["DRIVER_INFO", "INFO"]
 INFO = ProvisionerInfo(
     scheme="lab",
     path="gameday.lab.provisioner:LabProvisioner",
-    features=frozenset({"http_error"}),
+    features=frozenset({"http_error", "latency", "reset_peer", "timeout"}),
     default_scale=True,
 )
 """What starts environments whose addresses are ``lab://NAME``."""

@@ -1,6 +1,6 @@
-"""The embedded proxy: TCP, with Toxiproxy's HTTP API and one toxic of its own, ``http_error``.
+"""The embedded proxy: TCP, with Toxiproxy's HTTP API, some of its toxics, and one of its own, ``http_error``.
 
-It runs as a process of its own: ``python -m gameday.proxy --port 8474``.
+It runs as a process of its own: ``gameday proxy``, or for the lab ``python -m gameday.proxy``.
 """
 
 from __future__ import annotations

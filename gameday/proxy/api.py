@@ -87,7 +87,7 @@ class _Api:
 
     async def list_toxics(self, request: web.Request) -> web.Response:
         proxy = self._all.proxy(request.match_info["proxy"])
-        return _answer(200, [toxic.as_json() for toxic in proxy.toxics.values()])
+        return _answer(200, [toxic.as_json() for toxic in proxy.shown()])
 
     async def create_toxic(self, request: web.Request) -> web.Response:
         self._all.proxy(request.match_info["proxy"])

@@ -84,32 +84,33 @@ class Collection:
         """Remove all toxics and enable all proxies."""
         async with self._change():
             for proxy in self.proxies.values():
-                proxy.toxics.clear()
                 await proxy.start()
+                for name in list(proxy.toxics):
+                    proxy.remove_toxic(name)
 
     async def add_toxic(self, name: str, body: Mapping[str, JSON]) -> Toxic:
-        """Set a toxic: it acts from the next request on, also on open connections; 400, 404, 409."""
+        """Set a toxic: it acts from the next request or bytes on, also on open connections; 400, 404, 409."""
         async with self._change():
             proxy = self.proxy(name)
             toxic = parse_toxic(body, proxy.http)
             if toxic.name in proxy.toxics:
                 raise ApiError(409, "toxic already exists")
             self._toxic_was_set = True
-            proxy.toxics[toxic.name] = toxic
+            proxy.add_toxic(toxic)
             return toxic
 
     async def change_toxic(self, proxy: str, name: str, body: Mapping[str, JSON]) -> Toxic:
         """Change a toxic's attributes or toxicity; 400, 404."""
         async with self._change():
             toxic = change_toxic(self.toxic(proxy, name), body)
-            self.proxies[proxy].toxics[name] = toxic
+            self.proxies[proxy].change_toxic(toxic)
             return toxic
 
     async def remove_toxic(self, proxy: str, name: str) -> None:
-        """Remove a toxic: the next request passes; 404."""
+        """Remove a toxic: the next request or bytes pass; 404."""
         async with self._change():
             self.toxic(proxy, name)
-            del self.proxies[proxy].toxics[name]
+            self.proxies[proxy].remove_toxic(name)
 
     async def close(self) -> None:
         """Stop every proxy, whatever flaw there is."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from gameday.model.base import JSON
 from gameday.proxy.http_relay import HttpRelay
 from gameday.proxy.relay import Endpoint, Relay, Roster
-from gameday.proxy.toxics import Draw, Toxic
+from gameday.proxy.toxics import Draw, HttpError, Toxic
 from gameday.proxy.wire import ApiError, split_address
 
 __all__ = ["Flaw", "Lab", "Proxy", "ProxySpec"]
@@ -74,14 +74,34 @@ class Proxy:
             "enabled": self.enabled,
             "http": self.http,
             "Logger": {},
-            "toxics": [toxic.as_json() for toxic in self.toxics.values()],
+            "toxics": [toxic.as_json() for toxic in self.shown()],
         }
+
+    def shown(self) -> list[Toxic]:
+        """The toxics as the API lists them: those upstream first, each in the order they were set."""
+        return sorted(self.toxics.values(), key=lambda toxic: not toxic.upstream)
+
+    def add_toxic(self, toxic: Toxic) -> None:
+        """Set a toxic."""
+        self.toxics[toxic.name] = toxic
+        if self._on_bytes(toxic):
+            self._roster.add(toxic)
+
+    def change_toxic(self, toxic: Toxic) -> None:
+        """Give the toxic of that name other values."""
+        self.toxics[toxic.name] = toxic
+        if self._on_bytes(toxic):
+            self._roster.change(toxic)
+
+    def remove_toxic(self, name: str) -> None:
+        """Remove the toxic of that name."""
+        self._roster.remove(self.toxics.pop(name))
 
     async def start(self) -> None:
         """Listen; nothing to do if it does. ApiError 500 if the address can not be had."""
         if self._server is not None:
             return
-        roster = Roster()
+        roster = Roster(toxics=self._met, draw=lambda: self._lab.draw())
         try:
             host, port = split_address(self.listen)
             server = await asyncio.get_running_loop().create_server(
@@ -105,9 +125,15 @@ class Proxy:
         if self._lab.flaw is Flaw.NOOP:
             return None
         for toxic in self.toxics.values():
-            if toxic.strikes(self._lab.draw):
+            if isinstance(toxic.attributes, HttpError) and toxic.strikes(self._lab.draw):
                 return toxic.attributes.status
         return None
+
+    def _met(self) -> list[Toxic]:
+        return [toxic for toxic in self.toxics.values() if self._on_bytes(toxic)]
+
+    def _on_bytes(self, toxic: Toxic) -> bool:
+        return self._lab.flaw is not Flaw.NOOP and not isinstance(toxic.attributes, HttpError)
 
     def _accept(self, roster: Roster) -> Endpoint:
         if self.http:

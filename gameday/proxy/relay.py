@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import socket
+import struct
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+from gameday.proxy.links import Ending, Link
+from gameday.proxy.toxics import Draw, ResetPeer, Toxic
 from gameday.proxy.wire import split_address
 
 __all__ = ["Endpoint", "Relay", "Roster"]
@@ -14,6 +20,7 @@ __all__ = ["Endpoint", "Relay", "Roster"]
 _DIAL_TIMEOUT = 5.0  # real seconds
 _FULL = "the other end is full"
 _ALONE = "no upstream yet"
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Endpoint(asyncio.Protocol):
@@ -23,6 +30,7 @@ class Endpoint(asyncio.Protocol):
         self._relay = relay
         self._transport: asyncio.Transport | None = None
         self._holds: set[str] = set()
+        self._link: Link | None = None  # most connections meet no toxic: for those there is none
         self.lost = False
 
     # What asyncio calls.
@@ -34,12 +42,19 @@ class Endpoint(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
-        self._relay.received(self, data)
+        if self._link is None:
+            self._relay.received(self, data)
+        else:
+            self._link.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: by us, by an end of file (``exc`` is None) or by an error."""
         self.lost = True
-        self._relay.gone(self, clean=exc is None)
+        if self._link is None:
+            self._relay.gone(self, clean=exc is None)
+        else:
+            self._link.end(Ending.CLEAN if exc is None else Ending.ERROR)
+            self._relay.settle()  # a toxic may have ended it before, or may hold the end back
 
     def pause_writing(self) -> None:
         """More was written than the peer takes."""
@@ -49,7 +64,49 @@ class Endpoint(asyncio.Protocol):
         """The peer caught up."""
         self._relay.drained(self)
 
+    # What the link calls, beside `hold` and `release`.
+
+    def passed(self, data: bytes) -> None:
+        """Bytes that came in here and that toxics let pass."""
+        self._relay.received(self, data)
+
+    def ended(self, ending: Ending) -> None:
+        """What came in here has ended, and all of it has passed."""
+        if ending is Ending.CUT:
+            self._relay.cut(self)
+        else:
+            self._relay.gone(self, clean=ending is Ending.CLEAN)
+
     # What the relay calls.
+
+    def add(self, toxic: Toxic, acts: bool) -> None:
+        """What comes in here meets that toxic."""
+        self._link = self._link or Link(self)
+        self._link.add(toxic, acts)
+
+    def change(self, toxic: Toxic, acts: bool) -> None:
+        """The toxic of that name has other values."""
+        if self._link is not None:
+            self._link.change(toxic, acts)
+
+    def remove(self, name: str) -> None:
+        """The toxic of that name is removed."""
+        if self._link is not None:
+            self._link.remove(name)
+            if not self._link.needed:
+                self._link = None
+
+    def drop(self) -> None:
+        """Forget what toxics hold of what came in here."""
+        if self._link is not None:
+            self._link.drop()
+
+    def close_hard(self) -> None:
+        """Whenever this connection is closed, it is reset, and what was not sent by then is lost."""
+        if self._transport is not None:
+            with contextlib.suppress(OSError):
+                sock = cast(socket.socket, self._transport.get_extra_info("socket"))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
     @property
     def made(self) -> bool:
@@ -103,7 +160,28 @@ class Roster:
 
     open: bool = True
     """False: connections that are still being accepted are closed at once."""
+    toxics: Callable[[], Iterable[Toxic]] = list
+    """Those that a connection meets that begins now, in this order; drawn for each in its direction."""
+    draw: Draw = random.random
     relays: set[Relay] = field(default_factory=set)
+
+    def add(self, toxic: Toxic) -> None:
+        """A toxic was set: open connections meet it, too."""
+        for relay in self._meeting():
+            relay.source(toxic).add(toxic, toxic.acts(self.draw))
+
+    def change(self, toxic: Toxic) -> None:
+        """A toxic has other values."""
+        for relay in self._meeting():
+            relay.source(toxic).change(toxic, toxic.acts(self.draw))
+
+    def remove(self, toxic: Toxic) -> None:
+        """A toxic was removed."""
+        for relay in self._meeting():
+            relay.source(toxic).remove(toxic.name)
+
+    def _meeting(self) -> list[Relay]:
+        return [relay for relay in self.relays if relay.upstream.made]
 
     async def close(self) -> None:
         """Close every connection; returns when they are closed."""
@@ -133,9 +211,14 @@ class Relay:
         """The opposite end."""
         return self.upstream if end is self.client else self.client
 
+    def source(self, toxic: Toxic) -> Endpoint:
+        """The end that sends what this toxic acts on."""
+        return self.client if toxic.upstream else self.upstream
+
     def made(self, end: Endpoint) -> None:
         """An end is connected; the client's, the first, waits until the upstream's is."""
         if end is self.upstream:
+            self._begin()
             self.client.release(_ALONE)
         elif self._roster.open:
             self._roster.relays.add(self)
@@ -162,10 +245,16 @@ class Relay:
         self.other(end).close()
         self.settle()
 
+    def cut(self, end: Endpoint) -> None:
+        """A toxic ends what comes from an end: the other is closed, and this one when that is gone."""
+        self.other(end).close()
+        self.settle()
+
     def abort(self) -> None:
         """Close both ends at once."""
-        self.client.abort()
-        self.upstream.abort()
+        for end in (self.client, self.upstream):
+            end.drop()
+            end.abort()
 
     def settle(self) -> None:
         """Leave the roster if everything is over."""
@@ -175,7 +264,18 @@ class Relay:
             self._dialling.cancel()  # comes back here when it is done
         elif self.upstream.lost or not self.upstream.made:
             self._roster.relays.discard(self)
+            self.client.drop()
+            self.upstream.drop()
             self.ended.set()
+
+    def _begin(self) -> None:
+        """Both ends are connected: draw for every toxic that stands."""
+        for toxic in self._roster.toxics():
+            if isinstance(toxic.attributes, ResetPeer):
+                # As the stock server does it: drawn or not, in either direction.
+                self.client.close_hard()
+                self.upstream.close_hard()
+            self.source(toxic).add(toxic, toxic.acts(self._roster.draw))
 
     async def _dial(self) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gameday.model.base import JSON
 
-__all__ = ["ApiError", "boolean", "decode", "field_of", "number", "split_address", "text"]
+__all__ = ["ApiError", "boolean", "decode", "field_of", "number", "split_address", "text", "whole"]
 
 
 class ApiError(Exception):
@@ -75,6 +75,16 @@ def number(body: Mapping[str, JSON], key: str, default: float) -> float:
     # JSON's 1e999 becomes infinity without any constant being spelt.
     if isinstance(value, bool) or not isinstance(value, int | float) or value in (float("inf"), float("-inf")):
         raise _bad(f"{key} must be a number")
+    return value
+
+
+def whole(body: Mapping[str, JSON], key: str, default: int) -> int:
+    """A whole number of 64 bits of an object; ``default`` where it is absent or null; ApiError 400."""
+    value = body.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise _bad(f"{key} must be a whole number")
     return value
 
 

@@ -43,8 +43,8 @@ class ToxiproxyDriver:
     then, and ``find`` tells it from all others. A disabled proxy looks the same whoever disabled it. So *clear*
     means of an outage that the proxy is enabled, by whomever: an undo that finds it so changes nothing. One that
     finds it disabled enables it, also where somebody else disabled it once more in the meantime: to leave it would
-    be to leave what may be ours. Where the server has ``noop`` (the stock one), a toxic of that type and our name
-    stands on the disabled proxy, and ``find`` tells from it; an outage of a server without can not be found.
+    be to leave what may be ours. A toxic ``noop`` of our name stands on the disabled proxy, and ``find`` tells from
+    it; an outage of a server without that type (gameday's own, before) can not be found.
 
     Every call may raise DriverError.
     """
@@ -175,10 +175,10 @@ def _suitable(server: Server, fault: BoundFault) -> Proxy:
     what = f"'as: {fault.with_.mode}'" if fault.with_.mode is not None else f"a {fault.kind.value}"
     version = server.version()
     if kind != MARKING and kind not in version.toxics:
-        own = "only gameday's embedded proxy has it: python -m gameday.proxy"
+        own = "only gameday's embedded proxy has it: gameday proxy"
         raise DriverError(
             f"the proxy server is a Toxiproxy {version.version} without '{kind}', which {what} needs",
-            hint=own if kind == STATUS else "a stock Toxiproxy has it, gameday's embedded proxy has not",
+            hint=own if kind == STATUS else "a stock Toxiproxy has it, and gameday's own proxy of this version",
         )
     name = fault.binding.options.get("proxy", "")
     try:
