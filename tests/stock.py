@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,6 +88,19 @@ def toxiproxy() -> Iterator[str]:
     finally:
         process.kill()
         process.wait(5)
+
+
+@contextmanager
+def embedded() -> Iterator[str]:
+    """The API's address of gameday's own proxy while it runs."""
+    command = [sys.executable, "-m", "gameday.proxy", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["api"]
+    finally:
+        process.kill()
+        process.communicate(timeout=5)
 
 
 def _await(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -21,6 +21,8 @@ def run_proxy(host: str, port: int, config: Path | None) -> None:
         asyncio.run(serve(Served(host, port, proxies), _announce))
     except ApiError as error:
         raise UsageError(f"{config}: {error.message}") from error
+    except UnicodeError as error:
+        raise UsageError(f"{host} is no address to listen at") from error
     except OSError as error:
         raise _refused(f"{host}:{port}", error) from error
 

@@ -62,7 +62,10 @@ class _Api:
         return web.Response(status=204)
 
     async def populate(self, request: web.Request) -> web.Response:
-        proxies, error = await self._all.populate(decode(await request.read()))
+        try:
+            proxies, error = await self._all.populate(decode(await request.read()))
+        except ApiError as refused:
+            return _answer(refused.status, {**refused.body(), "proxies": None})
         shown: dict[str, JSON] = {"proxies": [proxy.as_json() for proxy in proxies]}
         return _answer(201, shown) if error is None else _answer(error.status, {**error.body(), **shown})
 

