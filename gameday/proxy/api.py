@@ -66,7 +66,8 @@ class _Api:
             proxies, error = await self._all.populate(decode(await request.read()))
         except ApiError as refused:
             return _answer(refused.status, {**refused.body(), "proxies": None})
-        shown: dict[str, JSON] = {"proxies": [proxy.as_json() for proxy in proxies]}
+        # The stock server says null where there is none.
+        shown: dict[str, JSON] = {"proxies": [proxy.as_json() for proxy in proxies] or None}
         return _answer(201, shown) if error is None else _answer(error.status, {**error.body(), **shown})
 
     async def list_proxies(self, request: web.Request) -> web.Response:
