@@ -12,10 +12,10 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO
+from urllib.parse import quote, quote_plus
 
 from pydantic import ValidationError
 
@@ -139,6 +139,7 @@ class Worker:
         reply = self.prepared()
         if reply.failed:
             return reply
+        self._forget_printed()
         self._send(process, question)
         return self._receive(question.seconds, question.call.name if question.call is not None else PROGRAM)
 
@@ -172,7 +173,8 @@ class Worker:
     def _begin(self) -> subprocess.Popen[bytes]:
         environment, self._secrets = _environment(self._given)
         self._buffer, self._pending = b"", 0
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        # In memory: an undo must not fail for want of a disk with room. Closed by `end`.
+        self._errors = os.fdopen(os.memfd_create("printed"), "r+b", buffering=0)
         try:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", PROGRAM],
@@ -229,6 +231,11 @@ class Worker:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
+    def _forget_printed(self) -> None:
+        """What was printed before says nothing of the next call; the child goes on at the same place, the start."""
+        os.ftruncate(self._errors.fileno(), 0)
+        os.lseek(self._errors.fileno(), 0, os.SEEK_SET)
+
     def _printed(self) -> str:
         """The end of what was printed, secrets masked."""
         size = os.fstat(self._errors.fileno()).st_size
@@ -257,10 +264,17 @@ def _group(pid: int) -> int:
 
 
 def parts(secrets: Iterable[str]) -> list[str]:
-    """The secrets and the lines of those that have several, the longest first."""
+    """The secrets and the lines of those that have several, in all `_forms`, the longest first."""
     secrets = list(secrets)
     lines = [line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING]
-    return sorted({*secrets, *lines}, key=len, reverse=True)
+    return sorted({form for one in (*secrets, *lines) for form in _forms(one)}, key=len, reverse=True)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """As it is, in JSON, in a URL; and each as Python shows it in a value, or in a KeyError."""
+    for one in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield from (one, repr(one)[1:-1])
+        yield repr(f"{one}'\"")[1:-4]  # in a text with both kinds of quotes
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -290,10 +290,15 @@ def main() -> None:
     told = json.loads(os.environ.pop(extensions.SECRETS, "{}"))
     secrets: dict[str, str] = told.get("secrets", {})
     hidden = parts([*secrets.values(), *told.get("masked", ())])
+    asked = os.getpid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # what a hand ignores, its children would ignore too
     for line in _lines(questions):
         reply = _masked(answer(Question.model_validate_json(line), secrets), hidden)
+        if (
+            os.getpid() != asked
+        ):  # a fork that came back: a second answer would be taken for that of the next question
+            os._exit(0)
         _flush()
         answers.write(reply.model_dump_json() + "\n")
         answers.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from gameday.app import tables
 from gameday.drivers import CHAOSTOOLKIT
 from gameday.drivers.chaostoolkit import ChaosToolkitDriver, answer
 from gameday.errors import DriverError
-from gameday.extensions import Question, Reply, once
+from gameday.extensions import Question, Reply, Worker, once
 from gameday.model.chaostoolkit import Given
 from gameday.model.enums import FaultKind
 from gameday.model.environment import ChaosBinding
@@ -70,6 +70,15 @@ def target(folder: Path, **more: Any) -> Target:
         "binding": binding(folder, **more),
     }
     return Target(run=RUN, plan=BoundFault.model_validate(fault), api="")
+
+
+@contextmanager
+def closing_worker() -> Iterator[Worker]:
+    worker = Worker(Given())
+    try:
+        yield worker
+    finally:
+        worker.end()
 
 
 def again(token: Token) -> Token:
@@ -261,6 +270,41 @@ def test_secrets_are_in_no_token_and_no_answer(
     monkeypatch.delenv("PAYMENTS_TOKEN")
     with pytest.raises(DriverError, match="env:PAYMENTS_TOKEN is not set"):
         driver.undo(again(token))
+
+
+@pytest.mark.parametrize("how", ["value", "key", "url", "json"])
+def test_secrets_are_masked_however_they_are_spelled(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_TOKEN", "a\\b/c'd\"=é")
+    question = Question.model_validate({"call": call("quotes", how=how), "seconds": 30})
+    reply, _ = once(question, Given.model_validate({"secrets": {"token": "env:PAYMENTS_TOKEN"}}))
+    told = reply.failed or reply.returned
+    assert "***" in told
+    assert not any(part in told for part in ("/c", "2Fc", "a\\"))
+
+
+def test_a_copy_of_the_process_that_comes_back_answers_nothing(tmp_path: Path) -> None:
+    question = {"call": call("comes_back_twice", path=str(tmp_path / "x")), "judge": [True], "seconds": 30}
+    with closing_worker() as worker:
+        assert worker.ask(Question.model_validate(question)).good == (False,)
+        (tmp_path / "x").touch()
+        assert worker.ask(Question.model_validate(question)).good == (True,)
+
+
+def test_what_was_printed_before_is_not_told_of_the_next_call(tmp_path: Path) -> None:
+    first = {"call": call("break_and_raise", path=str(tmp_path / "x")), "seconds": 30}
+    second = {"call": call("fails", why="no"), "seconds": 30}
+    with closing_worker() as worker:
+        for _ in range(2):
+            assert worker.ask(Question.model_validate(first)).failed.endswith("it printed: chaosx was here")
+        assert worker.ask(Question.model_validate(second)).failed == "chaosx.fails: ValueError: no"
+
+
+def test_no_disk_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    (tmp_path / "broken").touch()
+    question = Question.model_validate({"call": call("mend_it", path=str(tmp_path / "broken")), "seconds": 30})
+    assert not once(question, Given())[0].failed
+    assert not (tmp_path / "broken").exists()
 
 
 def test_a_child_has_the_declared_variables_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 
 def break_it(path: str, times: int = 1, configuration: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -80,6 +82,24 @@ def tells(secrets: dict[str, Any]) -> None:
         stream.write(f"{secrets['token']}\n")
         stream.flush()
     raise RuntimeError(f"no such token: {secrets['token']}")
+
+
+def quotes(secrets: dict[str, Any], how: str) -> Any:
+    """Gives a secret away, spelled in another way."""
+    token = secrets["token"]
+    if how == "key":
+        raise KeyError(token)
+    return {"value": {"token": token}, "url": f"https://x/?t={quote_plus(token)}", "json": json.dumps(token)}[how]
+
+
+def comes_back_twice(path: str) -> bool:
+    """A fork that nobody ended: its copy is first, and says the opposite."""
+    there = Path(path).exists()
+    child = os.fork()
+    if child == 0:
+        return not there
+    os.waitpid(child, 0)
+    return there
 
 
 def fails(why: str) -> None:
