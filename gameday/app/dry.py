@@ -217,11 +217,13 @@ def _touched(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
 
 
 def _sources(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
+    """Each source: what it told, and whether it fell silent since."""
     told: dict[str, list[Event]] = {}
     gaps: dict[str, str] = {}
     for event in events:
         if event.kind == "sample":
             told.setdefault(event.source, []).append(event)
+            gaps.pop(event.source, None)
         elif event.kind == SourceGap.KIND:
             gaps[event.source] = event.read(SourceGap).reason
     for slo in plan.slos:
@@ -240,7 +242,7 @@ def _silent(source: str, gaps: dict[str, str]) -> Check:
 
 
 def _heard(source: str, told: dict[str, list[Event]], gaps: dict[str, str]) -> Check:
-    if source not in told:
+    if source not in told or source in gaps:
         return _silent(source, gaps)
     return Check(source, Mark.OK, f"answered {len(told[source])} times")
 
@@ -255,7 +257,7 @@ def _counted(source: str, told: dict[str, list[Event]], gaps: dict[str, str]) ->
 
 
 def _answered(source: str, told: dict[str, list[Event]], gaps: dict[str, str]) -> Check:
-    if source not in told:
+    if source not in told or source in gaps:
         return _silent(source, gaps)
     checks = [event.data for event in told[source] if not event.data.get("idle")]
     good = sum(data.get("ok") is True for data in checks)

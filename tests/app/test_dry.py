@@ -179,6 +179,18 @@ def test_an_slo_without_traffic_or_data(told: Telling, samples: Any, gap: str, m
     assert (found.mark, found.why) == (mark, why)
 
 
+@pytest.mark.parametrize("source", ["slo/shop", "probe/up"])
+def test_one_that_fell_silent_gives_no_data_any_more(told: Telling, source: str) -> None:
+    plan = asking("http://127.0.0.1:9").model_copy(update={"safety": Safety(confirm=False)})
+    here = told(plan)
+    for _ in range(3):
+        here("slo/shop", CounterSample(instances={"a": CounterPair(good=1, total=1)}))
+        here("probe/up", ProbeSample(ok=True, start=1, end=2))
+    here(source, SourceGap(since=1, reason="refused"))
+    found = {one.what: one.mark for one in here.result(trial_of(plan)).checks if "/" in one.what}
+    assert found == {"slo/shop": Mark.OK, "probe/up": Mark.OK} | {source: Mark.MISSING}
+
+
 @pytest.mark.parametrize(("good", "bad", "mark"), [(5, 0, Mark.OK), (4, 1, Mark.NOTE), (0, 5, Mark.MISSING)])
 def test_a_probe_that_is_never_good_proves_nothing(told: Telling, good: int, bad: int, mark: Mark) -> None:
     plan = asking("http://127.0.0.1:9").model_copy(update={"safety": Safety(confirm=False), "slos": ()})
