@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from gameday.app import tables
@@ -79,6 +81,14 @@ def closing_worker() -> Iterator[Worker]:
         yield worker
     finally:
         worker.end()
+
+
+def runs(file: Path) -> bool:
+    """Whether the process does whose number is in the file; a zombie does not."""
+    try:
+        return psutil.Process(int(file.read_text())).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def again(token: Token) -> Token:
@@ -328,8 +338,10 @@ def test_a_process_that_ends_without_an_answer_is_no_success() -> None:
 @pytest.mark.slow
 def test_one_that_overruns_is_killed(tmp_path: Path) -> None:
     question = {"call": call("break_and_hang", path=str(tmp_path / "x")), "seconds": 2.5}
+    before = psutil.Process().children(recursive=True)
     with pytest.raises(TimeoutError, match=r"chaosx.break_and_hang did not end within 2.5 s, and was killed"):
         once(Question.model_validate(question), Given())
+    assert psutil.Process().children(recursive=True) == before
 
 
 @pytest.mark.slow
@@ -384,6 +396,26 @@ def test_an_undo_that_fails_is_fine_only_where_check_says_that_all_is_clear(
 
 
 @pytest.mark.slow
+def test_what_inject_started_lives_on_and_an_undo_may_leave_nothing(
+    driver: ChaosToolkitDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.extensions._LINGER", 0.1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    path = str(tmp_path / "broken")
+    inject = call("leaves_behind", path=path, pid=str(first), broken=True)
+    undo = call("leaves_behind", path=path, pid=str(second))
+    token = driver.resolve(target(tmp_path, inject=inject, undo=undo))
+    driver.inject(token)
+    try:
+        assert runs(first)
+        with pytest.raises(DriverError, match="leaves_behind left processes behind, which would end with the run"):
+            driver.undo(token)
+        assert not runs(second), "it was ended"
+        assert driver.is_clear(token), "what it did counts"
+    finally:
+        os.kill(int(first.read_text()), signal.SIGKILL)
+
+
 def test_what_find_returns_can_be_undone(driver: ChaosToolkitDriver, tmp_path: Path) -> None:
     path = str(tmp_path / "broken")
     place = Search("payments", FaultKind.OUTAGE, binding(tmp_path, find=call("standing", path=path)))

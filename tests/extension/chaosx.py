@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -105,6 +106,14 @@ def comes_back_twice(path: str) -> bool:
 def fails(why: str) -> None:
     """Raises."""
     raise ValueError(why)
+
+
+def leaves_behind(path: str, pid: str, broken: bool = False) -> str:
+    """Breaks or mends it, and what it started goes on: its number is in ``pid``."""
+    Path(path).touch() if broken else mend_it(path)
+    started = subprocess.Popen(["/bin/sleep", "600"])
+    Path(pid).write_text(str(started.pid), encoding="utf-8")
+    return "started"
 
 
 def leaves() -> None:
