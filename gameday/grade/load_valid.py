@@ -143,7 +143,7 @@ def load_over(record: Record, start: int, end: int) -> Block | None:
         found = _own(record, arrivals, start, end)
     elif load.external_slo is not None and load.at_least is not None:
         slo = record.plan.slo(load.external_slo)
-        found = [_foreign(record, slo, load.at_least, block) for block in blocks(start, end)]
+        found = [one for block in blocks(start, end) if (one := _foreign(record, slo, load.at_least, block))]
     else:
         return None
     return min(found, key=lambda block: block.share, default=None)
@@ -160,17 +160,25 @@ def _own(record: Record, arrivals: Arrivals, start: int, end: int) -> list[Block
     return found
 
 
-def _foreign(record: Record, slo: BoundSlo, at_least: float, block: tuple[int, int]) -> Block:
-    """Traffic that is there anyway, as a share of what is needed; at most 1, and 0 where there is a gap."""
+def _foreign(record: Record, slo: BoundSlo, at_least: float, block: tuple[int, int]) -> Block | None:
+    """Traffic that is there anyway, as a share of what is needed; at most 1, and 0 where there is a gap.
+
+    Measured over what readings tell of the block. None: they come so seldom that they tell nothing of it, and yet
+    there is no gap.
+    """
     start, end = block
     if not record.slo_observed(slo).unbroken(start, end):
         return Block(start, end, 0.0)
-    total = sum(_overlap(counted, start, end) for counted in record.counted(slo.name))
-    share = total / ((end - start) / 1e9 * at_least)
+    told = [(counted, part) for counted in record.counted(slo.name) if (part := _part(counted, start, end)) > 0]
+    if not told:
+        return None
+    seconds = sum(part * (counted.end - counted.start) for counted, part in told) / 1e9
+    share = sum(part * counted.grown.total for counted, part in told) / (seconds * at_least)
     # 'Above': exactly as much is not enough.
     return Block(start, end, 1.0 if share > 1 else min(share, LIMIT - 1e-5))
 
 
-def _overlap(counted: Counted, start: int, end: int) -> float:
+def _part(counted: Counted, start: int, end: int) -> float:
+    """Which share of the time between two readings lies in there."""
     inside = min(counted.end, end) - max(counted.start, start)
-    return counted.grown.total * inside / (counted.end - counted.start) if inside > 0 else 0.0
+    return inside / (counted.end - counted.start) if inside > 0 else 0.0

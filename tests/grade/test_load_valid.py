@@ -6,6 +6,7 @@ import pytest
 
 from gameday.model.enums import Verdict
 from gameday.model.events import LoadStarted
+from gameday.model.plan import BoundSlo
 from tests.grade.builder import DEPENDENCY, LEAN, T0, Burst, Draft, S
 from tests.grade.conftest import Judge, lean, replan
 from tests.grade.scene import Scene
@@ -135,3 +136,29 @@ def test_external_traffic_must_be_seen_without_gaps(judge: Judge) -> None:
         made.drop([line for line in readings if T0 + 9 * S < line.mono < T0 + 10.7 * S])
 
     assert judge(ID, edit).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("every", "at_least", "verdict"), [
+    (6, 50.0, Verdict.PASS),
+    (10, 50.0, Verdict.PASS),
+    (10, 60.1, Verdict.INCONCLUSIVE),
+    (40, 50.0, Verdict.INCONCLUSIVE),
+])  # fmt: skip
+def test_external_traffic_at_the_pace_of_its_readings(
+    judge: Judge, every: int, at_least: float, verdict: Verdict
+) -> None:
+    def paced(slo: BoundSlo) -> BoundSlo:
+        return slo.model_copy(update={"interval": float(every)}) if slo.name == DEPENDENCY else slo
+
+    def edit(made: Draft) -> None:
+        external(made, at_least)
+        replan(made, lambda plan: {"slos": tuple(map(paced, plan.slos))})
+        due, seldom = 0, []
+        for line in made.of("sample", f"slo/{DEPENDENCY}"):
+            if line.mono < due:
+                seldom.append(line)
+            else:
+                due = line.mono + every * S
+        made.drop(seldom)
+
+    assert judge(ID, edit).verdict is verdict
