@@ -132,6 +132,21 @@ BAD: dict[str, Case] = {
         "inject:\n            module: §chaosk8s.pod.actions",
         "does not list the module 'chaosk8s.pod.actions'",
     ),
+    "a module below one that is listed": (
+        "find: {module: chaosx.probes",
+        "find: {module: §chaosx.probes.more",
+        "does not list the module 'chaosx.probes.more'",
+    ),
+    "a module whose name only begins so": (
+        "check: {module: chaosx.probes",
+        "check: {module: §chaosx.probes2",
+        "does not list the module 'chaosx.probes2'",
+    ),
+    "the module of an undo": (
+        "undo: {module: chaosx.actions",
+        "undo: {module: §os",
+        "does not list the module 'os'",
+    ),
     "a key that is misspelt": (
         "func: standing, tolerance:",
         "func: standing, §tolerence:",
