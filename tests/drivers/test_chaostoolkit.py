@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ from gameday.app import tables
 from gameday.drivers import CHAOSTOOLKIT
 from gameday.drivers.chaostoolkit import ChaosToolkitDriver, answer
 from gameday.errors import DriverError
-from gameday.extensions import Question, Reply, Worker, once
+from gameday.extensions import PROGRAM, Question, Reply, Worker, once
 from gameday.model.chaostoolkit import Given
 from gameday.model.enums import FaultKind
 from gameday.model.environment import ChaosBinding
@@ -292,6 +295,24 @@ def test_secrets_are_masked_however_they_are_spelled(how: str, monkeypatch: pyte
     assert not any(part in told for part in ("/c", "2Fc", "a\\"))
 
 
+def test_a_secret_among_what_was_found_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_TOKEN", SECRET)
+    question = Question.model_validate({"call": call("quotes", how="texts"), "texts": True, "seconds": 30})
+    reply, _ = once(question, Given.model_validate({"secrets": {"token": "env:PAYMENTS_TOKEN"}}))
+    assert (reply.failed, reply.texts) == ("it returned a secret, which may not be kept", ())
+
+
+def test_what_a_hand_ignores_an_extension_does_not() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        reply, _ = once(Question.model_validate({"call": call("ignored"), "seconds": 30}), Given())
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert (reply.returned, reply.failed) == ("[]", "")
+
+
 def test_a_copy_of_the_process_that_comes_back_answers_nothing(tmp_path: Path) -> None:
     question = {"call": call("comes_back_twice", path=str(tmp_path / "x")), "judge": [True], "seconds": 30}
     with closing_worker() as worker:
@@ -307,6 +328,35 @@ def test_what_was_printed_before_is_not_told_of_the_next_call(tmp_path: Path) ->
         for _ in range(2):
             assert worker.ask(Question.model_validate(first)).failed.endswith("it printed: chaosx was here")
         assert worker.ask(Question.model_validate(second)).failed == "chaosx.fails: ValueError: no"
+
+
+def test_a_child_ends_with_whoever_began_it_also_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    question = {"call": call("break_and_hang", path=str(tmp_path / "x")), "seconds": 300}
+    child = subprocess.Popen([sys.executable, "-m", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert child.stdin is not None
+    try:
+        child.stdin.write(json.dumps(question).encode() + b"\n")
+        child.stdin.flush()
+        while not (tmp_path / "x").exists():
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.stdin.close()
+        assert child.wait(30) == 0
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_token_is_never_asked_of_with_the_variables_of_another(
+    driver: ChaosToolkitDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST", "one")
+    monkeypatch.setenv("SECOND", "two")
+    check = {**call("variables"), "path": ["WHO"], "tolerance": "one", "clear": "two"}
+    first, second = (
+        driver.resolve(target(tmp_path, check=check, env={"WHO": f"env:{name}"})) for name in ("FIRST", "SECOND")
+    )
+    assert [driver.in_effect(token) for token in (first, second, first)] == [True, False, True]
 
 
 def test_no_disk_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,7 +91,15 @@ def quotes(secrets: dict[str, Any], how: str) -> Any:
     token = secrets["token"]
     if how == "key":
         raise KeyError(token)
+    if how == "texts":
+        return [f"run/{token}"]
     return {"value": {"token": token}, "url": f"https://x/?t={quote_plus(token)}", "json": json.dumps(token)}[how]
+
+
+def ignored() -> list[str]:
+    """The signals that its process ignores, and so would all that it starts."""
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [one.name for one in asked if signal.getsignal(one) is signal.SIG_IGN]
 
 
 def comes_back_twice(path: str) -> bool:
