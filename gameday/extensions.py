@@ -13,9 +13,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
-from urllib.parse import quote, quote_plus
 
 from pydantic import ValidationError
 
@@ -25,7 +24,7 @@ from gameday.model.base import JSON, Model
 from gameday.model.chaostoolkit import OURS, Call, Given, Tolerance
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["PROGRAM", "SECRETS", "Question", "Reply", "Worker", "facts", "masked", "once", "parts"]
+__all__ = ["PROGRAM", "SECRETS", "Question", "Reply", "Worker", "facts", "masked", "once"]
 
 PROGRAM = "gameday.drivers.chaostoolkit"
 SECRETS = "GAMEDAY_SECRETS"
@@ -36,8 +35,6 @@ _START = 15.0
 """Real seconds in which an extension is imported."""
 _LINGER = 1.0
 """Real seconds in which what a function left behind may end by itself."""
-_TELLING = 5
-"""Characters of a line of a secret; a shorter one, such as a brace, is in every answer."""
 _LOOK = 0.02
 
 
@@ -242,7 +239,7 @@ class Worker:
         text = os.pread(self._errors.fileno(), _READ, max(0, size - _READ)).decode("utf-8", "replace")
         if size > _READ:
             text = text.partition("\n")[2]  # in a line that is cut, a secret might not be recognised
-        return masked(text, parts(self._secrets)).strip()[-programs.KEPT :]
+        return masked(text, programs.parts(self._secrets)).strip()[-programs.KEPT :]
 
     def _left(self, leader: int) -> list[ProcessIdentity]:
         """What it started and did not wait for, once that had a moment to end by itself."""
@@ -261,20 +258,6 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def parts(secrets: Iterable[str]) -> list[str]:
-    """The secrets and the lines of those that have several, in all `_forms`, the longest first."""
-    secrets = list(secrets)
-    lines = [line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING]
-    return sorted({form for one in (*secrets, *lines) for form in _forms(one)}, key=len, reverse=True)
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """As it is, in JSON, in a URL; and each as Python shows it in a value, or in a KeyError."""
-    for one in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), quote_plus(secret)):
-        yield from (one, repr(one)[1:-1])
-        yield repr(f"{one}'\"")[1:-4]  # in a text with both kinds of quotes
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

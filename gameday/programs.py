@@ -8,6 +8,7 @@ escapes.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -15,14 +16,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
+from urllib.parse import quote, quote_plus
 
 from gameday import processes
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["KEPT", "MASK", "Call", "Ended", "Kept", "run", "variables"]
+__all__ = ["KEPT", "MASK", "Call", "Ended", "Kept", "parts", "run", "variables"]
 
 KEPT = 4096
 """Bytes of output that are kept unless more is asked for."""
@@ -134,7 +136,7 @@ def run(call: Call) -> Ended:
         process_group=None if call.alone else 0,
     )
     assert process.stdout is not None and process.stderr is not None  # noqa: PT018 - for mypy: pipes
-    secrets = _parts(call.secrets)
+    secrets = sorted((part.encode() for part in parts(call.secrets)), key=len, reverse=True)
     margin = 2 * max(map(len, secrets), default=0)
     tails = [_Tail(pipe, call.kept + margin) for pipe in (process.stdout, process.stderr)]
     under_way = _UnderWay(call, process, tails)
@@ -284,11 +286,20 @@ def _heed_signals() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else nobody is told how a child ended
 
 
-def _parts(secrets: Sequence[str]) -> list[bytes]:
-    """The secrets and, of those with several lines, each line that could tell of it; the longest first."""
-    lines = (line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING)
-    found = {part.encode() for part in (*secrets, *lines) if part.strip()}
-    return sorted(found, key=len, reverse=True)
+def parts(secrets: Iterable[str]) -> list[str]:
+    """The secrets and the lines of those that have several, in all `_forms`, the longest first."""
+    secrets = list(secrets)
+    lines = [line for one in secrets for line in one.splitlines() if len(line.strip()) >= _TELLING]
+    return sorted(
+        {form for one in (*secrets, *lines) if one.strip() for form in _forms(one)}, key=len, reverse=True
+    )
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """As it is, in JSON, in a URL; and each as Python shows it in a value, or in a KeyError."""
+    for one in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield from (one, repr(one)[1:-1])
+        yield repr(f"{one}'\"")[1:-4]  # in a text with both kinds of quotes
 
 
 def _last_words(tails: Sequence[_Tail], secrets: Sequence[bytes], most: int) -> str:

@@ -90,6 +90,11 @@ def test_each_line_of_a_secret_is_masked() -> None:
     assert ended.output.text == "***\nand ***\nother\n"
 
 
+def test_secrets_are_masked_as_json_and_urls_spell_them() -> None:
+    ended = bash(r"""echo 'https://x/?t=a%22b%2Fc+d'; echo '{"t": "a\"b/c d"}'""", secrets=('a"b/c d',))
+    assert ended.output.text == 'https://x/?t=***\n{"t": "***"}\n'
+
+
 def test_one_that_overruns_is_killed_though_it_ignores_signals_with_its_children(tmp_path: Path) -> None:
     script = f"trap '' TERM INT HUP; sleep 300 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/self; wait"
     began = time.monotonic()

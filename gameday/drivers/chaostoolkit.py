@@ -32,7 +32,7 @@ from pydantic import ValidationError
 from gameday import extensions
 from gameday.drivers import CHAOSTOOLKIT
 from gameday.errors import DriverError
-from gameday.extensions import Question, Reply, Worker, facts, masked, once, parts
+from gameday.extensions import Question, Reply, Worker, facts, masked, once
 from gameday.model.base import JSON, Model
 from gameday.model.chaostoolkit import (
     Call,
@@ -50,6 +50,7 @@ from gameday.model.plan import BoundFault
 from gameday.model.suggest import one_of
 from gameday.model.token import Token
 from gameday.ports import Search, Target
+from gameday.programs import parts
 
 __all__ = ["ChaosToolkitDriver", "answer", "main"]
 
