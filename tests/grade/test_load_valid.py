@@ -106,7 +106,8 @@ def external(made: Draft, at_least: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at_least", "verdict"), [(50.0, Verdict.PASS), (59.0, Verdict.PASS), (60.1, Verdict.INCONCLUSIVE)]
+    ("at_least", "verdict"),
+    [(50.0, Verdict.PASS), (59.0, Verdict.PASS), (60.1, Verdict.INCONCLUSIVE)],
 )
 def test_external_traffic_must_stay_above_what_is_asked(judge: Judge, at_least: float, verdict: Verdict) -> None:
     found = judge(ID, lambda made: external(made, at_least))
