@@ -359,6 +359,21 @@ def test_a_token_is_never_asked_of_with_the_variables_of_another(
     assert [driver.in_effect(token) for token in (first, second, first)] == [True, False, True]
 
 
+def test_a_fork_asks_a_process_of_its_own_and_leaves_its_parents_alone(
+    driver: ChaosToolkitDriver, tmp_path: Path
+) -> None:
+    token = driver.resolve(target(tmp_path))
+    assert driver.is_clear(token)
+    before = psutil.Process().children()
+    fork = os.fork()
+    if fork == 0:
+        clear = driver.is_clear(token)
+        os._exit(len(psutil.Process().children()) if clear else 99)
+    assert os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]) == 1
+    assert psutil.Process().children() == before
+    assert driver.is_clear(token)
+
+
 def test_no_disk_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
     (tmp_path / "broken").touch()
