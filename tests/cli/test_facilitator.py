@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from rich.cells import cell_len
 
-from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, UP, Dialog, Stop
+from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, PASTE, UP, Dialog, Stop
 from gameday.cli.facilitator.layout import Ask, frame
 from gameday.cli.facilitator.situation import Situation, View
 from gameday.model.events import (
@@ -135,6 +135,14 @@ def test_without_an_open_step_there_is_nothing_to_answer() -> None:
 def test_a_line_can_be_mended() -> None:
     dialog = Dialog([KIM])
     assert press(dialog, "n", *"wrong", CLEAR, *"helloo", BACKSPACE, UP, DOWN, ENTER) == Remark("Kim", "hello")
+
+
+def test_a_pasted_text_of_several_lines_answers_nothing() -> None:
+    dialog = Dialog([KIM, ADA])
+    assert press(dialog, "n", f"{PASTE}first\ndone at noon\n") is None
+    assert press(dialog, ENTER) == Remark("Kim", "first done at noon")
+    assert press(dialog, f"{PASTE}d\n", ENTER) is None
+    assert not dialog.busy
 
 
 def test_an_empty_note_is_none() -> None:

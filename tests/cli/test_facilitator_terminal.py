@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gameday.cli.commands import gameday
 from gameday.cli.facilitator import Desk, check_terminal
-from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, UP
+from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, PASTE, UP
 from gameday.cli.facilitator.keyboard import REDRAW, Keyboard, Keys
 from gameday.cli.facilitator.layout import Line
 from gameday.cli.facilitator.screen import Screen
@@ -55,6 +55,14 @@ def test_bytes_become_keys(data: bytes, keys: list[str]) -> None:
 def test_keys_that_come_in_pieces_are_whole_again() -> None:
     keys = Keys()
     assert [key for byte in "\x1b[A\u00fc".encode() for key in keys.feed(bytes([byte]))] == [UP, "\u00fc"]
+
+
+def test_what_is_pasted_is_one_key_however_slowly_it_comes() -> None:
+    keys = Keys()
+    assert keys.feed(b"n\x1b[200~one\rd") == ["n"]
+    assert not keys.open
+    assert keys.feed(b"\r\x1b[20") == []
+    assert keys.feed(b"1~x") == [f"{PASTE}one\rd\r", "x"]
 
 
 def test_an_escape_on_its_own_is_a_key_once_nothing_follows() -> None:

@@ -11,10 +11,12 @@ from gameday.model.events import Attendee
 from gameday.model.runbook import Step
 from gameday.ports import Answer, Remark, Said
 
-__all__ = ["ABORT", "BACKSPACE", "CLEAR", "DOWN", "ENTER", "ESCAPE", "UP", "Dialog", "Stop"]
+__all__ = ["ABORT", "BACKSPACE", "CLEAR", "DOWN", "ENTER", "ESCAPE", "PASTE", "UP", "Dialog", "Stop"]
 
 UP, DOWN, ENTER, ESCAPE, BACKSPACE, CLEAR = "<up>", "<down>", "<enter>", "<escape>", "<backspace>", "<clear>"
 """Keys that are no character."""
+PASTE = "<paste>"
+"""Before a text that was pasted: no key, whatever is in it."""
 ABORT = "abort"
 """What has to be typed to abort."""
 _MOST = 300
@@ -67,6 +69,9 @@ class Dialog:
     def press(self, key: str, steps: Sequence[Step]) -> Said | Stop | None:
         """One key, while these steps can be answered."""
         self._word = ""
+        if key.startswith(PASTE):
+            self._paste(key.removeprefix(PASTE))
+            return None
         if self._asking is None:
             self._command(key, steps)
             return None
@@ -115,6 +120,14 @@ class Dialog:
     def _name(self, asking: _Asking, key: str) -> None:
         if key.isdecimal() and 1 <= int(key) <= len(asking.people):
             asking.by = asking.people[int(key) - 1]
+
+    def _paste(self, text: str) -> None:
+        """Several lines become one: only a key sends an answer, and only a key begins one."""
+        if self._asking is None:
+            self._word = "Pasted text is taken only while something is asked."
+        elif self._asking.by:
+            for char in " ".join(text.split()):
+                self._type(self._asking, char)
 
     def _type(self, asking: _Asking, key: str) -> Said | Stop | None:
         asking.complaint = ""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, UP
+from gameday.cli.facilitator.dialog import BACKSPACE, CLEAR, DOWN, ENTER, ESCAPE, PASTE, UP
 
 __all__ = ["REDRAW", "Keyboard", "Keys"]
 
@@ -29,6 +29,8 @@ _NAMES = {
     "\t": "\t",
 }
 _SEQUENCES = {"A": UP, "B": DOWN}
+_PASTED, _PASTED_END = "\x1b[200~", "\x1b[201~"
+"""What a terminal puts around a paste, where `screen` has asked for it."""
 
 
 class Keys:
@@ -41,7 +43,7 @@ class Keys:
     @property
     def open(self) -> bool:
         """Whether an escape has come of which nobody knows yet whether it is a key or begins one."""
-        return bool(self._rest)
+        return bool(self._rest) and not self._rest.startswith(_PASTED)
 
     def feed(self, data: bytes) -> list[str]:
         """The keys that are whole now."""
@@ -66,6 +68,8 @@ class Keys:
             name = _NAMES.get(text[0], text[0] if text[0].isprintable() else "")
             keys += [name] if name else []
             return 1
+        if text.startswith(_PASTED):
+            return self._pasted(keys)
         if len(text) == 1:
             return 0
         if text[1] not in "[O":
@@ -75,6 +79,14 @@ class Keys:
         if end and text[end] in _SEQUENCES:
             keys.append(_SEQUENCES[text[end]])
         return end + 1 if end else 0
+
+    def _pasted(self, keys: list[str]) -> int:
+        """As `_take`. A paste that comes slowly is waited for: what is in it are no keys."""
+        text, end, _ = self._rest.removeprefix(_PASTED).partition(_PASTED_END)
+        if not end:
+            return 0
+        keys.append(PASTE + text)
+        return len(_PASTED + text + end)
 
 
 class Keyboard:

@@ -20,9 +20,9 @@ _PATIENCE = 1.0
 _CHUNK = 1024
 _CODES = {"bold": "1", "dim": "2", "bar": "7", "good": "32", "warn": "33", "bad": "1;31"}
 _PLAIN = {"bold": "1", "dim": "", "bar": "7", "good": "", "warn": "1", "bad": "1"}
-_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
-"""The alternate screen, without a cursor, cleared."""
-_LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
+_ENTER = "\x1b[?1049h\x1b[?2004h\x1b[?25l\x1b[2J"
+"""The alternate screen, where a paste can be told from keys, without a cursor, cleared."""
+_LEAVE = "\x1b[0m\x1b[?25h\x1b[?2004l\x1b[?1049l"
 
 
 class _Stalled(Exception):
