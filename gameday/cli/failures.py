@@ -92,7 +92,7 @@ def _tell(as_json: bool, error: GamedayError) -> None:
         print(json.dumps({"error": problems[0], "errors": problems}), file=sys.stderr)
     else:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(_visible(str(problem)), file=sys.stderr)
         count = len(error.problems)
         print(f"gameday: {count} problem{'s' if count > 1 else ''}; nothing was started", file=sys.stderr)
 
@@ -102,6 +102,12 @@ def _say(as_json: bool, code: str, message: str, hint: str) -> None:
         body = {"code": code, "message": message, "file": None, "line": None, "column": None, "hint": hint}
         print(json.dumps({"error": body}), file=sys.stderr)
         return
-    print(f"gameday: {message}", file=sys.stderr)
+    print(_visible(f"gameday: {message}"), file=sys.stderr)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        print(_visible(f"  hint: {hint}"), file=sys.stderr)
+
+
+def _visible(text: str) -> str:
+    from gameday.cli.output import visible  # slow, and only needed once something went wrong
+
+    return visible(text)

@@ -7,18 +7,19 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from gameday.model.base import JSON
 from gameday.model.enums import Verdict
 from gameday.model.grade import Grade
-from gameday.report.text import expected_text, measured_text
+from gameday.report.text import clean, expected_text, measured_text
 
-__all__ = ["console", "print_json", "table", "verdict_table"]
+__all__ = ["console", "print_json", "table", "verdict_table", "visible"]
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -34,7 +35,13 @@ _NARROW = 60
 
 
 class _Console(Console):
-    """A reader that has gone is the caller's business: rich's own way is to end the process with exit code 1."""
+    """Foreign text moves no cursor and sets no title. A reader that has gone is the caller's business: rich's own
+    way is to end the process with exit code 1."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich does; only what rich itself says to the terminal stays what it is."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Say nothing more."""
@@ -50,6 +57,11 @@ def console(stderr: bool = False) -> Console:
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPED
     return made
+
+
+def visible(text: str) -> str:
+    """Its lines, without characters that a terminal takes for orders."""
+    return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def print_json(value: JSON) -> None:
@@ -91,5 +103,5 @@ def verdict_table(grade: Grade, out: Console) -> None:
         out.print(rows)
     for criterion in grade.criteria:
         if criterion.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-            out.print(f"{criterion.title}: {criterion.reason}")
-    out.print(Text.assemble(("VERDICT: " + grade.verdict.value.upper(), style), f"  {grade.reason}"))
+            out.print(clean(f"{criterion.title}: {criterion.reason}"))
+    out.print(Text.assemble(("VERDICT: " + grade.verdict.value.upper(), style), f"  {clean(grade.reason)}"))

@@ -42,6 +42,7 @@ from gameday.model.events import (
 )
 from gameday.model.plan import Plan
 from gameday.model.quantities import duration_text, share_text
+from gameday.report.text import clean
 
 __all__ = ["Progress"]
 
@@ -129,7 +130,7 @@ class Progress:
     def _take(self, event: Event) -> str:
         handler = getattr(self, "_on_" + event.kind.replace(".", "_"), None)
         line: str = handler(event) if handler is not None else ""
-        return line
+        return clean(line)
 
     def _on_preflight_provisioned(self, event: Event) -> str:
         what = event.read(PreflightProvisioned)
