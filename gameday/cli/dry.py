@@ -18,7 +18,7 @@ from gameday.cli.progress import Progress
 from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.model.base import JSON
 from gameday.model.enums import PhaseName
-from gameday.model.events import Event
+from gameday.model.events import Event, PreflightReady
 from gameday.model.plan import Plan
 from gameday.model.quantities import duration_text, share_text
 
@@ -41,7 +41,8 @@ def try_out(request: RunRequest, output: str) -> int:
             shown.append(stack.enter_context(Progress(_first_phase(planned.plan), narration)))
 
         def listen(event: Event) -> None:
-            for progress in shown:
+            # Of a dry run it says only that nothing more is waited for: what did not answer is in the table.
+            for progress in shown if event.kind != PreflightReady.KIND else ():
                 progress.hear(event)
 
         result = dry_run(request, listen=listen, begin=begin)
@@ -109,6 +110,8 @@ def _verdict(result: DryResult) -> Text:
 
 
 def _next(result: DryResult, plan: Plan) -> str:
+    if result.interrupted:
+        return "the same with --dry-run again: it was stopped before it was over"
     if result.exit_code:
         return "mend what is missing, then the same with --dry-run again"
     named = "--confirm" in plan.reproduce or not plan.safety.confirm
