@@ -88,10 +88,11 @@ def checked(url: str, option: str) -> str:
     """The address without a slash at its end; UsageError if it is none, or holds what no file may."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # In small letters, as the environment wants it.
+        good = url.startswith(("http://", "https://")) and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or re.search(r"[\s\\\x00-\x1f\x7f]", url):
+    if not good or not url.isprintable() or re.search(r"[\s\\]", url):
         raise UsageError(f"{option}: that is no http or https address", hint="such as http://shop.stage:8080")
     if "@" in parts.netloc or parts.query or parts.fragment:
         hint = "the files are shown to others; a login goes into observers.prometheus as env:NAME"

@@ -127,6 +127,9 @@ def test_nobody_there_costs_little_time_and_no_error(monkeypatch: pytest.MonkeyP
     [
         "shop.stage",
         "ftp://shop",
+        "HTTP://shop",
+        "http://shop/\udcff",
+        "http://shop/\u202e",
         "http://",
         "http://a b",
         "http://me:secret@shop",
