@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from gameday.model.base import Model
 from gameday.model.quantities import Duration
 
 __all__ = ["Answers", "ScriptedAbort", "ScriptedAnswer", "ScriptedNote"]
 
-_Name = Annotated[str, Field(min_length=1)]
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Said = Annotated[str, StringConstraints(strip_whitespace=True)]
 _Real = Annotated[Duration, Field(ge=0)]
 
 
@@ -21,13 +22,13 @@ class ScriptedAnswer(Model):
     step: _Name
     after: _Real
     do: Literal["done", "failed", "skip"]
-    reason: str = ""
-    by: str = ""
+    reason: _Said = ""
+    by: _Said = ""
     """Empty: whoever attends in the role of the step's owner, else the facilitator."""
 
     @model_validator(mode="after")
     def _says_why(self) -> Self:
-        if self.do != "done" and not self.reason.strip():
+        if self.do != "done" and not self.reason:
             raise ValueError(f"'{self.do}' needs a reason")
         return self
 
@@ -37,7 +38,7 @@ class ScriptedNote(Model):
 
     at: _Real
     text: _Name
-    by: str = ""
+    by: _Said = ""
     """Empty: the facilitator."""
 
 
@@ -45,7 +46,7 @@ class ScriptedAbort(Model):
     """The run is asked to stop, so many real seconds after t = 0."""
 
     at: _Real
-    by: str = ""
+    by: _Said = ""
     """Empty: the facilitator."""
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from gameday.app.people import Scripted, candidates, check_answers
 from gameday.app.planning import RunRequest, check_people, make_plan
 from gameday.app.run import run
 from gameday.errors import SpecError, UsageError
-from gameday.model.answers import Answers
+from gameday.model.answers import Answers, ScriptedAnswer, ScriptedNote
 from gameday.model.document import Document, Mark
 from gameday.model.enums import StepKind
 from gameday.model.events import Attendee, Event, Payload, PhaseEntered, StepTriggered
@@ -204,3 +205,9 @@ def test_the_command_that_makes_the_plan_again_names_them(tmp_path: Path) -> Non
     assert planned.plan.reproduce == f"gameday run api-dependency-brownout --answers {file}"
     assert planned.plan.environment.attended
     assert any("answered from a file" in why for why in planned.plan.rehearsal)
+
+
+def test_a_name_or_a_note_of_blanks_is_none() -> None:
+    assert ScriptedAnswer.model_validate({"step": "a", "after": "1s", "do": "done", "by": "  "}).by == ""
+    with pytest.raises(ValidationError):
+        ScriptedNote.model_validate({"at": "1s", "text": "  "})
