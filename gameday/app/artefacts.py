@@ -48,7 +48,9 @@ def read_grade(folder: Path) -> Grade:
     try:
         return load_grade((folder / "grade.json").read_bytes())
     except FileNotFoundError as error:
-        raise UsageError(f"{folder}: no grade.json in it", hint="make one with `gameday grade`") from error
+        raise UsageError(
+            f"{folder}: no grade.json in it", hint="make one with `gameday grade`; a dry run has none"
+        ) from error
     except ValueError as error:
         raise UsageError(f"{folder / 'grade.json'}: not a grade ({error})", hint="make it again") from error
 

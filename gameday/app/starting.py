@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from gameday.app.looking import Seen
 from gameday.errors import UsageError
 
-__all__ = ["DECIDE", "EXPERIMENT", "decisions", "start_project"]
+__all__ = ["DECIDE", "EXPERIMENT", "SLOWEST", "decisions", "start_project"]
 
 DECIDE = "DECIDE"
 """What marks a place where a person must decide."""
@@ -27,6 +27,9 @@ _SCRAPE = 15.0
 """Real seconds that are assumed where Prometheus could not be asked."""
 _QUICK = 4
 """Scrapes that a short burn window needs."""
+SLOWEST = 75.0
+"""Real seconds between two scrapes with which the files bind: the steady state after the fault is judged over five
+minutes, and wants four readings."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ def start_project(folder: Path, seen: Seen) -> Sequence[Path]:
             with path.open("x", encoding="utf-8", newline="\n") as file:
                 made.append(path)
                 file.write(text)
-    except OSError as error:
+    except BaseException as error:
         _take_back(made)
+        if not isinstance(error, OSError):
+            raise
         raise UsageError(f"{error.filename}: {error.strerror}", hint="nothing was written") from error
     return tuple(files)
 

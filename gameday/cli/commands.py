@@ -80,8 +80,8 @@ def _attendance(people: tuple[str, ...]) -> Sequence[Attendee]:
     found = []
     for person in people:
         name, _, role = (part.strip() for part in person.rpartition(":"))
-        if not name or not role:
-            raise click.BadParameter(f"'{person}': write NAME:ROLE, such as Kim:facilitator", param_hint="--attend")
+        if not name or not role or not person.isprintable():
+            raise click.BadParameter(f"{person!r}: write NAME:ROLE, such as Kim:facilitator", param_hint="--attend")
         found.append(Attendee(name=name, role=role))
     return found
 
@@ -200,6 +200,7 @@ def plan(settings: tuple[str, ...], **options: Any) -> None:
 def validate(settings: tuple[str, ...], **options: Any) -> None:
     """Check EXPERIMENT and everything that it names; every problem at once."""
     from gameday.app.planning import RunRequest, make_plan
+    from gameday.cli.output import from_here
 
     planned = make_plan(RunRequest(settings=_settings(settings), **options))
     for digest in planned.plan.inputs:
@@ -207,7 +208,7 @@ def validate(settings: tuple[str, ...], **options: Any) -> None:
         click.echo(f"ok  {whose}{digest.path}")
     asks = planned.plan.safety.confirm and options.get("confirm") is None
     confirm = f" --confirm {planned.plan.environment.name}" if asks else ""
-    click.echo(f"Next: {planned.plan.reproduce}{confirm}", err=True)
+    click.echo(f"Next: {from_here(planned.plan.reproduce + confirm, options['project'])}", err=True)
 
 
 @gameday.command("list")

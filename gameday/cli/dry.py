@@ -13,7 +13,7 @@ from rich.text import Text
 from gameday.app.dry import DryResult, Mark
 from gameday.app.planning import Planned, RunRequest
 from gameday.app.run import dry_run
-from gameday.cli.output import console, print_json
+from gameday.cli.output import console, from_here, print_json
 from gameday.cli.progress import Progress
 from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.model.base import JSON
@@ -50,7 +50,7 @@ def try_out(request: RunRequest, output: str) -> int:
         _show(result, output)
     if output != "json":
         with whatever_the_terminal_does(stderr=True):
-            narration.print(f"Next: {_next(result, plans[0])}", soft_wrap=True)
+            narration.print(f"Next: {_next(result, plans[0], request)}", soft_wrap=True)
     return result.exit_code
 
 
@@ -109,10 +109,11 @@ def _verdict(result: DryResult) -> Text:
     return Text.assemble(("DRY RUN: NOT READY", "bold red"), told)
 
 
-def _next(result: DryResult, plan: Plan) -> str:
+def _next(result: DryResult, plan: Plan, request: RunRequest) -> str:
     if result.interrupted:
         return "the same with --dry-run again: it was stopped before it was over"
     if result.exit_code:
         return "mend what is missing, then the same with --dry-run again"
     named = "--confirm" in plan.reproduce or not plan.safety.confirm
-    return plan.reproduce + ("" if named else f" --confirm {plan.environment.name}")
+    command = plan.reproduce + ("" if named else f" --confirm {plan.environment.name}")
+    return from_here(command, request.project)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -19,7 +21,7 @@ from gameday.model.enums import Verdict
 from gameday.model.grade import Grade
 from gameday.report.text import clean, expected_text, measured_text
 
-__all__ = ["console", "print_json", "table", "verdict_table", "visible"]
+__all__ = ["console", "from_here", "print_json", "table", "verdict_table", "visible"]
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -57,6 +59,11 @@ def console(stderr: bool = False) -> Console:
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPED
     return made
+
+
+def from_here(command: str, project: Path) -> str:
+    """The command as it works in the folder that this one was called in."""
+    return command if project == Path() else f"{command} --project {shlex.quote(str(project))}"
 
 
 def visible(text: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from gameday.app.looking import checked, look
-from gameday.app.starting import DECIDE, EXPERIMENT, decisions, start_project
+from gameday.app.starting import DECIDE, EXPERIMENT, SLOWEST, decisions, start_project
+from gameday.model.quantities import duration_text
 
 __all__ = ["init_project"]
 
@@ -24,7 +25,10 @@ def init_project(folder: Path, url: str, prometheus: str | None) -> None:
     click.echo(f"{seen.prometheus_url}: {seen.prometheus}", err=True)
     if seen.counters:
         click.echo(f"Counters that look like requests: {', '.join(one.name for one in seen.counters)}", err=True)
-    where = shlex.quote(str(folder))
+    if seen.scrape is not None and seen.scrape > SLOWEST:
+        told = f"scraped every {duration_text(seen.scrape)}: that is too seldom to tell a steady state"
+        click.echo(f"{told}; the files bind once it is {duration_text(SLOWEST)} or less", err=True)
+    where = shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
     click.echo(f"{decisions(paths)} places are yours to decide:  grep -rn {DECIDE} {where}", err=True)
     go = "" if folder == Path() else f"cd {where} && "
     on = f"{EXPERIMENT} --env staging"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,7 +19,8 @@ import pytest
 from gameday.app import looking
 from gameday.app.looking import Counter, Seen, checked, look
 from gameday.app.planning import RunRequest, make_plan
-from gameday.app.starting import EXPERIMENT, decisions, start_project
+from gameday.app.starting import EXPERIMENT, SLOWEST, decisions, start_project
+from gameday.cli import starting
 from gameday.errors import UsageError
 from gameday.model.slo import PrometheusSource
 from tests.stock import Answers, Quiet, serve
@@ -149,7 +151,7 @@ def bound(folder: Path, seen: Seen) -> Any:
     return make_plan(RunRequest(EXPERIMENT, "staging", project=folder)).plan
 
 
-@pytest.mark.parametrize("scrape", [None, 0.25, 1.0, 5.0, 15.0, 30.0, 60.0])
+@pytest.mark.parametrize("scrape", [None, 0.25, 1.0, 5.0, 15.0, 30.0, 60.0, SLOWEST])
 def test_what_is_written_binds_at_every_pace(tmp_path: Path, scrape: float | None) -> None:
     plan = bound(tmp_path, Seen("http://shop:8080", "a", "http://prom:9090", "b", scrape))
     assert plan.prometheus.scrape == (scrape or 15.0)
@@ -194,6 +196,22 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["probes", "runbooks"]
 
 
+def test_nothing_half_written_stays_whatever_breaks_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = iter([io.open, io.open, None])
+
+    def opened(path: Path, *how: Any, **more: Any) -> IO[Any]:
+        begin = next(writes)
+        if begin is None:
+            raise KeyboardInterrupt
+        made: IO[Any] = begin(path, *how, **more)
+        return made
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(KeyboardInterrupt):
+        start_project(tmp_path / "drills", BLIND)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_person_decides_is_counted(tmp_path: Path) -> None:
     paths = start_project(tmp_path, BLIND)
     assert decisions(paths) > 10
@@ -209,6 +227,15 @@ def test_the_command_says_what_is_next(tmp_path: Path) -> None:
     on = "first-brownout --env staging"
     assert f"Next: cd drills && gameday validate {on} && gameday run {on} --dry-run" in done.stderr
     assert all((tmp_path / line).is_file() for line in done.stdout.splitlines())
+
+
+def test_scrapes_that_are_too_seldom_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = Seen("http://shop:8080", "a", "http://prom:9090", "b", SLOWEST + 1)
+    monkeypatch.setattr(starting, "look", lambda url, prometheus: seen)
+    starting.init_project(tmp_path / "-odd", "http://shop:8080", "http://prom:9090")
+    assert "scraped every 1m 16s: that is too seldom" in capsys.readouterr().err
 
 
 @pytest.mark.slow

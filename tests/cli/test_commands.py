@@ -90,6 +90,12 @@ def test_validate_tells_gamedays_own_files_from_the_projects(tmp_path: Path) -> 
     assert "ok  gameday's own: experiments/environments/lab.yaml" in lines
 
 
+def test_what_is_next_works_from_the_folder_that_it_was_asked_in(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = gameday(tmp_path, "validate", "api-dependency-brownout", "--project", "mine")
+    assert done.stderr.splitlines()[-1] == "Next: gameday run api-dependency-brownout --project mine"
+
+
 def test_plan_is_canonical_json_and_the_same_twice(tmp_path: Path) -> None:
     one, two = (gameday(tmp_path, "plan", "api-dependency-brownout") for _ in range(2))
     assert one.stdout == two.stdout
@@ -149,6 +155,7 @@ def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
         ("run", "api-dependency-brownout", "--lab", "lab-none"),
         ("run", "api-dependency-brownout", "--flaw", "none"),
         ("run", "api-dependency-brownout", "--attend", "Kim"),
+        ("run", "api-dependency-brownout", "--attend", "Kim\x1b[31m:facilitator"),
         ("grade", "nowhere"),
         ("grade", "."),
         ("report", "."),

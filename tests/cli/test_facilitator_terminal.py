@@ -193,7 +193,7 @@ def test_a_terminal_that_stands_still_holds_nobody_up(terminal: Terminal) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--interactive", "--attend", "Kim:facilitator"], "needs a terminal, and stdin and stderr is none"),
+        (["--interactive", "--attend", "Kim:facilitator"], "needs a terminal, and stdin and stderr are none"),
         (["--interactive"], "needs to know who is there"),
         (["--interactive", "--attend", "Kim:lead", "--answers", "a.yaml"], "exclude each other"),
         (["--answers", "a.yaml"], "a.yaml:1:1: no such file"),

@@ -36,7 +36,8 @@ def check_terminal() -> None:
     missing = [name for name in ("stdin", "stderr") if not getattr(sys, name).isatty()]
     if missing:
         hint = "over ssh say `ssh -t`; without people, `--answers FILE` plays them"
-        raise UsageError(f"--interactive needs a terminal, and {' and '.join(missing)} is none", hint=hint)
+        none = "is none" if len(missing) == 1 else "are none"
+        raise UsageError(f"--interactive needs a terminal, and {' and '.join(missing)} {none}", hint=hint)
     if os.environ.get("TERM", "dumb") == "dumb":
         raise UsageError("--interactive needs a terminal that can be redrawn", hint="TERM says there is none")
 
