@@ -321,10 +321,6 @@ def _expectation(context: Context, expectation: Expectation) -> Expectation:
     match expectation:
         case Rollback():
             return expectation.model_copy(update={"service": environment.services[expectation.service].name})
-        case AlertRouted() if environment.observers.alerts is not None:
-            receiver = environment.observers.alerts.receivers[expectation.receiver]
-            slo = environment.slos[expectation.slo]
-            return expectation.model_copy(update={"slo": slo, "receiver": receiver})
         case Recovered() | AlertFired() | AlertRouted() | SloBudget():
             return expectation.model_copy(update={"slo": environment.slos[expectation.slo]})
 

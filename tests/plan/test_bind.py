@@ -64,10 +64,13 @@ def test_roles_become_names(plan: Plan) -> None:
     assert [item.id for item in plan.expect] == ["rolled-back", "recovered", "alert_fired", "alert_routed", "slo"]
 
 
-def test_receivers_become_the_systems_names(project: Any) -> None:
-    project.replace("environment", "receivers: {oncall: oncall,", "receivers: {oncall: team-payments-pager,")
-    routed = project.bind().expect[3]
-    assert routed.receiver == "team-payments-pager"
+def test_receivers_keep_the_experiments_names(project: Any) -> None:
+    """The grade looks for the copy under that name; where the copy is called otherwise it was never found."""
+    project.replace("environment", "receivers: {oncall: oncall,", "receivers: {oncall: gameday-oncall,")
+    plan = project.bind()
+    routed = plan.expect[3]
+    assert routed.receiver == "oncall"
+    assert plan.alerts.receivers[routed.receiver] == "gameday-oncall"
 
 
 def test_guards_become_names_and_have_paces(project: Any) -> None:
