@@ -275,6 +275,8 @@ class LocustLoad:
     def _outcome(self, wrong: str) -> tuple[Outcome, str]:
         if wrong:
             return Outcome.FAILED, wrong
+        if self._reader.unready is not None:
+            return Outcome.FAILED, f"{self._reader.unready}: is there what it asks for?"
         if self._killed:
             return Outcome.FAILED, "it did not end when asked to, and was killed"
         if self._reader.end == "done":
@@ -287,6 +289,5 @@ class LocustLoad:
         return Outcome.FAILED, f"Locust {how}, {torn}; the last line of its log: {self._log.tail(1)[:300]}"
 
     def _unready(self, why: str) -> ProvisionError:
-        return ProvisionError(
-            f"the load did not start: {why}\n{self._log.tail(15)}", hint=f"see {self._request.log}"
-        )
+        log = "" if self._reader.unready is not None else f"\n{self._log.tail(15)}"  # then it is only statistics
+        return ProvisionError(f"the load did not start: {why}{log}", hint=f"see {self._request.log}")

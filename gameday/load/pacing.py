@@ -7,8 +7,9 @@ This module imports neither locust nor gevent, nor anything that must not be loa
 patched the standard library. Everything runs in greenlets of one thread, so there are no locks.
 
 The stream (file descriptor ``GAMEDAY_LOAD_FD``, a socket) holds JSON lines: ``{"t0": NANOSECONDS}`` first, then
-every 100 ms the columns of a ``load.batch``, then ``{"end": "done"}`` or ``{"end": "stopped"}``. In the other
-direction ``stop`` ends the arrivals; an end of file means that the engine is dead, and the process ends at once.
+every 100 ms the columns of a ``load.batch``, then ``{"end": "done"}`` or ``{"end": "stopped"}``. Where the target
+does not get ready, ``{"unready": WHY}`` is all. In the other direction ``stop`` ends the arrivals; an end of file
+means that the engine is dead, and the process ends at once.
 """
 
 from __future__ import annotations
@@ -224,7 +225,10 @@ class Pace:
         deadline = time.monotonic() + _WARM_UP
         while not ready(url):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{url} did not get ready within {_WARM_UP:g} s")
+                why = f"{url} did not get ready within {_WARM_UP:g} s"
+                self._stream.send({"unready": f"{why}, as the pack's ready() asks it"})
+                self._wait(self._stream.flush, self.order.timeout)
+                raise TimeoutError(why)
             self._sleep(_TICK)
             self._listen()
 

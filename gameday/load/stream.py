@@ -33,6 +33,8 @@ class Reader:
         """Monotonic nanoseconds of the first intended arrival, once told."""
         self.end: str | None = None
         """``done`` or ``stopped``, once told."""
+        self.unready: str | None = None
+        """Why no arrival will be made, once told."""
 
     @property
     def torn(self) -> bool:
@@ -57,8 +59,11 @@ class Reader:
     def _line(self, line: object) -> int | LoadBatch | None:
         if not isinstance(line, dict):
             raise ValueError("no JSON object")
-        if self.end is not None:
+        if self.end is not None or self.unready is not None:
             raise ValueError("it comes after the end")
+        if self.t0 is None and "unready" in line:
+            self.unready = " ".join(_only(line, "unready", str).split())[:300]
+            return None
         if self.t0 is None:
             self.t0 = _only(line, "t0", int)
             return self.t0

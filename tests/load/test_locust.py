@@ -264,6 +264,22 @@ def test_a_shop_that_is_never_ready(
     assert records.events == []
 
 
+def test_a_pack_that_asks_for_what_is_not_there(request_of: Any, records: Any, shop: Any, write_pack: Any) -> None:
+    body = """import gameday.load.pacing
+        gameday.load.pacing._WARM_UP = 0.3
+        try:
+            pace.run({"buy": lambda number: True}, ready=lambda url: False)
+        finally:
+            self.environment.runner.quit()"""
+    load = LocustLoad(request_of(50, 60, pack=write_pack(body)))
+    with pytest.raises(ProvisionError) as refused:
+        load.start(records)
+    why = f"{shop.url} did not get ready within 0.3 s, as the pack's ready() asks it: is there what it asks for?"
+    assert refused.value.message == f"the load did not start: {why}", "in one line, without Locust's statistics"
+    assert not load.alive()
+    assert records.events == []
+
+
 def test_a_garbled_stream_is_told_and_ended(request_of: Any, records: Any, write_pack: Any) -> None:
     body = """os.write(pace.order.descriptor, b'{"t0": 7}\\n{"start_id": [0, 1'); gevent.sleep(0.2)
         os.write(pace.order.descriptor, b'zzz\\n'); gevent.sleep(60)"""
