@@ -27,6 +27,7 @@ from gameday.model.events import (
     AlertReceived,
     CounterSample,
     Event,
+    LoadBatch,
     Payload,
     PreflightMatched,
     PreflightUndo,
@@ -220,6 +221,7 @@ def _sources(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
     """Each source: what it told, and whether it fell silent since."""
     told: dict[str, list[Event]] = {}
     gaps: dict[str, str] = {}
+    sent = {name for batch in _all(events, LoadBatch) for name in batch.start_name}
     for event in events:
         if event.kind == "sample":
             told.setdefault(event.source, []).append(event)
@@ -227,12 +229,22 @@ def _sources(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
         elif event.kind == SourceGap.KIND:
             gaps[event.source] = event.read(SourceGap).reason
     for slo in plan.slos:
-        if slo.total.type != "load":  # what the load itself tells is a check of its own
+        if slo.total.type != "load":
             yield _counted(f"slo/{slo.name}", told, gaps)
+        else:  # whether the load ran as planned is a check of its own
+            yield from _named(slo.name, slo.total.spec.endpoint, sent)
     for probe in plan.probes:
         yield _answered(f"probe/{probe.name}", told, gaps)
     if plan.releases is not None and plan.releases_of:
         yield _heard("releases", told, gaps)
+
+
+def _named(slo: str, endpoint: str | None, sent: set[str]) -> Iterator[Check]:
+    """The SLO has to count a name that the load gives to its requests."""
+    if sent and endpoint is not None and endpoint not in sent:
+        why = f"no request of the load is named {endpoint}; it names them {', '.join(sorted(sent))}"
+        do = "the same name as the SLO's endpoint and in the load pack's pace.run"
+        yield Check(f"slo/{slo}", Mark.MISSING, why, do)
 
 
 def _silent(source: str, gaps: dict[str, str]) -> Check:

@@ -26,6 +26,7 @@ from gameday.model.events import (
     AlertReceived,
     CounterPair,
     CounterSample,
+    LoadBatch,
     Payload,
     PreflightMatched,
     PreflightUndo,
@@ -33,7 +34,8 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
-from gameday.model.plan import Plan
+from gameday.model.plan import BoundSlo, Plan
+from gameday.model.slo import LoadSelector, LoadSource
 from gameday.model.token import Token
 from gameday.spec import Catalog
 from gameday.testing import FakeClock
@@ -157,6 +159,32 @@ def test_a_system_that_is_not_steady_is_told_so(told: Telling) -> None:
     trial.steady = steady(Verdict.INCONCLUSIVE)([])
     result = here.result(trial)
     assert (named(result, "steady").mark, result.exit_code) == (Mark.MISSING, 4)
+
+
+@pytest.mark.parametrize(("names", "missing"), [(("order", "look"), False), (("checkout",), True), ((), False)])
+def test_an_slo_of_a_name_that_the_load_does_not_give(told: Telling, names: tuple[str, ...], missing: bool) -> None:
+    source = LoadSource(type="load", spec=LoadSelector(endpoint="order"))
+    slo = BoundSlo(
+        role="customer",
+        name="orders",
+        service="shop",
+        target=0.99,
+        period=86400.0,
+        good=source,
+        total=source,
+        pairs=(),
+    )
+    plan = plan_of(stimuli=(), faults=(), slos=(slo,))
+    here = told(plan)
+    ids, none = tuple(range(len(names))), ()
+    here(
+        "load",
+        LoadBatch(start_id=ids, start_name=names, start_at=ids, end_id=none, end_at=none, end_ok=none),
+    )
+    checks = [check for check in here.result(trial_of(plan)).checks if check.what == "slo/orders"]
+    assert [check.mark for check in checks] == [Mark.MISSING] * missing
+    if missing:
+        assert checks[0].why == "no request of the load is named order; it names them checkout"
 
 
 @pytest.mark.parametrize(
