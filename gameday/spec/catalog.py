@@ -64,6 +64,11 @@ class Catalog:
         """The folder of that kind, relative to a root."""
         return _FOLDERS[kind][0]
 
+    def place(self, kind: Kind, name: str) -> str:
+        """Where the file of that name would be, relative to a root."""
+        folder, suffix = _FOLDERS[kind]
+        return f"{folder}/{name}{suffix}"
+
     def files(self, kind: Kind) -> dict[str, Found]:
         """All files in that kind's folders by name (without suffix); SLOs and probes share theirs."""
         folder, suffix = _FOLDERS[kind]

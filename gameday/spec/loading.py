@@ -397,7 +397,7 @@ class _Gathered:
 
     def _absent(self, kind: Kind, name: str, place: Problem) -> None:
         hint = one_of(name, self.catalog.names(kind), f"{self.catalog.folder(kind)}/ has")
-        message = f"there is no {kind} '{name}'"
+        message = f"there is no {kind} '{name}': no file {self.catalog.place(kind, name)}"
         self.problems.append(Problem(place.file, place.line, place.column, message, hint))
 
 

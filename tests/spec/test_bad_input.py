@@ -334,7 +334,7 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "environment",
         "dependency: payments-availability",
         "dependency: §payment-availability",
-        "there is no SLO 'payment-availability'",
+        "there is no SLO 'payment-availability': no file probes/payment-availability.yaml",
         "did you mean 'payments-availability'?",
     ),
     "probe": (
@@ -362,7 +362,7 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "environment",
         "pack: storefront",
         "pack: §storefrnt",
-        "there is no load pack 'storefrnt'",
+        "there is no load pack 'storefrnt': no file experiments/load/storefrnt.py",
         "did you mean 'storefront'?",
     ),
     "name of the file": (
