@@ -294,7 +294,10 @@ def _token(binding: AlertsObserver) -> str:
     try:
         found = secret(binding.token)
     except LookupError as error:
-        raise PreflightError(f"the alert sink's token is not to be had: {error.args[0]}") from error
+        raise PreflightError(
+            f"the alert sink's token is not to be had: {error.args[0]}",
+            hint="make one with: openssl rand -hex 24; Alertmanager's credentials_file holds the same",
+        ) from error
     if not _TOKEN.fullmatch(found):
         raise PreflightError(
             f"the alert sink's token {binding.token} is not 16 to 256 letters, digits and - . _ ~",

@@ -201,8 +201,9 @@ def test_others_need_a_token_from_the_environment(
     with pytest.raises(PreflightError, match="give it a token"):
         AlertSink(AlertsObserver.model_validate(BINDING | {"listen": "0.0.0.0:0"}))
     for missing in ("env:GAMEDAY_NO_SUCH_TOKEN", f"file:{tmp_path}/none"):
-        with pytest.raises(PreflightError, match="not to be had"):
+        with pytest.raises(PreflightError, match="not to be had") as refused:
             AlertSink(AlertsObserver.model_validate(BINDING | {"token": missing}))
+        assert "openssl rand" in refused.value.hint
     monkeypatch.setenv("GAMEDAY_SINK_TOKEN", TOKEN)
     advertised = BINDING | {"token": "env:GAMEDAY_SINK_TOKEN", "advertise": "https://gd.example/hook/"}
     with running(AlertSink(AlertsObserver.model_validate(advertised))) as observer:
