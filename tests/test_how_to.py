@@ -15,11 +15,11 @@ PAGE = (ROOT / "docs" / "how-to" / "staging-without-kubernetes.md").read_text(en
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """As somebody who copies every file of the page has it."""
-    files = re.findall(r"```yaml\n# ([\w/.-]+)\n(.*?)```", PAGE, re.DOTALL)
-    files += re.findall(r"~~~markdown\n<!-- ([\w/.-]+) -->\n(.*?)~~~", PAGE, re.DOTALL)
+    """As somebody who copies every file of the page has it, with the line that names it."""
+    files = re.findall(r"```yaml\n(# ([\w/.-]+)\n.*?)```", PAGE, re.DOTALL)
+    files += re.findall(r"~~~markdown\n(---\n# ([\w/.-]+)\n.*?)~~~", PAGE, re.DOTALL)
     assert len(files) == 6
-    for name, text in files:
+    for text, name in files:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -25,6 +25,7 @@ from gameday.model.environment import AlertsObserver
 from gameday.model.events import (
     AbortRequested,
     AlertReceived,
+    AlertRefused,
     CounterSample,
     Event,
     LoadBatch,
@@ -289,9 +290,10 @@ def _alerting(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
         return
     # The last word of any observer: what comes after it is the end of the run, when nobody listens any more.
     end = max((event.mono for event in events if event.kind == "sample"), default=events[-1].mono)
+    refused = max((one.count for one in _all(events, AlertRefused)), default=0)
     for role, receiver in sorted(plan.alerts.receivers.items()):
         beats = [event.mono for event in events if _barks(plan, event, receiver)]
-        yield _barked(plan.alerts, role, beats, (events[0].mono, end))
+        yield _barked(plan.alerts, role, beats, (events[0].mono, end), refused)
 
 
 def _barks(plan: Plan, event: Event, receiver: str) -> bool:
@@ -302,15 +304,19 @@ def _barks(plan: Plan, event: Event, receiver: str) -> bool:
     return firing and alert.labels.get("alertname") == WATCHDOG and alert.labels.get("gameday", name) == name
 
 
-def _barked(alerts: AlertsObserver, role: str, beats: Sequence[int], over: tuple[int, int]) -> Check:
-    """``over``: when it was listened to."""
+def _barked(alerts: AlertsObserver, role: str, beats: Sequence[int], over: tuple[int, int], refused: int) -> Check:
+    """``over``: when it was listened to; ``refused``: requests without the sink's token."""
     what, every = f"Watchdog at {role}", duration_text(alerts.watchdog.every)
     if not beats:
         listened = (over[1] - over[0]) / 1e9
         heard = duration_text(round(listened, 1))
         do = "see `gameday slo watchdog --env`: rule, route, receiver, token"
         mark = Mark.MISSING if listened > alerts.watchdog.every else Mark.UNTRIED
-        return Check(what, mark, f"not heard in {heard}; it is declared every {every}", do)
+        why = f"not heard in {heard}; it is declared every {every}"
+        if refused:
+            why += f"; at least {refused} requests came without the sink's token, or with another"
+            do = "give Alertmanager the token of this run (credentials_file), and see who else calls the sink"
+        return Check(what, mark, why, do)
     longest = max(later - earlier for earlier, later in pairwise((*beats, over[1]))) / 1e9
     if longest > _GAP * alerts.watchdog.every:
         silent = duration_text(round(longest, 1))

@@ -24,6 +24,7 @@ from gameday.model.environment import AlertsObserver, ForbiddenHours, Safety
 from gameday.model.events import (
     AbortRequested,
     AlertReceived,
+    AlertRefused,
     CounterPair,
     CounterSample,
     LoadBatch,
@@ -254,6 +255,22 @@ def test_the_watchdog_has_to_be_heard_all_the_time(told: Telling, beats: list[An
             here("alerts", AlertReceived.model_validate(bark))
     here("alerts", AlertReceived.model_validate(bark | {"labels": {"alertname": "Watchdog", "gameday": "other"}}))
     assert named(here.result(trial_of(plan)), "Watchdog at oncall").mark is mark
+
+
+def test_a_watchdog_with_a_wrong_token_is_told_as_such(told: Telling) -> None:
+    alerts = AlertsObserver.model_validate(
+        {"source": "sink", "receivers": {"oncall": "copy"}, "watchdog": {"every": "5s"}}
+    )
+    plan = plan_of(alerts=alerts, stimuli=(), faults=())
+    here = told(plan)
+    for count in (1, 2, 4):
+        here.wait(4)
+        here("alerts", AlertRefused(count=count))
+    here("slo/shop", CounterSample(instances={}))
+    found = named(here.result(trial_of(plan)), "Watchdog at oncall")
+    assert found.mark is Mark.MISSING
+    assert "at least 4 requests came without the sink's token, or with another" in found.why
+    assert "credentials_file" in found.do
 
 
 def test_forbidden_hours_leave_load_out(told: Telling, bench: Bench, tmp_path: Path) -> None:
