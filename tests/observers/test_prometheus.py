@@ -580,6 +580,7 @@ def test_an_instance_that_is_started_again_or_comes_back_is_no_traffic(
     """What grows in all is never more than what was really counted, whatever became of an instance."""
     first, second = shop.targets
     first.good, first.bad, second.good, second.bad = 1000, 0, 1000, 0
+    shop.until("sum(hits_total)", lambda one: one.value == 2000)  # what it had before is none of the growth
 
     def told() -> list[CounterSample]:
         return [one for one in records.all(CounterSample) if one.instances]

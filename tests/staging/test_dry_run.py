@@ -39,7 +39,7 @@ def test_a_sound_system_lacks_nothing(day: Day) -> None:
     day.up()
     code, checks = dry(day)
     assert (code, marked(checks, "missing"), marked(checks, "not tried")) == (0, set(), set()), checks
-    assert {"Watchdog at oncall", "slo/stock-availability", "probe/stock-answers"} <= marked(checks, "ok")
+    assert {"Watchdog at pager", "slo/stock-availability", "probe/stock-answers"} <= marked(checks, "ok")
     assert "tell" in checks["runbook"]["why"]
 
 
