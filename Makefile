@@ -58,7 +58,8 @@ e2e: .venv/dev
 # Drills, and systems that gameday does not start: these mostly wait, at the pace of real time, so that two go side by side.
 # What is not named here, such as a lab at full speed, has the machine for itself.
 DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers
-OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py
+OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py \
+	tests/e2e/test_chaostoolkit.py tests/e2e/test_releases.py
 
 # Flaws included: all that takes longer than `make test` may.
 slow: .venv/dev

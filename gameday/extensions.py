@@ -1,8 +1,8 @@
 """How functions of Chaos Toolkit's extensions are called: in a child process, ``python -m PROGRAM``.
 
-The child is `gameday.drivers.chaostoolkit`, the one file that imports chaoslib; it is named here, not imported.
-What it is asked and what it answers are the two models below, a line of JSON each on its standard input and output:
-no other user of the machine can read that, as they could arguments. Secrets are in its environment.
+The child is `gameday.drivers.chaostoolkit.child`, the one file that imports chaoslib; it is named here, not
+imported. What it is asked and what it answers are the two models below, a line of JSON each on its standard input
+and output: no other user of the machine can read that, as they could arguments. Secrets are in its environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gameday.model.token import ProcessIdentity
 
 __all__ = ["PROGRAM", "SECRETS", "Question", "Reply", "Worker", "facts", "masked", "once"]
 
-PROGRAM = "gameday.drivers.chaostoolkit"
+PROGRAM = "gameday.drivers.chaostoolkit.child"
 SECRETS = "GAMEDAY_SECRETS"
 """The variable in which it gets the secrets; it takes it out before anything is called."""
 _INHERITED = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
@@ -249,15 +249,8 @@ class Worker:
         return members
 
     def _members(self, leader: int) -> list[ProcessIdentity]:
-        found = processes.session_members(leader if self._alone else os.getsid(0))
-        return [one for one in found if one.pid != leader and (self._alone or _group(one.pid) == leader)]
-
-
-def _group(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
+        found = processes.session_members(leader) if self._alone else processes.group_members(leader)
+        return [one for one in found if one.pid != leader]
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gameday.model.token import ProcessIdentity
 
-__all__ = ["alive", "end", "fence_session", "identify", "readable", "send", "session_members"]
+__all__ = ["alive", "end", "fence_session", "group_members", "identify", "readable", "send", "session_members"]
 
 _ROUNDS = 20
 _SESSION_FIELD = 3  # session is field 6
@@ -46,6 +46,18 @@ def session_members(session: int) -> list[ProcessIdentity]:
         if entry.name.isdecimal() and _session_of(entry) == session:
             found.append(identify(int(entry.name)))
     return [process for process in found if process is not None]
+
+
+def group_members(group: int) -> list[ProcessIdentity]:
+    """The running processes of a process group in this process's own session."""
+    return [process for process in session_members(os.getsid(0)) if _group_of(process.pid) == group]
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _session_of(entry: Path) -> int | None:

@@ -246,9 +246,7 @@ class _UnderWay:
     def _members(self) -> list[ProcessIdentity]:
         """The living ones of its group, or of its own session."""
         pid = self.process.pid
-        if self.call.alone:
-            return processes.session_members(pid)
-        return [one for one in processes.session_members(os.getsid(0)) if _group(one.pid) == pid]
+        return processes.session_members(pid) if self.call.alone else processes.group_members(pid)
 
 
 def _signal(number: int) -> str:
@@ -256,13 +254,6 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time one
         return f"signal {number}"
-
-
-def _group(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
 
 
 def _discard(pipe: IO[bytes]) -> None:

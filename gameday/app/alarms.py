@@ -45,34 +45,34 @@ class Alarms:
                 self._last[alert.receiver, tuple(sorted(alert.labels.items()))] = alert.status
 
     def settled(self) -> bool:
-        """Whether none of them fires; PreflightError names those that still do after two minutes of asking."""
-        firing = self._firing()
-        if not firing:
+        """Whether it is told of each of them that it does not fire; PreflightError says what stands in the way of
+        that after two minutes of asking."""
+        firing, told = self._firing()
+        if told and not firing:
             return True
         now = self._waker.monotonic_ns()
         if self._until is None:
             self._until = now + int(_PATIENCE * 1e9)
         if now >= self._until:
-            verb = "fire" if len(firing) > 1 else "fires"
-            raise PreflightError(
-                f"{', '.join(firing)} {verb} already, and was not resolved within {_PATIENCE:g} s",
-                hint="what fires before the fault shows no detection of it: see to the alert first, then run again",
-            )
-        if firing != self._told:
+            raise _unsettled(firing)
+        if firing and firing != self._told:
             self._told = firing
             self._record("preflight", PreflightFiring(alerts=firing))
         return False
 
-    def _firing(self) -> tuple[str, ...]:
+    def _firing(self) -> tuple[tuple[str, ...], bool]:
+        """Those that are known to fire, and whether that is all: Prometheus, if it is asked, answered."""
         heard = [dict(labels) for (_, labels), status in list(self._last.items()) if status == "firing"]
-        return tuple(sorted({_name(labels) for labels in (*heard, *self._asked())}))
+        answers = self._asked()
+        asked = [labels for answer in answers for labels in answer or () if self._named(labels)]
+        return tuple(sorted({_name(labels) for labels in (*heard, *asked)})), None not in answers
 
-    def _asked(self) -> Sequence[Mapping[str, str]]:
+    def _asked(self) -> Sequence[Sequence[Mapping[str, str]] | None]:
+        """What Prometheus says to each SLO; None where it can not tell."""
         server, slos = self._server, sorted({slo for slo, _ in self._wanted})
         if server is None or not slos:
             return ()
-        found = self._waker.during(lambda: [one for slo in slos for one in server.firing(slo, _QUERY)])
-        return [labels for labels in found if self._named(labels)]
+        return self._waker.during(lambda: [server.firing(slo, _QUERY) for slo in slos])
 
     def _named(self, labels: Mapping[str, str]) -> bool:
         """As the grade tells them: by the labels ``slo`` and ``window``."""
@@ -81,6 +81,19 @@ class Alarms:
         return any(
             labels.get("slo") == slo and window in ("", labels.get("window")) for slo, window in self._wanted
         )
+
+
+def _unsettled(firing: Sequence[str]) -> PreflightError:
+    if not firing:
+        return PreflightError(
+            f"Prometheus did not tell within {_PATIENCE:g} s which alerts fire already",
+            hint="what fires before the fault shows no detection of it; see observers.prometheus",
+        )
+    verb = "fire" if len(firing) > 1 else "fires"
+    return PreflightError(
+        f"{', '.join(firing)} {verb} already, and was not resolved within {_PATIENCE:g} s",
+        hint="what fires before the fault shows no detection of it: see to the alert first, then run again",
+    )
 
 
 def _name(labels: Mapping[str, str]) -> str:

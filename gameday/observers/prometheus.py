@@ -132,15 +132,14 @@ class Prometheus:
         good, total = ([one for one in series if one.metric.get(_PART) == part] for part in ("0", "1"))
         return _number(queries[0], good), _number(queries[1], total)
 
-    def firing(self, slo: str, timeout: float) -> Sequence[Mapping[str, str]]:
-        """The labels of the alerts of that SLO that fire now, as its own rules have it; empty also if it can not
-        tell."""
+    def firing(self, slo: str, timeout: float) -> Sequence[Mapping[str, str]] | None:
+        """The labels of the alerts of that SLO that fire now, as its own rules have it; None if it can not tell."""
         query = f'ALERTS{{alertstate="firing",slo={json.dumps(slo)}}}'
         try:
             # Its own lookback: rules may be evaluated less often than what is scraped, and mark what ended.
             return [one.metric for one in self._evaluate(query, timeout, lookback=False)]
         except _Failed:
-            return ()
+            return None
 
     def check(self) -> None:
         """PreflightError if it does not answer us, or its clock and ours are apart: what it tells of now would be

@@ -45,8 +45,11 @@ class Rules:
 
     def __init__(self) -> None:
         self.alerts: list[Mapping[str, str]] = []
+        self.tells = True
 
-    def firing(self, slo: str, timeout: float) -> Sequence[Mapping[str, str]]:
+    def firing(self, slo: str, timeout: float) -> Sequence[Mapping[str, str]] | None:
+        if not self.tells:
+            return None
         return [labels for labels in self.alerts if labels["slo"] == slo]
 
 
@@ -124,6 +127,22 @@ def test_one_that_stays_is_named_after_two_minutes(record: Timeline, clock: Fake
         made.settled()
 
 
+def test_a_prometheus_that_can_not_tell_is_asked_again_and_then_said_to_be_silent(
+    record: Timeline, clock: FakeClock
+) -> None:
+    rules = Rules()
+    rules.tells = False
+    made = alarms(record, clock, rules)
+    assert not made.settled()
+    rules.tells = True
+    assert made.settled()
+    rules.tells = False
+    clock.rest(clock.monotonic_ns() + 121_000_000_000)
+    with pytest.raises(PreflightError, match=r"^Prometheus did not tell within 120 s which alerts fire already$"):
+        made.settled()
+    assert not [event for event in record.events if event.kind == "preflight.firing"]
+
+
 # Prometheus itself ---------------------------------------------------------------------------------------------
 
 RULES = """
@@ -166,7 +185,7 @@ def test_prometheus_itself_tells_what_fires_and_what_does_no_more(
         stack.callback(process.terminate)
         url = f"http://{address}"
         server = Prometheus(PrometheusObserver.model_validate({"url": url, "scrape": "1s"}), url)
-        until(lambda: {one["alertname"] for one in server.firing("shop", 10)} == {"ShopBurns"})
+        until(lambda: {one["alertname"] for one in server.firing("shop", 10) or ()} == {"ShopBurns"})
         made = alarms(record, clock, server)
         assert not made.settled()
         assert record.events[-1].data["alerts"] == ["ShopBurns (2m)", "StockBurns (5m)"]

@@ -18,7 +18,8 @@ import pytest
 
 from gameday.app import tables
 from gameday.drivers import CHAOSTOOLKIT
-from gameday.drivers.chaostoolkit import ChaosToolkitDriver, answer
+from gameday.drivers.chaostoolkit import ChaosToolkitDriver
+from gameday.drivers.chaostoolkit.child import answer
 from gameday.errors import DriverError
 from gameday.extensions import PROGRAM, Question, Reply, Worker, once
 from gameday.model.chaostoolkit import Given

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import psutil
 import pytest
 
 from gameday.extensions import PROGRAM
+from tests import stock
 from tests.e2e.conftest import Cli, verdicts, wait_for
 from tests.extension import FOLDER
 
@@ -50,7 +49,7 @@ spec:
   services:
     dependency:
       name: payments
-      url: "http://127.0.0.1:{port}"
+      url: "http://{address}"
       faults:
         outage:
           driver: chaostoolkit
@@ -81,18 +80,14 @@ class Payments:
         self.cli = cli
         broken = self.broken = cli.folder / "broken"
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(stock.Quiet):
             def do_GET(self) -> None:
                 self.send_response(503 if broken.exists() else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
+        self.stack = ExitStack()
+        self.address = stock.serve(Handler, self.stack)
         (cli.folder / "experiments" / "environments").mkdir(parents=True)
         (cli.folder / "probes").mkdir()
         (cli.folder / "experiments" / "by-extension.yaml").write_text(EXPERIMENT, encoding="utf-8")
@@ -102,7 +97,7 @@ class Payments:
     def actions(self, inject: str = "break_it", undo: str = "mend_it") -> None:
         """Write the environment with these."""
         values = {
-            "port": self.server.server_port,
+            "address": self.address,
             "path": self.broken,
             "folder": self.cli.folder,
             "inject": inject,
@@ -134,9 +129,7 @@ class Payments:
         return found
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.stack.close()
 
 
 @pytest.fixture

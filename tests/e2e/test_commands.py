@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
+from tests import stock
 from tests.e2e.conftest import Cli, verdicts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -44,7 +44,7 @@ spec:
   services:
     dependency:
       name: payments
-      url: "http://127.0.0.1:{port}"
+      url: "http://{address}"
       faults:
         brownout:
           driver: command
@@ -74,23 +74,19 @@ class Payments:
         self.cli = cli
         stopped = self.stopped = cli.folder / "stopped"
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(stock.Quiet):
             def do_GET(self) -> None:
                 self.send_response(503 if stopped.exists() else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
+        self.stack = ExitStack()
+        self.address = stock.serve(Handler, self.stack)
         self.script("")
         folder = cli.folder / "experiments" / "environments"
         folder.mkdir(parents=True)
         (folder.parent / "by-command.yaml").write_text(EXPERIMENT, encoding="utf-8")
-        environment = ENVIRONMENT.format(port=self.server.server_port, script=cli.folder / "payments.sh")
+        environment = ENVIRONMENT.format(address=self.address, script=cli.folder / "payments.sh")
         (folder / "mine.yaml").write_text(environment, encoding="utf-8")
 
     def script(self, cases: str) -> None:
@@ -111,9 +107,7 @@ class Payments:
         return ("run", "by-command", "--env", "mine", "--out", str(self.cli.folder / "run"), "-o", "json")
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.stack.close()
 
 
 @pytest.fixture
