@@ -57,13 +57,13 @@ e2e: .venv/dev
 
 # Drills, and systems that gameday does not start: these mostly wait, at the pace of real time, so that two go side by side.
 # What is not named here, such as a lab at full speed, has the machine for itself.
-DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers
+DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers tests/proxy
 OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py \
-	tests/e2e/test_chaostoolkit.py tests/e2e/test_releases.py
+	tests/e2e/test_chaostoolkit.py tests/e2e/test_people.py tests/e2e/test_releases.py
 
 # Flaws included: all that takes longer than `make test` may.
 slow: .venv/dev
-	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q tests/grade/test_attack.py
+	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py
 	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(DRILLS) $(OTHERS))
 	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
 
@@ -71,7 +71,7 @@ flaws: .venv/dev
 	$(BIN)/pytest -q -m slow tests/e2e/test_flaws.py
 
 attack: .venv/dev
-	GAMEDAY_MUTATIONS=10000 $(BIN)/pytest -q tests/grade/test_attack.py
+	GAMEDAY_MUTATIONS=10000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py
 
 # Chaos Toolkit is what it is measured next to: in a venv of its own.
 .venv-bench/bench: pyproject.toml

@@ -26,6 +26,8 @@ from tests.grade.scene import Scene
 
 COUNT = max(len(BREAKING), int(os.environ.get("GAMEDAY_MUTATIONS", "100")))
 SEED = 20261101
+PARTS = 2
+"""Of the attack, so that two processes can share it."""
 SAMPLES = Path(__file__).parents[2] / "reports" / "samples"
 LEAN_BASES = {
     "lean": Reality(figures=LEAN),
@@ -81,9 +83,10 @@ def plan_of_attack(names: Sequence[str], count: int) -> Iterator[tuple[str, str]
         yield name, f"{SEED}/{name}/{number}"
 
 
-def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene]) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: int) -> None:
     survived, outcomes = [], Counter[str]()
-    for number, (name, seed) in enumerate(plan_of_attack(sorted(BREAKING), COUNT)):
+    for number, (name, seed) in list(enumerate(plan_of_attack(sorted(BREAKING), COUNT)))[part::PARTS]:
         # Each family once on a large base: a small one has so few events that it may fall for another reason.
         base, scene = pick(scenes, Random(seed), large_ones=number < len(BREAKING))
         said, graded = attempt(scene, BREAKING[name], seed)
@@ -92,8 +95,8 @@ def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene]) -> Non
             survived.append(f"{base}: {name} ({said}), seed {seed}")
     assert not survived
     # An attack that is mostly refused for its form would show little about the judgement.
-    assert outcomes["refused"] < COUNT / 20
-    assert outcomes[RunVerdict.FAIL] > COUNT / 5
+    assert outcomes["refused"] < outcomes.total() / 20
+    assert outcomes[RunVerdict.FAIL] > outcomes.total() / 5
 
 
 def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
