@@ -198,3 +198,8 @@ def test_prometheus_itself_tells_what_fires_and_what_does_no_more(
 
         until(reloaded)
         until(made.settled)
+        process.kill()
+        process.wait(30)
+        assert server.firing("shop", 2) is None, (
+            "one that is gone can not tell, and does not say that nothing fires"
+        )
