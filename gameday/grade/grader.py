@@ -180,6 +180,8 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:
             return alert_routed.judge(record, expected, on)
         case SloBudget():
             return slo.judge(record, expected)
+        case _:
+            raise NotImplementedError(expected.kind)
 
 
 def _runbook(record: Record, on: Ground) -> tuple[list[Criterion], tuple[GradedStep, ...]]:

@@ -35,7 +35,7 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
-from gameday.model.experiment import Rollback, SteadyBurn, SteadyProbe
+from gameday.model.experiment import OfProbe, OfSlo, SteadyBurn, SteadyProbe
 from gameday.model.pace import COUNTERS
 from gameday.model.plan import BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
@@ -310,7 +310,8 @@ def _check_plan(plan: Plan) -> None:
     probes = {fault.proof for fault in plan.faults} | {v.probe for v in steps if isinstance(v, StepVerify)}
     probes |= {condition.probe for condition in plan.steady_state if isinstance(condition, SteadyProbe)}
     slos = {condition.slo for condition in plan.steady_state if isinstance(condition, SteadyBurn)}
-    slos |= {expected.slo for expected in plan.expect if not isinstance(expected, Rollback)}
+    slos |= {expected.slo for expected in plan.expect if isinstance(expected, OfSlo)}
+    probes |= {expected.probe for expected in plan.expect if isinstance(expected, OfProbe)}
     if plan.load is not None and plan.load.external_slo is not None:
         slos.add(plan.load.external_slo)
     services = {slo.total.spec.service for slo in plan.slos if isinstance(slo.total, MetricsSource)}

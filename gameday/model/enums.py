@@ -23,6 +23,8 @@ class FaultKind(StrEnum):
     BROWNOUT = "brownout"
     LATENCY = "latency"
     OUTAGE = "outage"
+    REPLAY_PAUSE = "replay_pause"
+    """A standby goes on receiving, and applies nothing of it."""
     RELEASE = "release"
     """A stimulus: a new revision is rolled out."""
 

@@ -20,12 +20,14 @@ __all__ = [
     "AwaitedRelease",
     "BlastRadius",
     "ChaosBinding",
+    "DatabaseLogin",
     "DriverBinding",
     "Environment",
     "EnvironmentMetadata",
     "EnvironmentSpec",
     "FaultBinding",
     "ForbiddenHours",
+    "InstancesObserver",
     "LoadBinding",
     "Observers",
     "Option",
@@ -152,11 +154,23 @@ Release = Annotated[
 """Who carries a release out: a driver, or the team."""
 
 
+class DatabaseLogin(Model):
+    """Who gameday is to a service that is a PostgreSQL (``url: postgresql://HOST:PORT/DATABASE``)."""
+
+    user: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+$")]
+    password: Reference | None = None
+    """Where the secret is, never the secret; None: the server wants none."""
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    """As libpq means it."""
+
+
 class ServiceBinding(Model):
     """The real service behind a role."""
 
     name: str
     url: str
+    login: DatabaseLogin | None = None
+    """Of a database."""
     release: Release | None = None
     faults: dict[FaultKind, FaultBinding] = {}
 
@@ -249,8 +263,19 @@ class PrometheusObserver(Model):
         return self
 
 
+class InstancesObserver(Model):
+    """Where it is read since when each instance of a service runs: ``process_start_time_seconds`` of every
+    address's ``/metrics``, as Prometheus' client libraries expose it."""
+
+    source: Literal["metrics"]
+    every: Annotated[Duration, Field(ge=0.1)] = 0.5
+    """Real seconds between two readings, never scaled."""
+
+
 class Observers(Model):
     """Where reactions are seen."""
+
+    instances: InstancesObserver | None = None
 
     releases: ReleasesObserver | None = None
     alerts: AlertsObserver | None = None

@@ -36,6 +36,7 @@ __all__ = [
     "FaultUndo",
     "GuardChanged",
     "GuardEnded",
+    "InstanceSample",
     "LoadBatch",
     "LoadEnded",
     "LoadStarted",
@@ -55,6 +56,7 @@ __all__ = [
     "ReleaseSample",
     "ReleaseSeen",
     "RevisionState",
+    "RowsRead",
     "RunClosed",
     "RunOpened",
     "SourceGap",
@@ -314,6 +316,27 @@ class CounterSample(Payload):
     instance came back."""
 
 
+class InstanceSample(Payload):
+    """Since when each instance of a service runs, read at one time. Source ``instances/SERVICE``."""
+
+    KIND: ClassVar = "sample"
+    type: Literal["instances"] = "instances"
+    service: str
+    started: dict[str, float | None]
+    """Address -> its ``process_start_time_seconds``, seconds since the Unix epoch; None: it did not answer."""
+
+
+class RowsRead(Payload):
+    """What stood in a database when all load had ended. Source ``probe/NAME``."""
+
+    KIND: ClassVar = "rows.read"
+    outcome: Outcome
+    rows: tuple[str, ...] = ()
+    error: str = ""
+    asked: Nanoseconds
+    """When the query began."""
+
+
 class RevisionState(Model):
     """One revision of a service as the release system reports it."""
 
@@ -401,6 +424,11 @@ class LoadBatch(Payload):
     end_id: tuple[int, ...]
     end_at: tuple[int, ...]
     end_ok: tuple[bool, ...]
+    end_status: tuple[int, ...] = ()
+    """The status of each answer, 0 where there was none; empty: the pack does not tell."""
+    end_note: tuple[str, ...] = ()
+    """What each good answer acknowledged, as a database would tell it, or an empty text; empty: the pack does not
+    tell."""
 
 
 class LoadEnded(Payload):

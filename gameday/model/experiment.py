@@ -14,8 +14,11 @@ from gameday.model.quantities import Duration, Rate, Share
 __all__ = [
     "AlertFired",
     "AlertRouted",
+    "BreakGlassReady",
     "Brownout",
     "BrownoutFault",
+    "DataLoss",
+    "DegradedGracefully",
     "Expectation",
     "Experiment",
     "ExperimentSpec",
@@ -23,13 +26,20 @@ __all__ = [
     "Harm",
     "Latency",
     "LatencyFault",
+    "Limited",
     "LoadSpec",
     "Metadata",
+    "NoUnexpectedAlert",
+    "OfProbe",
+    "OfSlo",
     "Outage",
     "OutageFault",
     "Proof",
     "Recovered",
     "ReleaseStimulus",
+    "ReplayPause",
+    "ReplayPauseFault",
+    "Restarts",
     "Roles",
     "Rollback",
     "SloBudget",
@@ -37,6 +47,8 @@ __all__ = [
     "SteadyCondition",
     "SteadyProbe",
     "Stimulus",
+    "Throttled",
+    "Unthrottled",
     "UpperBound",
 ]
 
@@ -223,7 +235,30 @@ class Outage(Model):
         return True
 
 
-Harm = Brownout | Latency | Outage
+class ReplayPause(Model):
+    """A standby of a database applies nothing any more: what is read there grows older."""
+
+    @property
+    def share(self) -> float:
+        """All of it."""
+        return 1.0
+
+    @property
+    def mode(self) -> None:
+        """There is only one way."""
+
+    @property
+    def per_connection(self) -> bool:
+        """Connections go on as before."""
+        return False
+
+    @property
+    def slow(self) -> bool:
+        """Nor does a check take longer."""
+        return False
+
+
+Harm = Brownout | Latency | Outage | ReplayPause
 """What ``with`` says; the kind of the fault decides which."""
 
 
@@ -261,7 +296,14 @@ class OutageFault(_Fault):
     with_: Outage = Field(Outage(), alias="with")
 
 
-Fault = Annotated[BrownoutFault | LatencyFault | OutageFault, Field(discriminator="kind")]
+class ReplayPauseFault(_Fault):
+    """A standby that stands still."""
+
+    kind: Literal[FaultKind.REPLAY_PAUSE]
+    with_: ReplayPause = Field(ReplayPause(), alias="with")
+
+
+Fault = Annotated[BrownoutFault | LatencyFault | OutageFault | ReplayPauseFault, Field(discriminator="kind")]
 """One thing that is broken."""
 
 
@@ -269,43 +311,45 @@ class _Expected(Identified):
     required: bool = True
 
 
-class Rollback(_Expected):
+class Limited(_Expected):
+    """What has to come within a time."""
+
+    within: Annotated[Duration, Field(gt=0)]
+
+
+class Rollback(Limited):
     """The release under test is taken out of traffic by the system itself."""
 
     kind: Literal["rollback"]
     service: str
-    within: Annotated[Duration, Field(gt=0)]
 
 
-class Recovered(_Expected):
+class Recovered(Limited):
     """From the effect on, the first t at which the ratio over [t, t + hold] meets the objective."""
 
     kind: Literal["recovered"]
     slo: str
-    within: Annotated[Duration, Field(gt=0)]
     hold: Annotated[Duration, Field(gt=0)]
     left: bool = False
     """True makes 'the objective was never left' a fail."""
 
 
-class AlertFired(_Expected):
+class AlertFired(Limited):
     """The burn alert of that SLO and long window fires, at any receiver."""
 
     kind: Literal["alert_fired"]
     slo: str
     window: str
     """The value of the label ``window``, e.g. ``1h``: plan time."""
-    within: Annotated[Duration, Field(gt=0)]
 
 
-class AlertRouted(_Expected):
+class AlertRouted(Limited):
     """An alert of that SLO reaches that receiver."""
 
     kind: Literal["alert_routed"]
     slo: str
     receiver: str
     window: str = ""
-    within: Annotated[Duration, Field(gt=0)]
 
 
 class SloBudget(_Expected):
@@ -316,7 +360,95 @@ class SloBudget(_Expected):
     budget: Annotated[Share, Field(gt=0)]
 
 
-Expectation = Annotated[Rollback | Recovered | AlertFired | AlertRouted | SloBudget, Field(discriminator="kind")]
+class Throttled(Limited):
+    """Once the probe's number (real seconds) rises above ``above``, the system refuses requests of that name: the
+    first t after the crossing at which 90 % of those that end in [t, t + hold] are answered with ``status``."""
+
+    kind: Literal["throttled"]
+    endpoint: str
+    """The name that the load gives the requests."""
+    status: Annotated[int, Field(ge=400, le=599)] = 429
+    probe: str
+    above: Annotated[Duration, Field(gt=0)]
+    """Plan time: an RPO. The number is real seconds, and grows by the scale."""
+    hold: Annotated[Duration, Field(gt=0)]
+
+
+class Unthrottled(Limited):
+    """Once the probe's number is below ``below`` again, requests are taken again: the first t from then on at which
+    at most 1 % of those that end in [t, t + hold] are answered with ``status``."""
+
+    kind: Literal["unthrottled"]
+    endpoint: str
+    status: Annotated[int, Field(ge=400, le=599)] = 429
+    probe: str
+    below: Annotated[Duration, Field(gt=0)]
+    hold: Annotated[Duration, Field(gt=0)]
+
+
+class DataLoss(_Expected):
+    """Whatever the clients were told is done is found in the database, by content: nothing is lost."""
+
+    kind: Literal["data_loss"]
+    endpoint: str
+    """The name that the load gives the requests whose answers acknowledge something."""
+    probe: str
+    """A probe of the form ``rows``."""
+
+
+class Restarts(_Expected):
+    """No more than ``most`` instances of the service start during the run."""
+
+    kind: Literal["restarts"]
+    service: str
+    most: Annotated[int, Field(ge=0)] = 0
+
+
+class DegradedGracefully(Limited):
+    """The service says that it is degraded (the probe's checks are good while it does): within ``within`` of the
+    effect, without a break until the fault is cleared, and no more from ``ends`` after that on."""
+
+    kind: Literal["degraded_gracefully"]
+    probe: str
+    ends: Annotated[Duration, Field(gt=0)]
+
+
+class BreakGlassReady(_Expected):
+    """The runbook has a break-glass section with a step, an owner, a review not older than ``reviewed``, and the
+    step was carried out."""
+
+    kind: Literal["break_glass_ready"]
+    reviewed: Annotated[Duration, Field(gt=0)]
+    """Calendar time, never scaled."""
+
+
+class NoUnexpectedAlert(_Expected):
+    """From the first phase on, no alert fires but the Watchdog and those of SLOs that an ``alert_*`` expectation
+    names."""
+
+    kind: Literal["no_unexpected_alert"]
+
+
+Expectation = Annotated[
+    Rollback
+    | Recovered
+    | AlertFired
+    | AlertRouted
+    | SloBudget
+    | Throttled
+    | Unthrottled
+    | DataLoss
+    | Restarts
+    | DegradedGracefully
+    | BreakGlassReady
+    | NoUnexpectedAlert,
+    Field(discriminator="kind"),
+]
+
+OfSlo = Recovered | AlertFired | AlertRouted | SloBudget
+"""Those that name an SLO."""
+OfProbe = Throttled | Unthrottled | DataLoss | DegradedGracefully
+"""Those that name a probe."""
 
 
 class ExperimentSpec(Model):

@@ -6,6 +6,7 @@ Roles are replaced by the names that the environment bound.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,18 +17,20 @@ from gameday.model.enums import FaultKind, PhaseName, Tier
 from gameday.model.environment import (
     AlertsObserver,
     BlastRadius,
+    DatabaseLogin,
     DriverBinding,
     FaultBinding,
+    InstancesObserver,
     PrometheusObserver,
     ReleasesObserver,
     Safety,
 )
-from gameday.model.experiment import Brownout, Expectation, Harm, Latency, Outage, SteadyCondition
+from gameday.model.experiment import Brownout, Expectation, Harm, Latency, Outage, ReplayPause, SteadyCondition
 from gameday.model.guard import Guard, GuardPace
 from gameday.model.pace import COUNTERS, query_timeout
 from gameday.model.quantities import Duration, Rate
 from gameday.model.runbook import Step
-from gameday.model.slo import BurnPair, HttpCheck, PromqlCheck, Source
+from gameday.model.slo import BurnPair, HttpCheck, PromqlCheck, RowsCheck, Source, SqlCheck
 
 __all__ = [
     "BoundFault",
@@ -89,6 +92,7 @@ class BoundService(Model):
     name: str
     url: str
     """As the environment spells it; preflight resolves it to one or several addresses."""
+    login: DatabaseLogin | None = None
 
 
 class BoundSlo(Model):
@@ -110,20 +114,22 @@ class BoundSlo(Model):
 
 
 class BoundProbe(Model):
-    """A probe and how often it asks (real time): one of ``http``, ``promql`` and ``chaostoolkit``."""
+    """A probe and how often it asks (real time): one of its checks. ``rows`` is asked once, at the end."""
 
     name: str
     http: HttpCheck | None = None
     promql: PromqlCheck | None = None
     chaostoolkit: ChaosCheck | None = None
+    sql: SqlCheck | None = None
+    rows: RowsCheck | None = None
     connection: Literal["fresh", "kept"] = "fresh"
     rate: Rate
     """Checks per real second."""
 
     @model_validator(mode="after")
     def _one_check(self) -> BoundProbe:
-        if [self.http, self.promql, self.chaostoolkit].count(None) != 2:
-            raise ValueError("a probe makes one check: 'http', 'promql' or 'chaostoolkit'")
+        if [self.http, self.promql, self.chaostoolkit, self.sql, self.rows].count(None) != 4:
+            raise ValueError("a probe makes one check: 'http', 'promql', 'sql', 'rows' or 'chaostoolkit'")
         return self
 
     @property
@@ -131,7 +137,8 @@ class BoundProbe(Model):
         """Real seconds that one check takes at most."""
         if self.chaostoolkit is not None:
             return self.chaostoolkit.seconds
-        return self.http.timeout if self.http is not None else query_timeout(1 / self.rate)
+        timed = self.http or self.sql or self.rows
+        return timed.timeout if timed is not None else query_timeout(1 / self.rate)
 
 
 class BoundLoad(Model):
@@ -182,6 +189,14 @@ class BoundFault(Model):
     """The name of the probe that proves the effect."""
     binding: FaultBinding
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_kind(cls, value: object) -> object:
+        """Two kinds have nothing to say, and look alike."""
+        if isinstance(value, dict) and value.get("with") == {} and value.get("kind") == FaultKind.REPLAY_PAUSE:
+            return {**value, "with": ReplayPause()}
+        return value
+
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
         if not isinstance(self.with_, _HARM.get(self.kind, ())):
@@ -189,7 +204,12 @@ class BoundFault(Model):
         return self
 
 
-_HARM = {FaultKind.BROWNOUT: Brownout, FaultKind.LATENCY: Latency, FaultKind.OUTAGE: Outage}
+_HARM: Mapping[FaultKind, type[Harm]] = {
+    FaultKind.BROWNOUT: Brownout,
+    FaultKind.LATENCY: Latency,
+    FaultKind.OUTAGE: Outage,
+    FaultKind.REPLAY_PAUSE: ReplayPause,
+}
 
 
 class BoundStep(Model):
@@ -238,6 +258,7 @@ class Plan(Model):
     releases: ReleasesObserver | None
     alerts: AlertsObserver | None
     prometheus: PrometheusObserver | None = None
+    instances: InstancesObserver | None = None
     stimuli: tuple[BoundStimulus, ...]
     awaited: tuple[BoundRelease, ...] = ()
     """Stimuli that are the team's, not gameday's."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from gameday.model.base import Model
+from gameday.model.base import JSON, Model
 from gameday.model.chaostoolkit import ChaosCheck
 from gameday.model.quantities import Duration
 
@@ -24,10 +24,12 @@ __all__ = [
     "PrometheusSource",
     "PromqlCheck",
     "RatioMetric",
+    "RowsCheck",
     "Slo",
     "SloIndicator",
     "SloMetadata",
     "SloSpec",
+    "SqlCheck",
     "TimeWindow",
 ]
 
@@ -177,19 +179,19 @@ class HttpCheck(Model):
     path: Annotated[str, Field(pattern=r"^/")] = "/"
     status: Annotated[int, Field(ge=100, le=599)] = 200
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    json_: Annotated[dict[str, JSON], Field(alias="json")] = {}
+    """Members that the answer, a JSON object, has to have with these values; text in files is read as JSON where it
+    is JSON (``true``, ``3``). Empty: the status decides alone."""
 
 
-class PromqlCheck(Model):
-    """One evaluation of a query by the environment's Prometheus; good while its number lies inside the bounds."""
-
-    query: Annotated[str, Field(pattern=r"\S")]
+class _Bounds(Model):
     above: float | None = None
     """Good if strictly above; None: no bound."""
     below: float | None = None
     """Good if strictly below; None: no bound."""
 
     @model_validator(mode="after")
-    def _bounded(self) -> PromqlCheck:
+    def _bounded(self) -> Self:
         if self.above is None and self.below is None:
             raise ValueError("'above' or 'below' is missing: nothing says what a good value is")
         if self.above is not None and self.below is not None and not self.above < self.below:
@@ -201,7 +203,32 @@ class PromqlCheck(Model):
         return (self.above is None or value > self.above) and (self.below is None or value < self.below)
 
 
-_CHECKS = 3
+class PromqlCheck(_Bounds):
+    """One evaluation of a query by the environment's Prometheus; good while its number lies inside the bounds."""
+
+    query: Annotated[str, Field(pattern=r"\S")]
+
+
+class SqlCheck(_Bounds):
+    """One query of a service that is a PostgreSQL; it gives one number, in real units, which is good inside the
+    bounds. NULL is no number: an error."""
+
+    service: str
+    query: Annotated[str, Field(pattern=r"\S")]
+    timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    """Real seconds, never scaled."""
+
+
+class RowsCheck(Model):
+    """A query of a service that is a PostgreSQL, asked once, when all load has ended: each row is one text."""
+
+    service: str
+    query: Annotated[str, Field(pattern=r"\S")]
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    """Real seconds, never scaled."""
+
+
+_CHECKS = 5
 
 
 class ProbeSpec(Model):
@@ -210,13 +237,15 @@ class ProbeSpec(Model):
     http: HttpCheck | None = None
     promql: PromqlCheck | None = None
     chaostoolkit: ChaosCheck | None = None
+    sql: SqlCheck | None = None
+    rows: RowsCheck | None = None
     connection: Literal["fresh", "kept"] = "fresh"
     """Of ``http``."""
 
     @model_validator(mode="after")
     def _one_check(self) -> ProbeSpec:
-        if [self.http, self.promql, self.chaostoolkit].count(None) != _CHECKS - 1:
-            raise ValueError("a probe makes one check: write either 'http', 'promql' or 'chaostoolkit'")
+        if [self.http, self.promql, self.chaostoolkit, self.sql, self.rows].count(None) != _CHECKS - 1:
+            raise ValueError("a probe makes one check: 'http', 'promql', 'sql', 'rows' or 'chaostoolkit'")
         if self.http is None and "connection" in self.model_fields_set:
             raise ValueError("'connection' is for 'http' only")
         return self

@@ -10,16 +10,23 @@ import gameday
 from gameday.errors import SpecError
 from gameday.model.document import Document
 from gameday.model.enums import FaultKind, PhaseName, StepKind, Tier
-from gameday.model.environment import AwaitedRelease, PrometheusObserver
+from gameday.model.environment import AwaitedRelease, InstancesObserver, PrometheusObserver
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
+    BreakGlassReady,
+    DataLoss,
+    DegradedGracefully,
     Expectation,
+    NoUnexpectedAlert,
     Recovered,
+    Restarts,
     Rollback,
     SloBudget,
     SteadyCondition,
     SteadyProbe,
+    Throttled,
+    Unthrottled,
 )
 from gameday.model.guard import (
     BudgetGuard,
@@ -93,7 +100,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         inputs=_inputs(context),
         phases=_phases(context),
         services=tuple(
-            BoundService(role=role, name=service.name, url=service.url)
+            BoundService(role=role, name=service.name, url=service.url, login=service.login)
             for role, service in context.environment.services.items()
         ),
         slos=_slos(context),
@@ -103,6 +110,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         releases=context.environment.observers.releases,
         alerts=context.environment.observers.alerts,
         prometheus=_prometheus(context),
+        instances=_instances(context),
         stimuli=_stimuli(context),
         awaited=_awaited(context),
         faults=_faults(context),
@@ -220,6 +228,8 @@ def _probes(context: Context, probe_rates: Mapping[str, float]) -> tuple[BoundPr
             http=document.value.spec.http,
             promql=document.value.spec.promql,
             chaostoolkit=document.value.spec.chaostoolkit,
+            sql=document.value.spec.sql,
+            rows=document.value.spec.rows,
             connection=document.value.spec.connection,
             rate=probe_rates[name],
         )
@@ -234,6 +244,12 @@ def _prometheus(context: Context) -> PrometheusObserver | None:
     queries = [one for one in context.sources.probes.values() if one.value.spec.promql is not None]
     asked = queries or any(isinstance(source, PrometheusSource) for source in sources)
     return context.environment.observers.prometheus if asked else None
+
+
+def _instances(context: Context) -> InstancesObserver | None:
+    """Where instances are seen, if anything rests on it."""
+    needed = any(isinstance(one, Restarts) for one in context.experiment.expect)
+    return context.environment.observers.instances if needed else None
 
 
 def _steady(context: Context, condition: SteadyCondition) -> SteadyCondition:
@@ -323,6 +339,12 @@ def _expectation(context: Context, expectation: Expectation) -> Expectation:
             return expectation.model_copy(update={"service": environment.services[expectation.service].name})
         case Recovered() | AlertFired() | AlertRouted() | SloBudget():
             return expectation.model_copy(update={"slo": environment.slos[expectation.slo]})
+        case Restarts():
+            return expectation.model_copy(update={"service": environment.services[expectation.service].name})
+        case Throttled() | Unthrottled() | DataLoss() | DegradedGracefully():
+            return expectation.model_copy(update={"probe": environment.probes[expectation.probe]})
+        case BreakGlassReady() | NoUnexpectedAlert():
+            return expectation
 
 
 def _runbook(context: Context) -> BoundRunbook | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gameday.model.document import Location
 from gameday.model.enums import StepKind
 from gameday.model.environment import AwaitedRelease
-from gameday.model.experiment import AlertFired, AlertRouted, Fault, Recovered, Rollback, SloBudget, SteadyBurn
+from gameday.model.experiment import AlertFired, AlertRouted, Fault, Limited, Recovered, Rollback, SteadyBurn
 from gameday.model.pace import READINGS
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.slo import BurnPair, LoadSource, PrometheusSource, Slo
@@ -148,7 +148,7 @@ def _time_scale(context: Context) -> None:
 def _limits(context: Context) -> Iterator[tuple[str, Location, float]]:
     """Every limit that a scale shortens: file, place, plan seconds."""
     for index, expectation in enumerate(context.experiment.expect):
-        if not isinstance(expectation, SloBudget):
+        if isinstance(expectation, Limited):
             yield "experiment", ("expect", index, "within"), expectation.within
     if context.sources.runbook is None:
         return
@@ -298,15 +298,13 @@ def _expectations(context: Context) -> None:
         at: Location = ("expect", index)
         if isinstance(expectation, AlertFired | AlertRouted):
             _alert(context, at, expectation)
-        if not isinstance(expectation, SloBudget) and context.experiment.faults:
+        if isinstance(expectation, Limited) and context.experiment.faults:
             _inside_run(context, at, expectation)
         if isinstance(expectation, Rollback | Recovered):
             _outlasts(context, at, expectation.within)
 
 
-def _inside_run(
-    context: Context, at: Location, expectation: Rollback | Recovered | AlertFired | AlertRouted
-) -> None:
+def _inside_run(context: Context, at: Location, expectation: Limited) -> None:
     needed = expectation.within + (expectation.hold if isinstance(expectation, Recovered) else 0.0)
     left = context.end - context.fault_start
     if needed > left + _EPSILON:

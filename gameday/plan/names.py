@@ -17,6 +17,9 @@ from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
     Fault,
+    OfProbe,
+    OfSlo,
+    Restarts,
     Rollback,
     SteadyProbe,
 )
@@ -282,7 +285,11 @@ def _expectations(context: Context) -> None:
         at: Location = ("expect", index)
         if isinstance(expectation, Rollback):
             _rollback(context, at, expectation)
-        else:
+        elif isinstance(expectation, Restarts):
+            context.declared("services", expectation.service, (*at, "service"))
+        elif isinstance(expectation, OfProbe):
+            context.declared("probes", expectation.probe, (*at, "probe"))
+        elif isinstance(expectation, OfSlo):
             context.declared("slos", expectation.slo, (*at, "slo"))
         if isinstance(expectation, AlertFired | AlertRouted) and context.environment.observers.alerts is None:
             context.in_experiment(

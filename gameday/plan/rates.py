@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from gameday.model.experiment import Fault, SloBudget, SteadyProbe
+from gameday.model.experiment import Fault, Limited, SteadyProbe
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
 from gameday.plan.limits import fewer_or_longer, steady_spans
@@ -76,9 +76,7 @@ def _asks(context: Context, probe: str) -> str:
 
 def _proof(context: Context, fault: Fault, seconds: float) -> float:
     """``seconds``: how long a check waits for its answer."""
-    deadlines = [
-        item.within / context.scale for item in context.experiment.expect if not isinstance(item, SloBudget)
-    ]
+    deadlines = [item.within / context.scale for item in context.experiment.expect if isinstance(item, Limited)]
     share, hold = fault.with_.share, fault.for_ / context.scale
     timeout = seconds if fault.with_.slow else 0.0
     # Checks that begin within the last timeout are not judged; a fault that is too short for any is refused.

@@ -186,7 +186,10 @@ def test_what_its_binding_must_say(project: Any, old: str, new: str, what: str) 
         ("{query: up, above: nan}", "'nan' is not a finite number"),
         ("{query: up, over: 1}", "unknown key 'over'"),
         ("{query: up, above: 0}\n  connection: kept", "'connection' is for 'http' only"),
-        ("{query: up, above: 0}\n  http: {service: payments}", "write either 'http', 'promql' or 'chaostoolkit'"),
+        (
+            "{query: up, above: 0}\n  http: {service: payments}",
+            "a probe makes one check: 'http', 'promql', 'sql', 'rows' or 'chaostoolkit'",
+        ),
     ],
 )
 def test_what_a_probe_by_query_says(project: Any, probe: str, what: str) -> None:
@@ -202,7 +205,10 @@ def test_a_probe_without_any_check(project: Any) -> None:
     project.replace(
         "probe", "  promq1: {service: payments, method: GET, path: /answers, status: 200, timeout: 1s}\n", ""
     )
-    assert any("write either 'http', 'promql' or 'chaostoolkit'" in one for one in messages(project))
+    assert any(
+        "a probe makes one check: 'http', 'promql', 'sql', 'rows' or 'chaostoolkit'" in one
+        for one in messages(project)
+    )
 
 
 @pytest.mark.parametrize(("value", "good"), [(0.0, False), (0.1, True), (0.5, True), (0.9, False)])

@@ -459,7 +459,7 @@ def test_absolute_place(project: Any) -> None:
     )
     assert [str(problem) for problem in project.problems()] == [
         "probes/payments-answers.yaml:5:29: unknown key 'thershold' "
-        "(keys known here: method, path, service, status, timeout)",
+        "(keys known here: json, method, path, service, status, timeout)",
         "probes/payments-answers.yaml:5:52: '1' is not a duration: write a number and a unit, "
         "such as 500ms, 30s, 5m, 1h or 30d",
     ]
