@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
 
 from gameday.app.looking import Seen
 from gameday.errors import UsageError
@@ -88,7 +89,8 @@ def _take_back(made: Sequence[Path]) -> None:
 
 
 def _rendered(seen: Seen) -> Mapping[str, str]:
-    environment = Environment(  # noqa: S701 - YAML and Markdown, not HTML: what is foreign is quoted as JSON
+    # YAML and Markdown, not HTML: what is foreign is quoted as JSON.
+    environment = SandboxedEnvironment(
         loader=FileSystemLoader(str(_TEMPLATES)),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -212,8 +212,8 @@ class Latency(Model):
         return True
 
 
-class Outage(Model):
-    """Nothing is answered."""
+class _Whole(Model):
+    """Nothing is spared."""
 
     @property
     def share(self) -> float:
@@ -229,32 +229,22 @@ class Outage(Model):
         """No connection is spared."""
         return False
 
+
+class Outage(_Whole):
+    """Nothing is answered."""
+
     @property
     def slow(self) -> bool:
         """As of a brownout: what is paused, and not ended, takes connections and answers none."""
         return True
 
 
-class ReplayPause(Model):
+class ReplayPause(_Whole):
     """A standby of a database applies nothing any more: what is read there grows older."""
 
     @property
-    def share(self) -> float:
-        """All of it."""
-        return 1.0
-
-    @property
-    def mode(self) -> None:
-        """There is only one way."""
-
-    @property
-    def per_connection(self) -> bool:
-        """Connections go on as before."""
-        return False
-
-    @property
     def slow(self) -> bool:
-        """Nor does a check take longer."""
+        """Whoever asks is answered as before."""
         return False
 
 
