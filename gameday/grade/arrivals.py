@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gameday.model.events import LoadBatch
 from gameday.model.plan import BoundLoad
@@ -32,6 +32,10 @@ class Arrival:
     start: int
     end: int | None
     ok: bool | None
+    status: int | None = None
+    """Of its answer, 0: there was none; None: nobody told."""
+    note: str | None = None
+    """What a good answer acknowledged; None: nobody told."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Arrivals:
     all: tuple[Arrival, ...]
     odd: tuple[str, ...]
     """What in the record contradicts itself."""
+
+    @cached_property
+    def tells(self) -> bool:
+        """Whether the pack told of the status of any answer."""
+        return any(arrival.status is not None for arrival in self.all)
 
     @cached_property
     def starts(self) -> Sequence[int]:
@@ -109,9 +118,10 @@ def index_arrivals(load: BoundLoad, t0: int, planned_end: int, batches: Sequence
         for number, name, micros in zip(
             batch.data.start_id, batch.data.start_name, batch.data.start_at, strict=True
         ):
-            end, ok = ends.pop(number, (None, None))
+            end = ends.pop(number, _NO_END)
             intended = t0 + round(number / rate * 1e9)
-            arrival = Arrival(number, name, intended, t0 + micros * 1000, end, ok)
+            start = t0 + micros * 1000
+            arrival = Arrival(number, name, intended, start, end.at, end.ok, end.status, end.note)
             if number in found or not 0 <= number < planned:
                 odd.append(f"seq {batch.seq}: arrival {number} was not due")
                 continue
@@ -138,10 +148,31 @@ def _problem(arrival: Arrival, recorded: int) -> str:
     return ""
 
 
-def _ends(t0: int, batches: Iterable[At[LoadBatch]], odd: list[str]) -> dict[int, tuple[int | None, bool | None]]:
-    ends: dict[int, tuple[int | None, bool | None]] = {}
+class _End(NamedTuple):
+    at: int | None
+    ok: bool | None
+    status: int | None = None
+    note: str | None = None
+
+
+_NO_END = _End(None, None)
+
+
+def _columns(batch: LoadBatch) -> Iterable[tuple[int, int, bool, int | None, str | None]]:
+    untold = (None,) * len(batch.end_id)
+    status, note = batch.end_status or untold, batch.end_note or untold
+    return zip(batch.end_id, batch.end_at, batch.end_ok, status, note, strict=True)
+
+
+def _ends(t0: int, batches: Iterable[At[LoadBatch]], odd: list[str]) -> dict[int, _End]:
+    ends: dict[int, _End] = {}
+    tells = False
     for batch in batches:
-        for number, micros, ok in zip(batch.data.end_id, batch.data.end_at, batch.data.end_ok, strict=True):
+        told = bool(batch.data.end_status)
+        if tells and batch.data.end_id and not told:
+            odd.append(f"seq {batch.seq}: the load told of its answers, and does no more")
+        tells = tells or told
+        for number, micros, ok, status, note in _columns(batch.data):
             if number in ends:
                 odd.append(f"seq {batch.seq}: arrival {number} ended twice")
                 # Whichever end is true: the request counts as bad.
@@ -149,5 +180,5 @@ def _ends(t0: int, batches: Iterable[At[LoadBatch]], odd: list[str]) -> dict[int
             end = t0 + micros * 1000
             if end > batch.mono + SLACK:
                 odd.append(f"seq {batch.seq}: arrival {number} was recorded before it ended")
-            ends[number] = (end, ok)
+            ends[number] = _End(end, ok, status, note)
     return ends

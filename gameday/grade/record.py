@@ -359,4 +359,6 @@ def _payload(event: Event) -> Payload:
 
 def _columns_fit(batch: LoadBatch) -> bool:
     starts = len(batch.start_id) == len(batch.start_name) == len(batch.start_at)
-    return starts and len(batch.end_id) == len(batch.end_at) == len(batch.end_ok)
+    ends = len(batch.end_id) == len(batch.end_at) == len(batch.end_ok)
+    told = len(batch.end_status) == len(batch.end_note) in (0, len(batch.end_id))
+    return starts and ends and told

@@ -7,9 +7,10 @@ This module imports neither locust nor gevent, nor anything that must not be loa
 patched the standard library. Everything runs in greenlets of one thread, so there are no locks.
 
 The stream (file descriptor ``GAMEDAY_LOAD_FD``, a socket) holds JSON lines: ``{"t0": NANOSECONDS}`` first, then
-every 100 ms the columns of a ``load.batch``, then ``{"end": "done"}`` or ``{"end": "stopped"}``. Where the target
-does not get ready, ``{"unready": WHY}`` is all. In the other direction ``stop`` ends the arrivals; an end of file
-means that the engine is dead, and the process ends at once.
+every 100 ms the columns of a ``load.batch`` (``end_status`` and ``end_note`` from the first :class:`Answered` on),
+then ``{"end": "done"}`` or ``{"end": "stopped"}``. Where the target does not get ready, ``{"unready": WHY}`` is
+all. In the other direction ``stop`` ends the arrivals; an end of file means that the engine is dead, and the
+process ends at once.
 """
 
 from __future__ import annotations
@@ -24,9 +25,31 @@ from typing import Any
 
 from gameday.model.pace import LOAD
 
-__all__ = ["EXIT_ORPHANED", "Order", "Pace", "Send", "Thin", "arrivals"]
+__all__ = ["EXIT_ORPHANED", "LONGEST_NOTE", "Answered", "Order", "Pace", "Send", "Thin", "arrivals"]
 
-Send = Callable[[int], bool]
+LONGEST_NOTE = 200
+"""Characters that a note has at most."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of a request, for a pack that tells more than good or bad. ValueError if it makes no sense."""
+
+    ok: bool
+    status: int = 0
+    """The status of the answer; 0: there was none."""
+    note: str = ""
+    """What a good answer acknowledged, as the database would tell it, such as an order's number. It is kept and
+    shown: never a secret."""
+
+    def __post_init__(self) -> None:
+        if self.status != 0 and not 100 <= self.status <= 599:
+            raise ValueError(f"{self.status} is no status of an answer")
+        if len(self.note) > LONGEST_NOTE:  # cut off, it would be another text than the database has
+            raise ValueError(f"a note of {len(self.note)} characters, {LONGEST_NOTE} are allowed")
+
+
+Send = Callable[[int], bool | Answered]
 """Makes the request of arrival ``i`` and says whether the answer was good; must end within the timeout."""
 
 EXIT_ORPHANED = 70
@@ -167,6 +190,15 @@ class _Batch:
     end_id: list[int] = field(default_factory=list)
     end_at: list[int] = field(default_factory=list)
     end_ok: list[bool] = field(default_factory=list)
+    end_status: list[int] = field(default_factory=list)
+    end_note: list[str] = field(default_factory=list)
+
+    def columns(self, tells: bool) -> dict[str, Any]:
+        """What is sent; status and note only of a pack that tells them."""
+        told = dict(vars(self))
+        if not tells:
+            del told["end_status"], told["end_note"]
+        return told
 
 
 class Pace:
@@ -188,6 +220,7 @@ class Pace:
         self._stream = _Stream(self.order.descriptor, leave)
         self._batch = _Batch()
         self._flying = 0
+        self._tells = False
         self._stopped = False
         self._t0 = 0
 
@@ -259,14 +292,21 @@ class Pace:
         self._batch.start_id.append(number)
         self._batch.start_name.append(name)
         self._batch.start_at.append(self._micros())
-        good = False
+        answered = Answered(False)
         try:
-            good = bool(send(number))
+            found = send(number)
+            self._tells = self._tells or isinstance(found, Answered)
+            answered = found if isinstance(found, Answered) else Answered(bool(found))
         finally:
             self._flying -= 1
-            self._batch.end_id.append(number)
-            self._batch.end_at.append(self._micros())
-            self._batch.end_ok.append(good)
+            self._end(number, answered)
+
+    def _end(self, number: int, answered: Answered) -> None:
+        self._batch.end_id.append(number)
+        self._batch.end_at.append(self._micros())
+        self._batch.end_ok.append(bool(answered.ok))
+        self._batch.end_status.append(answered.status)
+        self._batch.end_note.append(answered.note)
 
     def _drain(self) -> None:
         """Wait for what is outstanding, a little longer than the client's timeout."""
@@ -283,7 +323,7 @@ class Pace:
 
     def _send_batch(self) -> None:
         batch, self._batch = self._batch, _Batch()
-        self._stream.send(vars(batch))
+        self._stream.send(batch.columns(self._tells))
 
     def _listen(self) -> None:
         if self._stream.stopped():

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from gameday.load.pacing import LONGEST_NOTE
 from gameday.model.events import LoadBatch
 
 __all__ = ["Log", "Reader"]
@@ -27,6 +28,7 @@ class Reader:
         self._rest = b""
         self._started: set[int] = set()
         self._ended: set[int] = set()
+        self._tells = False
         self.count = 0
         """Lines so far."""
         self.t0: int | None = None
@@ -78,6 +80,7 @@ class Reader:
             raise ValueError("the columns of the starts do not match, or one is there twice")
         if not len(batch.end_id) == len(batch.end_at) == len(batch.end_ok) == len(ends):
             raise ValueError("the columns of the ends do not match, or one is there twice")
+        self._told(batch)
         if starts & self._started or not all(0 <= number < self._total for number in starts):
             raise ValueError("a start that was not due")
         self._started |= starts
@@ -85,6 +88,17 @@ class Reader:
             raise ValueError("an end that was not due")
         self._ended |= ends
         return batch if starts or ends else None
+
+    def _told(self, batch: LoadBatch) -> None:
+        """A pack that tells of status and note goes on telling, of every end."""
+        self._tells = self._tells or bool(batch.end_status or batch.end_note)
+        told = len(batch.end_id) if self._tells else 0
+        if not len(batch.end_status) == len(batch.end_note) == told:
+            raise ValueError("the columns of status and note do not match those of the ends")
+        if not all(status == 0 or 100 <= status <= 599 for status in batch.end_status):
+            raise ValueError("a status that is none")
+        if any(len(note) > LONGEST_NOTE for note in batch.end_note):
+            raise ValueError(f"a note of more than {LONGEST_NOTE} characters")
 
 
 def _only(line: dict[str, object], key: str, kind: type[T]) -> T:

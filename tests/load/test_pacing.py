@@ -15,7 +15,7 @@ import gevent
 import pytest
 
 from gameday.load import pacing
-from gameday.load.pacing import Order, Pace, Thin, arrivals
+from gameday.load.pacing import LONGEST_NOTE, Answered, Order, Pace, Send, Thin, arrivals
 
 
 class Left(BaseException):
@@ -140,6 +140,33 @@ def test_a_send_that_raises_counts_as_bad(
     make(descriptor, 10, 0.1).run({"buy": lambda _: bool(1 / 0)}, ready=lambda _: True)
     assert column(lines(mine), "end_ok") == [False]
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_pack_that_tells_more_tells_it_of_every_end_from_then_on(ours: tuple[socket.socket, int]) -> None:
+    mine, descriptor = ours
+    made: list[bool | Answered] = [True, Answered(True, 202, "order-7"), False, Answered(False, 429)]
+    make(descriptor, 4, 1.0).run({"buy": made.__getitem__}, ready=lambda _: True)
+    told = [line for line in lines(mine) if line.get("end_id")]
+    assert [list(line) for line in told if line["end_id"][0] == 0] == [list(told[0])]
+    assert "end_status" not in told[0]
+    assert "end_note" not in told[0]
+    assert column(told, "end_ok") == [True, True, False, False]
+    assert column(told, "end_status") == [202, 0, 429]
+    assert column(told, "end_note") == ["order-7", "", ""]
+
+
+@pytest.mark.parametrize(
+    "send",
+    [lambda _: Answered(True, 42), lambda _: Answered(True, 200, "x" * (LONGEST_NOTE + 1))],
+    ids=["no status", "a long note"],
+)
+def test_an_answer_that_makes_no_sense_counts_as_bad(
+    ours: tuple[socket.socket, int], capfd: pytest.CaptureFixture[str], send: Send
+) -> None:
+    mine, descriptor = ours
+    make(descriptor, 10, 0.1).run({"buy": send}, ready=lambda _: True)
+    assert column(lines(mine), "end_ok") == [False]
+    assert "ValueError" in capfd.readouterr().err
 
 
 def test_thin_leaves_an_even_share(ours: tuple[socket.socket, int]) -> None:

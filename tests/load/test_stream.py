@@ -59,6 +59,12 @@ def test_a_torn_line_is_told() -> None:
         batch([], [0]),
         batch([], [3]),
         batch([3], [], start_at=["soon"]),
+        batch([3], [3], end_status=[200]),
+        batch([3], [3], end_note=[""]),
+        batch([3], [3], end_status=[200, 200], end_note=["", ""]),
+        batch([3], [3], end_status=[99], end_note=[""]),
+        batch([3], [3], end_status=[200], end_note=["x" * 201]),
+        batch([3], [], end_status=[200], end_note=[""]),
     ],
 )
 def test_what_a_pack_does_not_send_is_refused(line: bytes) -> None:
@@ -66,6 +72,17 @@ def test_what_a_pack_does_not_send_is_refused(line: bytes) -> None:
     list(reader.feed(b'{"t0": 5}\n' + batch([0], [0])))
     with pytest.raises(ValueError, match="line 3 "):
         list(reader.feed(line))
+
+
+def test_what_a_pack_tells_more_is_told_of_every_end() -> None:
+    reader = Reader(10)
+    told = batch([2], [1, 2], end_status=[202, 0], end_note=["order-1", ""])
+    empty = batch([3], [], end_status=[], end_note=[])
+    data = b'{"t0": 5}\n' + batch([0, 1], [0]) + told + empty
+    found = [item for item in reader.feed(data) if isinstance(item, LoadBatch)]
+    assert [(item.end_status, item.end_note) for item in found] == [((), ()), ((202, 0), ("order-1", "")), ((), ())]
+    with pytest.raises(ValueError, match=r"line 5 .*status and note"):
+        list(reader.feed(batch([], [3])))
 
 
 @pytest.mark.parametrize("line", [b'{"t0": "5"}\n', b'{"t0": 5, "x": 1}\n', batch([0], [])])
