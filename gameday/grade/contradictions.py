@@ -107,8 +107,9 @@ def _answer_problem(data: ProbeSample, probe: BoundProbe) -> str:
         return f"is called good with status {data.status}"
     if data.idle and (probe.promql is None or data.ok or data.value is not None):
         return "is called neither good nor bad"
-    if probe.promql is not None and not data.idle:
-        good = data.value is not None and probe.promql.good(data.value)
+    query = probe.promql or probe.sql
+    if query is not None and not data.idle:
+        good = data.value is not None and query.good(data.value)
         return "" if good == data.ok else f"is called {'good' if data.ok else 'bad'} with {data.value}"
     bounds = probe.chaostoolkit.tolerance if probe.chaostoolkit is not None else None
     if isinstance(bounds, Range) and data.ok != (data.value is not None and bounds.good(data.value)):
@@ -240,13 +241,17 @@ def _faults(record: Record) -> Iterator[str]:
             yield f"seq {told.undo.seq}: {fault.id} was undone for an abort that nobody asked for"
         for event in told.cleared:
             later = (one for one in record.probe_samples(fault.proof) if one.data.start > event.mono)
-            if event.data.outcome is Outcome.GONE and any(one.data.status is not None for one in later):
+            if event.data.outcome is Outcome.GONE and any(_answers(one.data) for one in later):
                 yield f"seq {event.seq}: {fault.id} is gone with its environment, which still answers"
         read_back = told.read_back
         order: Sequence[At[Payload] | None] = (told.intent, told.injected, read_back, told.undo, *told.cleared[:1])
         seqs = [event.seq for event in order if event is not None]
         if seqs != sorted(seqs) or (seqs and told.intent is None):
             yield f"seq {seqs[0]}: intent, injection, reading back, undo and end of {fault.id} are out of order"
+
+
+def _answers(sample: ProbeSample) -> bool:
+    return sample.status is not None or sample.value is not None
 
 
 def _guards(record: Record) -> Iterator[str]:

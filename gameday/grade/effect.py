@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,12 +17,16 @@ from gameday.model.events import (
     FaultUndo,
     ProbeSample,
 )
-from gameday.model.experiment import Brownout, Outage
+from gameday.model.experiment import Brownout, Outage, ReplayPause
 from gameday.model.plan import BoundFault
 
-__all__ = ["Effect", "FaultStory", "first_effect", "last_cleared", "shows_fault", "story"]
+__all__ = ["PAUSED", "Effect", "FaultStory", "first_effect", "last_cleared", "shows_fault", "signs", "story"]
 
+PAUSED = 0.8
+"""The real seconds that a standby whose replay is paused falls behind in one real second, at least."""
 _NOBODY_THERE = frozenset({502, 503, 504})
+_ROUNDING = 0.25
+"""Real seconds by which what a standby is behind may seem to grow though nothing is paused."""
 
 F = TypeVar("F", FaultIntent, FaultInjected, FaultEffective, FaultUndo, FaultCleared)
 
@@ -88,7 +93,8 @@ def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:
     """Whether a bad answer is the fault's own.
 
     That is: the status that it injects; no answer, before the timeout (reset) or by then (timeout, latency); of an
-    outage also what a gateway in front says of a service that is not there.
+    outage also what a gateway in front says of a service that is not there. Of a paused replay there is none: its
+    numbers tell (`signs`).
     """
     if sample.ok:
         return False
@@ -100,8 +106,30 @@ def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:
             return sample.status is None and not late
         case Outage():
             return sample.status is None or sample.status in _NOBODY_THERE
+        case ReplayPause():
+            return False
         case _:
             return late
+
+
+def signs(record: Record, fault: BoundFault) -> Sequence[At[ProbeSample]]:
+    """The checks that show a fault, by start: bad answers of its own.
+
+    Of a paused replay: numbers (real seconds), from its intent on, that are above all of *before* by more than a
+    sampling interval and a little.
+    """
+    samples = record.probe_samples(fault.proof)
+    if not isinstance(fault.with_, ReplayPause):
+        return [sample for sample in samples if shows_fault(fault, sample.data)]
+    intent = story(record, fault).intent
+    if intent is None:
+        return ()
+    told = [(sample, sample.data.value) for sample in samples if sample.data.value is not None]
+    before = [value for sample, value in told if record.t0 <= sample.data.start and sample.data.end < intent.mono]
+    if not before:
+        return ()
+    most = max(before) + 1 / record.plan.probe(fault.proof).rate + _ROUNDING
+    return [sample for sample, value in told if sample.data.end >= intent.mono and value > most]
 
 
 def first_effect(record: Record) -> Effect | None:
@@ -115,9 +143,8 @@ def _effect(record: Record, told: FaultStory) -> Effect | None:
     if told.intent is None or told.injected is None or told.injected.data.outcome is not Outcome.OK:
         return None
     until = told.undo.mono if told.undo else record.end
-    for sample in record.probe_samples(told.fault.proof):
-        after = sample.data.end >= told.intent.mono and sample.data.start < until
-        if after and shows_fault(told.fault, sample.data):
+    for sample in signs(record, told.fault):
+        if sample.data.end >= told.intent.mono and sample.data.start < until:
             seqs = (told.intent.seq, told.injected.seq, sample.seq)
             return Effect(told, told.intent.mono, sample.data.end, told.intent.wall, seqs)
     return None

@@ -6,13 +6,17 @@ Never a fail: a fault that did not act proves nothing about the system.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
-from gameday.grade.effect import FaultStory, shows_fault, story
+from gameday.grade.coverage import Observed
+from gameday.grade.effect import PAUSED, FaultStory, shows_fault, signs, story
 from gameday.grade.record import At, Record, ns
-from gameday.grade.ruling import Form, Ruling, dress, inconclusive
+from gameday.grade.ruling import Form, Ruling, Unit, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import ProbeSample
+from gameday.model.experiment import ReplayPause
 from gameday.model.grade import Criterion
+from gameday.model.plan import BoundFault
 from gameday.model.quantities import duration_text, share_text
 from gameday.slo.wilson import shows_share, wilson
 
@@ -26,21 +30,24 @@ _TOO_MANY = 1.1
 """More than this share of the planned checks was not made by this probe."""
 _PUNCTUAL = 2.0
 """Real seconds by which an injection may miss its place in the plan."""
+_MOST = 1.25
+"""As `PAUSED`, at most."""
 _TENTHS = 10
 
 
 def judge(record: Record) -> Criterion:
     """The criterion ``fault_effective``; not applicable to a declared control."""
     faults = record.plan.faults
+    unit: Unit = "ratio" if faults and all(isinstance(fault.with_, ReplayPause) for fault in faults) else "share"
     share = faults[0].with_.share if len(faults) == 1 else None
     title = f"{', '.join(fault.id for fault in faults)} in effect" if faults else "fault in effect"
-    form = Form("fault_effective", "fault_effective", title, limit=share, comparator="=", unit="share")
+    form = Form("fault_effective", "fault_effective", title, limit=share, comparator="=", unit=unit)
     if not faults and not record.plan.experiment.control:
         return dress(form, inconclusive("The plan has no fault, and does not say that it is a control."))
     if not faults:
         why = "A control: the experiment declares no fault."
         return dress(Form("fault_effective", "fault_effective", title, False), Ruling(Verdict.NOT_APPLICABLE, why))
-    found = [_Fault(record, story(record, fault)).ruling() for fault in faults]
+    found = [_kind_of(fault)(record, story(record, fault)).ruling() for fault in faults]
     lacking = [one for one in found if one.verdict is not Verdict.PASS]
     worst = lacking[0] if lacking else found[0]
     return dress(
@@ -73,23 +80,33 @@ class _Fault:
         self._from, self._to = told.injected.mono, told.undo.mono
         hold = self._judged()
         seqs = (*told.seqs, *(sample.seq for sample in hold))
-        bad = [sample for sample in hold if shows_fault(self._fault, sample.data)]
-        interval = wilson(len(bad), len(hold))
-        questions: Sequence[Callable[[], str]] = (
-            lambda: self._misplaced(told.intent.mono if told.intent else 0),
-            self._shortened,
-            lambda: self._unwatched(told.intent.mono if told.intent else 0),
-            lambda: self._few(len(hold)),
-            lambda: self._weak(interval),
-            lambda: self._patchy(bad),
-            lambda: self._already(told.intent.mono if told.intent else 0),
-        )
-        problem = next((text for question in questions if (text := question())), "")
-        shown = f"{len(bad)} of {len(hold)} checks of {self._probe.name} showed {self._name}"
-        declared = f"{share_text(self._fault.with_.share)} declared{self._drawn}"
-        reason = problem or f"{shown}: {share_text(len(bad) / len(hold), 1)}, {declared}."
+        problem = next((text for question in self._questions(told.intent.mono, hold) if (text := question())), "")
         verdict = Verdict.INCONCLUSIVE if problem else Verdict.PASS
-        return Ruling(verdict, reason, interval if hold else None, seqs=seqs)
+        return Ruling(verdict, problem or self._shown(hold), self._measured(hold), seqs=seqs)
+
+    def _questions(self, intent: int, hold: list[At[ProbeSample]]) -> Sequence[Callable[[], str]]:
+        bad = self._bad(hold)
+        return (
+            lambda: self._misplaced(intent),
+            self._shortened,
+            lambda: self._unwatched(intent),
+            lambda: self._few(len(hold)),
+            lambda: self._weak(wilson(len(bad), len(hold))),
+            lambda: self._patchy(bad),
+            lambda: self._already(intent),
+        )
+
+    def _bad(self, hold: list[At[ProbeSample]]) -> list[At[ProbeSample]]:
+        return [sample for sample in hold if shows_fault(self._fault, sample.data)]
+
+    def _measured(self, hold: list[At[ProbeSample]]) -> tuple[float, float] | None:
+        return wilson(len(self._bad(hold)), len(hold)) if hold else None
+
+    def _shown(self, hold: list[At[ProbeSample]]) -> str:
+        bad = len(self._bad(hold))
+        shown = f"{bad} of {len(hold)} checks of {self._probe.name} showed {self._name}"
+        declared = f"{share_text(self._fault.with_.share)} declared{self._drawn}"
+        return f"{shown}: {share_text(bad / len(hold), 1)}, {declared}."
 
     @property
     def _name(self) -> str:
@@ -136,7 +153,7 @@ class _Fault:
 
     def _unwatched(self, intent: int) -> str:
         """The probe must be looking before the injection, so that its first evidence is the first effect."""
-        observed = self._record.probe_observed(self._probe)
+        observed = self._observed()
         before = max(self._record.t0, intent - ns(1))
         if not any(before <= sample.data.start < intent for sample in self._samples):
             return f"{self._probe.name} was not looking before the injection."
@@ -144,6 +161,9 @@ class _Fault:
             return ""
         covered = share_text(observed.coverage(self._from, self._to), 1)
         return f"{self._probe.name} has gaps: it covers {covered} of the time that {self._name} stood."
+
+    def _observed(self) -> Observed:
+        return self._record.probe_observed(self._probe)
 
     def _few(self, checks: int) -> str:
         planned = self._probe.rate * max(0, self._until - self._from) / 1e9
@@ -179,3 +199,62 @@ class _Fault:
         if base and bad / len(base) < self._fault.with_.share / 2:
             return ""
         return f"{self._probe.name} failed in the same way before the injection ({bad} of {len(base)} checks)."
+
+
+class _Paused(_Fault):
+    """A standby that stands still: the probe's numbers, real seconds that it is behind, grow with time."""
+
+    def __init__(self, record: Record, told: FaultStory) -> None:
+        super().__init__(record, told)
+        self._samples = record.numbers(self._probe.name)
+
+    def _questions(self, intent: int, hold: list[At[ProbeSample]]) -> Sequence[Callable[[], str]]:
+        return (
+            lambda: self._misplaced(intent),
+            self._shortened,
+            lambda: self._unwatched(intent),
+            lambda: self._few(len(hold)),
+            lambda: self._unseen(intent),
+            lambda: self._stalled(hold),
+        )
+
+    def _observed(self) -> Observed:
+        return self._record.numbers_observed(self._probe)
+
+    def _unseen(self, intent: int) -> str:
+        if any(intent <= sample.data.end <= self._to for sample in signs(self._record, self._fault)):
+            return ""
+        return f"{self._probe.name} never rose above what it was before {self._name}."
+
+    def _stalled(self, hold: list[At[ProbeSample]]) -> str:
+        slow = next((at for at, _, rose in self._rises(hold) if rose < PAUSED), None)
+        if slow is not None:
+            at = duration_text(self._record.plan_time(slow))
+            probe = self._probe.name
+            return f"{self._name} was not in effect all the time: {probe} did not grow with time from {at} on."
+        lengths = [length for _, length, _ in self._rises(hold)]
+        grown = sum(length * rose for _, length, rose in self._rises(hold)) / sum(lengths) if lengths else 0.0
+        if PAUSED <= grown <= _MOST:
+            return ""
+        return f"{self._probe.name} grew by {grown:.3g} s in a real second: it does not tell real seconds."
+
+    def _rises(self, hold: list[At[ProbeSample]]) -> list[tuple[int, int, float]]:
+        """From the last number of each tenth to that of the next: from when, how long, how much in a second."""
+        tenth = (self._until - self._from) / _TENTHS
+        last = {min(_TENTHS - 1, int((sample.data.start - self._from) / tenth)): sample.data for sample in hold}
+        return [
+            (a.start, b.start - a.start, ((b.value or 0.0) - (a.value or 0.0)) / (b.start - a.start) * 1e9)
+            for a, b in pairwise(last[place] for place in sorted(last))
+        ]
+
+    def _measured(self, hold: list[At[ProbeSample]]) -> tuple[float, float] | None:
+        rises = [rose for _, _, rose in self._rises(hold)]
+        return (min(rises), max(rises)) if rises else None
+
+    def _shown(self, hold: list[At[ProbeSample]]) -> str:
+        last = duration_text(hold[-1].data.value or 0.0)
+        return f"{self._probe.name} grew with time while {self._name} stood, up to {last} of real time."
+
+
+def _kind_of(fault: BoundFault) -> type[_Fault]:
+    return _Paused if isinstance(fault.with_, ReplayPause) else _Fault

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gameday.grade.coverage import ENOUGH, Observed
-from gameday.grade.effect import FaultStory, story
+from gameday.grade.effect import PAUSED, FaultStory, story
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
@@ -22,6 +22,7 @@ from gameday.model.events import (
     StimulusInjected,
     StimulusIntent,
 )
+from gameday.model.experiment import ReplayPause
 from gameday.model.grade import Criterion
 from gameday.slo.wilson import wilson
 
@@ -107,14 +108,12 @@ def _afterwards(record: Record, told: FaultStory, cleared: At[FaultCleared], fou
         return found  # the run ended with its removal, or its environment did: there is nothing to look at
     name, probe = told.fault.id, record.plan.probe(told.fault.proof)
     after = [s for s in record.probe_samples(probe.name) if cleared.mono < s.data.start and s.data.end <= end]
-    before = [s.data for s in record.probe_samples(probe.name) if told.intent and s.data.end < told.intent.mono]
-    usual = sum(not one.ok for one in before) / len(before) if before else 0.0
-    windows = [after, *_windows(after)]
-    shows = [[not s.data.ok for s in window] for window in windows if window]
-    if any(wilson(sum(bad), len(bad))[0] > usual + _TRACE for bad in shows):
+    paused = isinstance(told.fault.with_, ReplayPause)
+    if _still_grows(after) if paused else _still_fails(record, told, after):
         why = f"{name} was reported as removed, but {probe.name} still shows it."
         return found.but(Verdict.FAIL, why)
-    looks = [(s.data.start, s.data.end) for s in after if s.data.status is not None]
+    told_of = [s for s in after if (s.data.value if paused else s.data.status) is not None]
+    looks = [(s.data.start, s.data.end) for s in told_of]
     step = record.probe_step(probe)
     if Observed(looks, step, record.gaps_declared(f"probe/{probe.name}")).coverage(cleared.mono, end) < ENOUGH:
         why = (
@@ -122,6 +121,30 @@ def _afterwards(record: Record, told: FaultStory, cleared: At[FaultCleared], fou
         )
         return found.but(Verdict.INCONCLUSIVE, why)
     return found
+
+
+def _still_fails(record: Record, told: FaultStory, after: Sequence[At[ProbeSample]]) -> bool:
+    samples = record.probe_samples(told.fault.proof)
+    before = [s.data for s in samples if told.intent and s.data.end < told.intent.mono]
+    usual = sum(not one.ok for one in before) / len(before) if before else 0.0
+    windows = [after, *_windows(after)]
+    shows = [[not s.data.ok for s in window] for window in windows if window]
+    return any(wilson(sum(bad), len(bad))[0] > usual + _TRACE for bad in shows)
+
+
+def _still_grows(after: Sequence[At[ProbeSample]]) -> bool:
+    """Whether what a standby is behind grew with time for as long as a fault may outlast its end: to catch up may
+    take long, but then it falls, or grows more slowly."""
+    told = [(s.data.start, s.data.value) for s in after if s.data.value is not None]
+    later = 0
+    for start, value in told:
+        while later < len(told) and told[later][0] < start + ns(LIMIT):
+            later += 1
+        if later == len(told):
+            return False
+        if told[later][1] - value >= PAUSED * (told[later][0] - start) / 1e9:
+            return True
+    return False
 
 
 def _windows(samples: Sequence[At[ProbeSample]]) -> Iterator[list[At[ProbeSample]]]:

@@ -35,9 +35,9 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
-from gameday.model.experiment import OfProbe, OfSlo, SteadyBurn, SteadyProbe
+from gameday.model.experiment import OfProbe, OfSlo, ReplayPause, SteadyBurn, SteadyProbe
 from gameday.model.pace import COUNTERS
-from gameday.model.plan import BoundProbe, BoundSlo, Plan
+from gameday.model.plan import BoundFault, BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
 from gameday.model.slo import MetricsSource
 from gameday.slo.counters import Increase, increase
@@ -242,6 +242,15 @@ class Record:
         ]
         return Observed(looks, self.probe_step(probe), self.gaps_declared(f"probe/{probe.name}"))
 
+    def numbers(self, probe: str) -> tuple[At[ProbeSample], ...]:
+        """The checks of a probe that gave a number, by start."""
+        return tuple(sample for sample in self.probe_samples(probe) if sample.data.value is not None)
+
+    def numbers_observed(self, probe: BoundProbe) -> Observed:
+        """When the probe gave numbers: a check that gave none is no look."""
+        looks = [(sample.data.start, sample.data.end) for sample in self.numbers(probe.name)]
+        return Observed(looks, self.probe_step(probe), self.gaps_declared(f"probe/{probe.name}"))
+
     @staticmethod
     def probe_step(probe: BoundProbe) -> int:
         """The interval of a probe; however often it asks, a busy machine stalls for longer than three of them."""
@@ -317,8 +326,9 @@ def _check_plan(plan: Plan) -> None:
     services = {slo.total.spec.service for slo in plan.slos if isinstance(slo.total, MetricsSource)}
     lost = probes - {probe.name for probe in plan.probes} | slos - {slo.name for slo in plan.slos}
     lost |= services - {service.name for service in plan.services}
-    # What a query tells is no call through the faulted path.
-    lost |= {fault.proof for fault in plan.faults} & {probe.name for probe in plan.probes if probe.http is None}
+    # What a query tells is no call through the faulted path; only how far a standby is behind is told by one.
+    kinds = {probe.name: probe for probe in plan.probes}
+    lost |= {one.proof for one in plan.faults if one.proof in kinds and not _proves(kinds[one.proof], one)}
     if lost:
         raise TimelineError(f"seq 1: the plan does not hold what it refers to: {', '.join(sorted(lost))}")
     rates = [probe.rate for probe in plan.probes]
@@ -326,6 +336,10 @@ def _check_plan(plan: Plan) -> None:
         rates.append(plan.load.rate)
     if not plan.phases or min(rates, default=1) <= 0:
         raise TimelineError("seq 1: the plan has no phases, or a rate of 0")
+
+
+def _proves(probe: BoundProbe, fault: BoundFault) -> bool:
+    return probe.numbers if isinstance(fault.with_, ReplayPause) else probe.http is not None
 
 
 def _check_place(event: Event, number: int, before: Sequence[At[Payload]]) -> None:

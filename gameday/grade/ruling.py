@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from gameday.model.enums import Verdict
 from gameday.model.grade import Criterion, Interval
 from gameday.model.quantities import duration_text
 
-__all__ = ["Form", "Ruling", "against", "at_most", "dress", "inconclusive", "length_text", "number", "ranges"]
+__all__ = [
+    "Form",
+    "Ruling",
+    "Unit",
+    "against",
+    "at_most",
+    "dress",
+    "inconclusive",
+    "length_text",
+    "number",
+    "ranges",
+]
+
+Unit: TypeAlias = Literal["s", "real_s", "share", "ratio", "burn", "count", ""]
 
 _APART = 50
 """Events of other sources that may lie between two pieces of evidence of one range."""
@@ -44,7 +57,7 @@ class Form:
     required: bool = True
     limit: float | None = None
     comparator: Literal["<=", "<", ">=", "=", "none"] = "<="
-    unit: Literal["s", "real_s", "share", "ratio", "burn", "count", ""] = ""
+    unit: Unit = ""
 
 
 def dress(form: Form, ruling: Ruling) -> Criterion:

@@ -140,6 +140,11 @@ class BoundProbe(Model):
         timed = self.http or self.sql or self.rows
         return timed.timeout if timed is not None else query_timeout(1 / self.rate)
 
+    @property
+    def numbers(self) -> bool:
+        """Whether its checks give numbers."""
+        return self.http is None and self.rows is None
+
 
 class BoundLoad(Model):
     """The load: own (pack and rate), or external (slo and at_least)."""

@@ -250,6 +250,11 @@ class ProbeSpec(Model):
             raise ValueError("'connection' is for 'http' only")
         return self
 
+    @property
+    def numbers(self) -> bool:
+        """Whether its checks give numbers."""
+        return self.http is None and self.rows is None
+
 
 class _ProbeMetadata(Model):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

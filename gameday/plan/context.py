@@ -113,6 +113,15 @@ class Context:
         """The probe that the environment binds to a role."""
         return self.sources.probes.get(self.environment.probes.get(role, ""))
 
+    def periodic(self, role: str, at: Location) -> bool:
+        """Whether that probe is asked all the time; notes a problem at its use if it is asked once, at the end."""
+        document = self.probe(role)
+        once = document is not None and document.value.spec.rows is not None
+        if document is not None and once:
+            message = f"'{document.value.metadata.name}' reads rows: it is asked once, when all load has ended"
+            self.in_experiment(at, message, "only 'data_loss' rests on such a probe")
+        return not once
+
     @property
     def query_pace(self) -> float:
         """Real seconds between two queries of Prometheus; NaN without one."""

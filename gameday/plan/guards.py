@@ -55,7 +55,8 @@ def _check(context: Context, at: Location, guard: Guard, rates: Mapping[str, flo
             if context.declared("slos", guard.slo, (*at, "slo")):
                 _on_slo(context, at, guard)
         case ProbeGuard():
-            if context.declared("probes", guard.probe, (*at, "probe")):
+            where: Location = (*at, "probe")
+            if context.declared("probes", guard.probe, where) and context.periodic(guard.probe, where):
                 _on_probe(context, at, guard, rates)
         case LatencyGuard():
             _latency(context, at, guard)
@@ -65,8 +66,9 @@ def _check(context: Context, at: Location, guard: Guard, rates: Mapping[str, flo
 
 def _on_probe(context: Context, at: Location, guard: ProbeGuard, rates: Mapping[str, float]) -> None:
     document = context.probe(guard.probe)
-    if document is not None and document.value.spec.http is None:
-        call = document.value.spec.chaostoolkit
+    spec = document.value.spec if document is not None else None
+    if spec is not None and (spec.promql is not None or spec.chaostoolkit is not None):
+        call = spec.chaostoolkit
         _readings(context, (*at, "over"), guard.over, context.query_pace if call is None else call.every)
         return
     rate = rates.get(context.environment.probes.get(guard.probe, ""), float("nan"))
@@ -172,6 +174,9 @@ def _paces(context: Context, rates: Mapping[str, float]) -> Iterator[tuple[str, 
         if not isinstance(source, LoadSource):
             yield f"slo/{role}", context.query_pace if isinstance(source, PrometheusSource) else COUNTERS
     for role in experiment.roles.probes:
+        probe = context.probe(role)
+        if probe is not None and probe.value.spec.rows is not None:  # it is asked once, at the end
+            continue
         rate = rates.get(environment.probes.get(role, ""), 0.0)
         yield f"probe/{role}", 1 / rate if rate > 0 else float("nan")
 
@@ -203,12 +208,13 @@ def _noticed(context: Context, guard: Guard, rates: Mapping[str, float]) -> floa
             return LOAD + BoundLoad().timeout
         case ProbeGuard():
             document = context.sources.probes[context.environment.probes[guard.probe]]
-            http, call = document.value.spec.http, document.value.spec.chaostoolkit
+            call = document.value.spec.chaostoolkit
+            asked = document.value.spec.http or document.value.spec.sql
             if call is not None:
                 return call.every + call.seconds
-            if http is None:
+            if asked is None:
                 return context.query_pace + context.query_lag
-            return 1 / rates[document.value.metadata.name] + http.timeout
+            return 1 / rates[document.value.metadata.name] + asked.timeout
         case BurnGuard() | ErrorRatioGuard() | BudgetGuard():
             source = context.sources.slos[context.environment.slos[guard.slo]].value.spec.indicator.spec
             return _counted(context, source.ratio_metric.total.metric_source)

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from gameday.model.document import Location
 from gameday.model.enums import StepKind
 from gameday.model.environment import AwaitedRelease
-from gameday.model.experiment import AlertFired, AlertRouted, Fault, Limited, Recovered, Rollback, SteadyBurn
+from gameday.model.experiment import (
+    AlertFired,
+    AlertRouted,
+    Fault,
+    Limited,
+    Recovered,
+    ReplayPause,
+    Rollback,
+    SteadyBurn,
+    Throttled,
+    Unthrottled,
+)
 from gameday.model.pace import READINGS
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.slo import BurnPair, LoadSource, PrometheusSource, Slo
@@ -17,6 +28,7 @@ from gameday.plan.context import Context
 from gameday.slo.burn import parse_pairs, threshold
 
 __all__ = [
+    "ANSWERS",
     "BLOCK",
     "CHECKS",
     "SHORTEST_LIMIT",
@@ -31,6 +43,8 @@ SHORTEST_LIMIT = 5.0
 """Real seconds; below this, a limit measures the machine, not the system."""
 BLOCK = 5.0
 """Real seconds of the blocks in which load is judged: *before* holds at least one, as long as SLOs are judged."""
+ANSWERS = 10
+"""Answers that a stretch of time holds at least before a share of them says something."""
 _EPSILON = 1e-9
 
 
@@ -298,9 +312,12 @@ def _expectations(context: Context) -> None:
         at: Location = ("expect", index)
         if isinstance(expectation, AlertFired | AlertRouted):
             _alert(context, at, expectation)
-        if isinstance(expectation, Limited) and context.experiment.faults:
+        if isinstance(expectation, Throttled | Unthrottled):
+            _throttling(context, at, expectation)
+        elif isinstance(expectation, Limited) and context.experiment.faults:
             _inside_run(context, at, expectation)
-        if isinstance(expectation, Rollback | Recovered):
+        # An objective that has to be left can fail by that alone, and what only then recovers takes its time.
+        if isinstance(expectation, Rollback) or (isinstance(expectation, Recovered) and not expectation.left):
             _outlasts(context, at, expectation.within)
 
 
@@ -312,6 +329,39 @@ def _inside_run(context: Context, at: Location, expectation: Limited) -> None:
             f"the run ends {duration_text(left)} after the fault begins, but this needs {duration_text(needed)}"
         )
         context.in_experiment((*at, "within"), message, "lengthen 'after', or shorten the limit")
+
+
+def _throttling(context: Context, at: Location, expectation: Throttled | Unthrottled) -> None:
+    """Each has its time: the lag grows while a fault stands, and is caught up after the last one."""
+    needed = expectation.within + expectation.hold
+    events = ANSWERS / expectation.hold * context.scale
+    load = context.experiment.load
+    if load is not None and load.rate is not None and load.rate < events - _EPSILON:
+        message = (
+            f"'hold: {duration_text(expectation.hold)}' holds {load.rate / events * ANSWERS:.2g} requests at most"
+        )
+        context.in_experiment((*at, "hold"), f"{message}, {ANSWERS} are needed", "lengthen it, or send more")
+    if not context.experiment.faults:
+        context.in_experiment(at, "nothing makes a lag here: the experiment has no fault", "leave it out")
+    elif isinstance(expectation, Unthrottled):
+        if needed > context.experiment.after + _EPSILON:
+            message = (
+                f"'after' is {duration_text(context.experiment.after)}, but this needs {duration_text(needed)}"
+            )
+            context.in_experiment((*at, "within"), message, "lengthen 'after', or shorten the limit")
+    elif expectation.above + needed > (longest := _longest_lag(context)) + _EPSILON:
+        message = (
+            f"the fault ends after {duration_text(longest)}, but the lag needs {duration_text(expectation.above)}"
+        )
+        message += f" to pass 'above', and this {duration_text(needed)} from then on: it can not pass"
+        context.in_experiment((*at, "above"), message, "lengthen the fault, or shorten the limit")
+
+
+def _longest_lag(context: Context) -> float:
+    """Plan seconds of the longest fault that makes a lag; where none is a paused replay, any may."""
+    faults = context.experiment.faults
+    paused = [fault for fault in faults if isinstance(fault.with_, ReplayPause)]
+    return max((fault.for_ for fault in paused or faults), default=0.0)
 
 
 def _outlasts(context: Context, at: Location, within: float) -> None:

@@ -16,9 +16,12 @@ from gameday.model.environment import (
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
+    DataLoss,
+    DegradedGracefully,
     Fault,
     OfProbe,
     OfSlo,
+    ReplayPause,
     Restarts,
     Rollback,
     SteadyProbe,
@@ -120,10 +123,21 @@ def _faults(context: Context) -> None:
             _fault_driver(context, at, fault)
         context.declared("probes", fault.proof.probe, (*at, "proof", "probe"))
         proof = context.probe(fault.proof.probe)
-        if proof is not None and proof.value.spec.http is None:
-            what = "a query" if proof.value.spec.promql is not None else "a call of an extension"
-            message = f"'{proof.value.metadata.name}' is {what}: it makes no calls through the faulted path"
-            context.in_experiment((*at, "proof", "probe"), message, "prove the fault with an http probe")
+        if proof is not None:
+            _proof(context, (*at, "proof", "probe"), fault, proof.value)
+
+
+def _proof(context: Context, at: Location, fault: Fault, probe: Probe) -> None:
+    """How far a standby is behind is a number; whatever else is broken is seen by calls."""
+    what = "a call of an extension" if probe.spec.chaostoolkit is not None else "a query"
+    if isinstance(fault.with_, ReplayPause):
+        if not probe.spec.numbers:
+            message = f"'{probe.metadata.name}' gives no number: it can not show how far a standby is behind"
+            hint = "prove the fault with an sql probe of the standby that gives its lag in seconds"
+            context.in_experiment(at, message, hint)
+    elif probe.spec.http is None:
+        message = f"'{probe.metadata.name}' is {what}: it makes no calls through the faulted path"
+        context.in_experiment(at, message, "prove the fault with an http probe")
 
 
 def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
@@ -254,9 +268,11 @@ def _probes(context: Context) -> None:
             hint = one_of(name, context.sources.probes)
             context.in_environment(("probes", role), f"there is no probe '{name}'", hint)
     for document in context.sources.probes.values():
-        http, call = document.value.spec.http, document.value.spec.chaostoolkit
-        if http is not None:
-            _known_service(context, document, ("spec", "http", "service"), http.service)
+        call = document.value.spec.chaostoolkit
+        asked = {kind: getattr(document.value.spec, kind) for kind in ("http", "sql", "rows")}
+        kind = next((kind for kind, check in asked.items() if check is not None), "")
+        if kind:
+            _known_service(context, document, ("spec", kind, "service"), asked[kind].service)
         elif call is not None:
             unlisted = options.unlisted_module(context, call)
             if unlisted:
@@ -271,6 +287,7 @@ def _conditions(context: Context) -> None:
     for index, condition in enumerate(experiment.steady_state):
         if isinstance(condition, SteadyProbe):
             context.declared("probes", condition.probe, ("steadyState", index, "probe"))
+            context.periodic(condition.probe, ("steadyState", index, "probe"))
         else:
             context.declared("slos", condition.slo, ("steadyState", index, "slo"))
     if not experiment.steady_state:
@@ -288,7 +305,7 @@ def _expectations(context: Context) -> None:
         elif isinstance(expectation, Restarts):
             context.declared("services", expectation.service, (*at, "service"))
         elif isinstance(expectation, OfProbe):
-            context.declared("probes", expectation.probe, (*at, "probe"))
+            _of_probe(context, at, expectation)
         elif isinstance(expectation, OfSlo):
             context.declared("slos", expectation.slo, (*at, "slo"))
         if isinstance(expectation, AlertFired | AlertRouted) and context.environment.observers.alerts is None:
@@ -297,6 +314,27 @@ def _expectations(context: Context) -> None:
             )
         if isinstance(expectation, AlertRouted):
             _receiver(context, at, expectation)
+
+
+def _of_probe(context: Context, at: Location, expectation: OfProbe) -> None:
+    """A probe that can tell what is asked, and load of our own: only that tells what it was answered."""
+    if not context.declared("probes", expectation.probe, (*at, "probe")):
+        return
+    document = context.probe(expectation.probe)
+    probe = document.value if document is not None else None
+    if isinstance(expectation, DataLoss):
+        if probe is not None and probe.spec.rows is None:
+            message = f"'{probe.metadata.name}' reads no rows: it can not tell what is in the database"
+            context.in_experiment((*at, "probe"), message, "name a probe of the form 'rows'")
+    elif not context.periodic(expectation.probe, (*at, "probe")) or isinstance(expectation, DegradedGracefully):
+        return
+    elif probe is not None and not probe.spec.numbers:
+        message = f"'{probe.metadata.name}' gives no number to compare"
+        context.in_experiment((*at, "probe"), message, "name a probe of the form 'sql' or 'promql'")
+    load = context.experiment.load
+    if load is None or load.rate is None:
+        message = "it reads what the run's own load was answered, but the experiment sends none"
+        context.in_experiment((*at, "endpoint"), message, "say 'load: {rate: ...}'")
 
 
 def _rollback(context: Context, at: Location, expectation: Rollback) -> None:
@@ -339,6 +377,13 @@ def _step(context: Context, at: Location, step: Step) -> None:
     probe = verify.probe if verify is not None and verify != "attest" else None
     if probe is not None and probe not in context.sources.probes and not context.sources.problems:
         context.in_runbook((*at, "verify", "probe"), f"there is no probe '{probe}'")
+    if (
+        probe is not None
+        and probe in context.sources.probes
+        and context.sources.probes[probe].value.spec.rows is not None
+    ):
+        message = f"'{probe}' reads rows: it is asked once, when all load has ended"
+        context.in_runbook((*at, "verify", "probe"), message, "verify the step with another probe")
     observers = context.environment.observers
     lacking = {"alert": observers.alerts is None, "rollback": observers.releases is None}
     if lacking.get(step.after, False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gameday.model.document import Document, Location
-from gameday.model.experiment import Fault, Latency
+from gameday.model.experiment import Fault, Latency, ReplayPause
 from gameday.model.pace import CHECKS_AT_ONCE
 from gameday.model.quantities import duration_text
 from gameday.model.slo import Probe
@@ -22,9 +22,9 @@ def most_checks(timeout: float) -> float:
 def _proofs(context: Context) -> None:
     for index, fault in enumerate(context.experiment.faults):
         document = context.probe(fault.proof.probe)
-        if document is None or document.value.spec.http is None:  # a query is no proof: `names` says so
-            continue
         at: Location = ("faults", index, "proof", "probe")
+        if document is None or document.value.spec.http is None or isinstance(fault.with_, ReplayPause):
+            continue  # what is no proof of its kind: `names` says so
         _connection(context, at, fault, document)
         _timeout(context, at, fault, (document, document.value.spec.http.timeout))
 

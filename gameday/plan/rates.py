@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from gameday.model.experiment import Fault, Limited, SteadyProbe
+from gameday.model.experiment import Fault, Limited, ReplayPause, SteadyProbe, Throttled, Unthrottled
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
 from gameday.plan.limits import fewer_or_longer, steady_spans
@@ -21,6 +21,10 @@ _FIRST = 20
 """The first evidence is expected within this part of the tightest deadline."""
 _FEWEST = 5
 """Checks that a step's trailing window holds at least."""
+_NUMBERS = 50
+"""Checks over a fault that is proven by a number that grows: five in each tenth."""
+_ONCE = 1.0
+"""What a plan says of a probe that is asked once, at the end."""
 
 
 def proof_rate(share: float, hold: float, deadline: float | None) -> float:
@@ -37,13 +41,15 @@ def rates(context: Context) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for fault in context.experiment.faults:
         document = context.probe(fault.proof.probe)
-        if document is not None and document.value.spec.http is not None:
+        paused = isinstance(fault.with_, ReplayPause)
+        if document is not None and document.value.spec.http is not None and not paused:
             name = document.value.metadata.name
             found[name] = max(found.get(name, 0.0), _proof(context, fault, document.value.spec.http.timeout))
     specs = {name: document.value.spec for name, document in context.sources.probes.items()}
     queries = [name for name, spec in specs.items() if spec.promql is not None]
     calls = {name: 1 / spec.chaostoolkit.every for name, spec in specs.items() if spec.chaostoolkit is not None}
-    easy = [name for name in specs if name not in found and name not in queries and name not in calls]
+    once = [name for name, spec in specs.items() if spec.rows is not None]
+    easy = [name for name in specs if name not in {*found, *queries, *calls, *once}]
     proofs = dict(found)
     for name in easy:
         found[name] = _easy(context, name, easy, proofs)
@@ -54,6 +60,9 @@ def rates(context: Context) -> Mapping[str, float]:
     # A query asks no service, and to ask before the next scrape would be to count one answer twice.
     found.update(dict.fromkeys(queries, 1 / context.query_pace))
     found.update(calls)
+    found.update(dict.fromkeys(once, _ONCE))
+    _numbers(context, found)
+    _crossings(context, found)
     _step_windows(context, found)
     _steady_checks(context, found)
     return found
@@ -69,9 +78,40 @@ def _easy(context: Context, name: str, easy: Sequence[str], proofs: Mapping[str,
 
 
 def _asks(context: Context, probe: str) -> str:
-    """The service that a probe asks; empty for a query."""
-    http = context.sources.probes[probe].value.spec.http
-    return http.service if http is not None else ""
+    """The service that a probe asks; empty for a query of Prometheus."""
+    spec = context.sources.probes[probe].value.spec
+    asked = spec.http or spec.sql
+    return asked.service if asked is not None else ""
+
+
+def _numbers(context: Context, found: Mapping[str, float]) -> None:
+    """That a number grows with time is seen in every tenth of a fault."""
+    for index, fault in enumerate(context.experiment.faults):
+        name = context.environment.probes.get(fault.proof.probe, "")
+        if not isinstance(fault.with_, ReplayPause) or not found.get(name, 0.0) > 0:
+            continue
+        checks = found[name] * fault.for_ / context.scale
+        if checks < _NUMBERS - 1e-9:
+            message = f"the fault holds {checks:.3g} checks of '{name}', {_NUMBERS} are needed to see a number grow"
+            longer = f"make it at least {duration_text(_NUMBERS / found[name] * context.scale)}"
+            hint = context.unscaled("lengthen it, or lower the time scale", longer)
+            context.in_experiment(("faults", index, "for"), message, hint)
+
+
+def _crossings(context: Context, found: Mapping[str, float]) -> None:
+    """When a number passes a limit is told as closely as what depends on it is limited."""
+    for index, expectation in enumerate(context.experiment.expect):
+        if not isinstance(expectation, Throttled | Unthrottled):
+            continue
+        rate = found.get(context.environment.probes.get(expectation.probe, ""), 0.0)
+        real = expectation.within / context.scale
+        if rate > 0 and 1 / rate > real / 3 + 1e-9:
+            message = (
+                f"the probe '{expectation.probe}' is asked every {1 / rate:.3g} s, which is more than a third of"
+            )
+            message += f" the limit ({real:.3g} s of real time)"
+            hint = context.unscaled("lower the time scale", f"allow {duration_text(3 / rate)} or more")
+            context.in_experiment(("expect", index, "within"), message, hint)
 
 
 def _proof(context: Context, fault: Fault, seconds: float) -> float:
