@@ -29,6 +29,7 @@ from gameday.model.events import (
     ReleaseAwaited,
     ReleaseSample,
     ReleaseSeen,
+    RowsRead,
     SourceGap,
     StimulusCleared,
     StimulusEffective,
@@ -68,6 +69,7 @@ def contradictions(record: Record) -> tuple[str, ...]:
         _releases,
         _awaited,
         _load,
+        _rows,
         _injections,
         _faults,
         _phases,
@@ -201,6 +203,18 @@ def _load(record: Record) -> Iterator[str]:
         yield from record.arrivals.odd
     elif record.of(LoadBatch):
         yield f"seq {record.of(LoadBatch)[0].seq}: load that the plan does not know"
+
+
+def _rows(record: Record) -> Iterator[str]:
+    """What stood in a database is read of a probe that the plan reads so, and told after it was asked for."""
+    known = {f"probe/{probe.name}" for probe in record.plan.probes if probe.rows is not None}
+    for reading in record.of(RowsRead):
+        if reading.source not in known:
+            yield f"seq {reading.seq}: the plan has no rows of {reading.source}"
+        if not record.opened.mono <= reading.data.asked <= reading.mono:
+            yield f"seq {reading.seq}: rows that were asked for after they were recorded, or before the run"
+        if reading.data.outcome is Outcome.OK and reading.data.error:
+            yield f"seq {reading.seq}: rows that were read, and were not: {reading.data.error}"
 
 
 def _injections(record: Record) -> Iterator[str]:

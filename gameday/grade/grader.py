@@ -12,6 +12,7 @@ from gameday.grade import (
     alert_fired,
     alert_routed,
     budget_left,
+    data_loss,
     fault_effective,
     faults_removed,
     guards,
@@ -24,6 +25,8 @@ from gameday.grade import (
     steady_after,
     steady_before,
     summary,
+    throttled,
+    unthrottled,
 )
 from gameday.grade.contradictions import contradictions
 from gameday.grade.ground import Ground, ground
@@ -33,7 +36,17 @@ from gameday.grade.series import all_series
 from gameday.model.base import JSON
 from gameday.model.enums import Verdict
 from gameday.model.events import Event
-from gameday.model.experiment import AlertFired, AlertRouted, Expectation, Recovered, Rollback, SloBudget
+from gameday.model.experiment import (
+    AlertFired,
+    AlertRouted,
+    DataLoss,
+    Expectation,
+    Recovered,
+    Rollback,
+    SloBudget,
+    Throttled,
+    Unthrottled,
+)
 from gameday.model.grade import Criterion, Grade, GradedStep
 from gameday.timeline import TimelineRead
 
@@ -42,6 +55,7 @@ __all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_load", "j
 KINDS = (
     "alert_fired",
     "alert_routed",
+    "data_loss",
     "fault_effective",
     "faults_removed",
     "load_valid",
@@ -51,6 +65,8 @@ KINDS = (
     "slo",
     "steady_after",
     "steady_before",
+    "throttled",
+    "unthrottled",
 )
 """All kinds of criteria, sorted."""
 
@@ -180,6 +196,12 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:
             return alert_routed.judge(record, expected, on)
         case SloBudget():
             return slo.judge(record, expected)
+        case Throttled():
+            return throttled.judge(record, expected, on)
+        case Unthrottled():
+            return unthrottled.judge(record, expected, on)
+        case DataLoss():
+            return data_loss.judge(record, expected, on)
         case _:
             raise NotImplementedError(expected.kind)
 

@@ -1,0 +1,86 @@
+"""Whether everything that clients were told is done is in the database, by content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gameday.grade.arrivals import Arrival
+from gameday.grade.ground import Ground, grounded
+from gameday.grade.record import At, Record
+from gameday.grade.ruling import Form, Ruling, dress, inconclusive
+from gameday.model.enums import Outcome, Verdict
+from gameday.model.events import LoadBatch, LoadEnded, RowsRead
+from gameday.model.experiment import DataLoss
+from gameday.model.grade import Criterion
+
+__all__ = ["judge"]
+
+_NAMED = 3
+"""How many of what is lost are named."""
+
+
+def judge(record: Record, expected: DataLoss, on: Ground) -> Criterion:
+    """The criterion of one ``data_loss``."""
+    title = f"nothing of {expected.endpoint} lost"
+    form = Form(expected.id, "data_loss", title, expected.required, 0.0, unit="count")
+    found = _ruling(record, expected)
+    # What was acknowledged and is gone is lost, whatever else came of the day.
+    return dress(form, found if found.verdict is Verdict.FAIL else grounded(found, on))
+
+
+def _ruling(record: Record, expected: DataLoss) -> Ruling:
+    named = [one for one in record.arrivals.all if one.name == expected.endpoint] if record.arrivals else []
+    if not named:
+        return inconclusive(f"The load made no requests named '{expected.endpoint}'.")
+    good = [one for one in named if one.ok and one.end is not None]
+    if not good:
+        return inconclusive(f"No {expected.endpoint} request was acknowledged.")
+    told = _told(record, expected)
+    if isinstance(told, str):
+        return inconclusive(told)
+    notes = list(dict.fromkeys(one.note for one in good if one.note))
+    seqs = (*(batch.seq for batch in record.of(LoadBatch)), told.seq)
+    if not notes:
+        return inconclusive(
+            f"The load pack does not tell what '{expected.endpoint}' requests were acknowledged.", seqs
+        )
+    if told.data.asked < max(one.end or 0 for one in good):
+        return inconclusive(f"{expected.probe} was read before the last acknowledgement.", seqs)
+    return _compared(expected, good, notes, told.data.rows, seqs)
+
+
+def _told(record: Record, expected: DataLoss) -> At[RowsRead] | str:
+    """The one reading of the rows, after all load had ended; or why there is none to rely on."""
+    readings = [one for one in record.of(RowsRead) if one.source == f"probe/{expected.probe}"]
+    if not readings:
+        return f"{expected.probe} was not read."
+    if len(readings) > 1:
+        return f"{expected.probe} was read {len(readings)} times."
+    reading, ended = readings[0], record.of(LoadEnded)
+    if reading.data.outcome is not Outcome.OK:
+        return f"{expected.probe} could not be read: {reading.data.error or 'no reason given'}."
+    if not ended or reading.data.asked < ended[-1].mono:
+        return f"{expected.probe} was read before all load had ended."
+    return reading
+
+
+def _compared(
+    expected: DataLoss, good: Sequence[Arrival], notes: Sequence[str], rows: Sequence[str], seqs: tuple[int, ...]
+) -> Ruling:
+    there = set(rows)
+    lost = [note for note in notes if note not in there]
+    measured = (float(len(lost)), float(len(lost)))
+    if lost:
+        names = ", ".join(lost[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
+        reason = (
+            f"{len(lost)} of {len(notes)} acknowledged {expected.endpoint} requests are not in {expected.probe}:"
+        )
+        return Ruling(Verdict.FAIL, f"{reason} {names}.", measured, seqs=seqs)
+    silent = sum(not one.note for one in good)
+    if silent:
+        reason = f"The load pack does not tell what {silent} of {len(good)} good answers acknowledged."
+        return inconclusive(reason, seqs)
+    more, twice = len(there - set(notes)), len(rows) - len(there)
+    reason = f"All {len(notes)} acknowledged {expected.endpoint} requests are in {expected.probe}"
+    reason += f", beside {more} other rows and {twice} that are there twice."
+    return Ruling(Verdict.PASS, reason, measured, seqs=seqs)

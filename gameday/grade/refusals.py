@@ -1,0 +1,103 @@
+"""Which answers of one name had one status, over stretches of time: by the load's own record, and by their ends."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gameday.grade.load_valid import LIMIT, load_over
+from gameday.grade.record import Record
+from gameday.model.events import LoadBatch
+from gameday.model.quantities import share_text
+
+__all__ = ["FEWEST", "Found", "Refusals", "refusals"]
+
+FEWEST = 10
+"""Answers that a stretch of time holds at least before a share of them says something."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """From when on a stretch is as it should be: between two instants each, equal ones at the very start.
+
+    ``surely``: stretches with too few answers are not; ``possibly``: they are. None: nowhere.
+    """
+
+    surely: tuple[int, int] | None
+    possibly: tuple[int, int] | None
+
+
+class Refusals:
+    """The answers of one name by their end; instants are monotonic nanoseconds."""
+
+    def __init__(self, record: Record, ends: Sequence[tuple[int, bool]]) -> None:
+        self._record = record
+        self._at = [at for at, _ in ends]
+        self._sums = list(accumulate((refused for _, refused in ends), initial=0))
+
+    @property
+    def until(self) -> int:
+        """Up to here the answers are known."""
+        return min(self._record.end, self._record.planned_end, self._record.load_known_until)
+
+    def count(self, start: int, end: int) -> tuple[int, int]:
+        """How many of those that end in [start, end] were refused, and how many there are."""
+        first, last = bisect_left(self._at, start), bisect_right(self._at, end)
+        return self._sums[last] - self._sums[first], last - first
+
+    def share(self, start: int, end: int) -> float | None:
+        """The refused share of those that end in [start, end]; None: too few to say."""
+        refused, total = self.count(start, end)
+        return refused / total if total >= FEWEST else None
+
+    def first(self, start: int, last: int, hold: int, met: Callable[[float], bool]) -> Found:
+        """The first t in [start, last] at which the refused share over [t, t + hold] is as it should be."""
+        return Found(self._first(start, last, hold, met, False), self._first(start, last, hold, met, True))
+
+    def ever(self, start: int, last: int, hold: int, met: Callable[[float], bool]) -> bool:
+        """Whether the refused share of any such stretch surely is as asked."""
+        return last >= start and self._first(start, last, hold, met, False) is not None
+
+    def _first(
+        self, start: int, last: int, hold: int, met: Callable[[float], bool], few: bool
+    ) -> tuple[int, int] | None:
+        before = start
+        for at in self._instants(start, last, hold):
+            share = self.share(at, at + hold)
+            if few if share is None else met(share):
+                return before, at
+            before = at
+        return None
+
+    def _instants(self, start: int, last: int, hold: int) -> Sequence[int]:
+        """Wherever an answer enters or leaves the stretch."""
+        leaving = (at + 1 for at in self._at if start <= at < last)
+        entering = (at - hold for at in self._at if start < at - hold <= last)
+        return sorted({start, last, *leaving, *entering})
+
+    def lacking(self, start: int, end: int) -> str:
+        """Why the load of that time is not enough to judge by; empty if it is."""
+        worst = load_over(self._record, start, end)
+        if worst is None:
+            return "no load was due"
+        return "" if worst.share >= LIMIT else f"only {share_text(worst.share, 1)} of the planned load ran"
+
+    def seqs(self, start: int, end: int) -> tuple[int, ...]:
+        """The events that tell of that time."""
+        return tuple(batch.seq for batch in self._record.of(LoadBatch) if start <= batch.mono <= end)
+
+
+def refusals(record: Record, endpoint: str, status: int) -> Refusals | str:
+    """The answers to requests of that name; or why nobody can tell."""
+    arrivals = record.arrivals
+    if arrivals is None:
+        return "No load was recorded."
+    named = [one for one in arrivals.all if one.name == endpoint]
+    if not named:
+        return f"The load made no requests named '{endpoint}'."
+    ended = [(one.end, one.status) for one in named if one.end is not None]
+    if not ended or any(told is None for _, told in ended):
+        return f"The load pack does not tell with which status '{endpoint}' is answered."
+    return Refusals(record, sorted((end, told == status) for end, told in ended))

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from gameday.model.enums import Outcome, Verdict
+from gameday.model.events import RowsRead
+from gameday.model.grade import Criterion
+from tests.grade.builder import Draft, S
+from tests.grade.standby import ORDER, ORDERS, Call, Standby, calls_of, tell
+from tests.grade.test_throttled import changed, judged
+
+Edit = Callable[[Draft], object]
+
+
+def loss(day: Standby | None = None, edit: Edit | None = None) -> Criterion:
+    return judged("data_loss", day, edit)
+
+
+def rows(draft: Draft) -> list[str]:
+    return list(cast("list[str]", draft.one("rows.read").data["rows"]))
+
+
+def with_rows(change: Callable[[list[str]], list[str]]) -> Edit:
+    def edit(made: Draft) -> None:
+        made.one("rows.read").data["rows"] = list(change(rows(made)))
+
+    return edit
+
+
+def test_everything_is_there_in_whatever_order() -> None:
+    found = loss()
+    assert found.verdict is Verdict.PASS
+    assert (found.limit, found.unit) == (0.0, "count")
+    assert found.measured is not None
+    assert (found.measured.lo, found.measured.hi) == (0.0, 0.0)
+    assert "beside 1 other rows and 0 that are there twice" in found.reason
+    found = loss(edit=with_rows(lambda all_: [*reversed(all_), all_[5], "another"]))
+    assert found.verdict is Verdict.PASS
+    assert "beside 2 other rows and 1 that are there twice" in found.reason
+
+
+@pytest.mark.parametrize("lost", [(0,), (636,), (5, 100, 300, 301)])
+def test_one_that_is_lost_fails_and_is_named(lost: tuple[int, ...]) -> None:
+    found = loss(Standby(lost=lost))
+    assert found.verdict is Verdict.FAIL
+    assert found.reason.startswith(
+        f"{len(lost)} of 637 acknowledged order requests are not in orders-placed: order-"
+    )
+    assert found.reason.count("order-") == min(3, len(lost))
+    assert found.reason.endswith(", ...." if len(lost) > 3 else ".")
+
+
+def test_contents_are_compared_not_numbers() -> None:
+    assert loss(edit=with_rows(lambda all_: [*all_[:50], "order-0000", *all_[51:]])).verdict is Verdict.FAIL
+    assert loss(edit=with_rows(lambda all_: [f"{one} " for one in all_])).verdict is Verdict.FAIL
+
+
+def test_what_was_not_acknowledged_may_be_there_or_not() -> None:
+    def last_unanswered(call: Call) -> Call:
+        return call._replace(ok=False, status=0) if call.number == 100 else call
+
+    assert loss(edit=changed(last_unanswered)).verdict is Verdict.PASS
+    assert loss(Standby(lost=(50,)), changed(last_unanswered, Standby(lost=(50,)))).verdict is Verdict.PASS
+
+
+def test_an_acknowledgement_that_came_late_is_one() -> None:
+    def late(call: Call) -> Call:
+        return call._replace(end=call.end + 3 * S) if call.number == 100 else call
+
+    assert loss(Standby(lost=(50,)), changed(late)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda made: made.drop(made.of("rows.read")), "orders-placed was not read."),
+        (
+            lambda made: made.one("rows.read").data.update(outcome="failed", error="no answer"),
+            "orders-placed could not be read: no answer.",
+        ),
+        (
+            lambda made: made.one("rows.read").data.update(outcome="unknown"),
+            "orders-placed could not be read: no reason given.",
+        ),
+        (
+            lambda made: made.add(made.one("rows.read").mono, f"probe/{ORDERS}", _again(made)),
+            "orders-placed was read 2 times.",
+        ),
+        (
+            lambda made: made.one("rows.read").data.update(asked=str(made.one("load.ended").mono - S)),
+            "orders-placed was read before all load had ended.",
+        ),
+        (lambda made: made.drop(made.of("load.ended")), "The load did not go to its end."),
+        (lambda made: setattr(made.one("rows.read"), "source", "probe/other"), "orders-placed was not read."),
+        (changed(lambda call: call._replace(name="other")), "The load made no requests named 'order'."),
+        (changed(lambda call: call._replace(ok=False, note="")), "No order request was acknowledged."),
+        (
+            changed(lambda call: call._replace(note="")),
+            "The load pack does not tell what 'order' requests were acknowledged.",
+        ),
+        (
+            changed(lambda call: call._replace(note="") if call.number == 10 else call),
+            "The load pack does not tell what 1 of 637 good answers acknowledged.",
+        ),
+    ],
+)
+def test_what_nobody_can_say(edit: Edit, reason: str) -> None:
+    found = loss(edit=edit)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.endswith(reason)
+
+
+def _again(made: Draft) -> RowsRead:
+    return RowsRead.model_validate(made.one("rows.read").data)
+
+
+def test_a_loss_is_a_loss_though_the_fault_was_not_proven() -> None:
+    def unread(made: Draft) -> None:
+        made.one("fault.effective").data["outcome"] = Outcome.FAILED.value
+
+    assert loss(edit=unread).verdict is Verdict.INCONCLUSIVE
+    assert loss(Standby(lost=(5,)), unread).verdict is Verdict.FAIL
+
+
+def test_rows_that_were_told_before_they_were_asked_for() -> None:
+    def odd(made: Draft) -> None:
+        line = made.one("rows.read")
+        line.data["asked"] = str(line.mono + S)
+
+    assert loss(edit=odd).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_load_that_stops_telling_is_doubted() -> None:
+    def silent(made: Draft) -> None:
+        line = made.of("load.batch")[-2]
+        line.data["endStatus"], line.data["endNote"] = [], []
+
+    assert loss(edit=silent).verdict is Verdict.INCONCLUSIVE
+    kept = [call for call in calls_of() if call.name == ORDER]
+    assert loss(edit=lambda made: tell(made, kept)).verdict is Verdict.INCONCLUSIVE, "half the load is missing"

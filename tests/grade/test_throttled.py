@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gameday.grade import grade
+from gameday.model.enums import Outcome, Verdict
+from gameday.model.events import SourceGap
+from gameday.model.grade import Criterion
+from tests.grade.builder import Draft, S
+from tests.grade.standby import (
+    INJECT,
+    LAG,
+    ORDER,
+    REFUSED,
+    RPO,
+    TAKEN,
+    UNDO,
+    Call,
+    Standby,
+    calls_of,
+    make_standby,
+    real,
+    tell,
+)
+from tests.grade.test_replay_pause import checks, lag
+
+CROSSED = INJECT + real(RPO)
+Edit = Callable[[Draft], object]
+
+
+def judged(kind: str, day: Standby | None = None, edit: Edit | None = None) -> Criterion:
+    return next(one for one in grade(make_standby(day, edit)).criteria if one.kind == kind)
+
+
+def throttled(day: Standby | None = None, edit: Edit | None = None) -> Criterion:
+    return judged("throttled", day, edit)
+
+
+def unthrottled(day: Standby | None = None, edit: Edit | None = None) -> Criterion:
+    return judged("unthrottled", day, edit)
+
+
+def changed(change: Callable[[Call], Call], day: Standby | None = None) -> Edit:
+    """Other requests."""
+    return lambda made: tell(made, [change(call) for call in calls_of(day)])
+
+
+def answered(call: Call, status: int) -> Call:
+    return call._replace(ok=status < 400, status=status, note="" if status >= 400 else f"order-{call.number}")
+
+
+def test_it_passes_with_the_time_from_crossing_to_throttle_as_an_interval() -> None:
+    found = throttled()
+    assert found.verdict is Verdict.PASS, found.reason
+    assert (found.id, found.limit, found.unit, found.comparator) == ("throttled", 60.0, "s", "<=")
+    assert found.measured is not None
+    # 90 % of a window are refused a tenth of it before all are; two checks are 2.4 s of plan time apart.
+    assert 11 < found.measured.lo < 20 - 6 < found.measured.hi < 17
+    assert found.reason.startswith("90% of order requests were answered 429")
+    assert found.evidence
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"), [(62.0, Verdict.PASS), (66.0, Verdict.INCONCLUSIVE), (72.0, Verdict.FAIL)]
+)
+def test_the_limit_is_held_against_both_ends(after: float, verdict: Verdict) -> None:
+    assert throttled(Standby(throttle=after)).verdict is verdict
+
+
+def test_a_system_that_never_throttles_fails() -> None:
+    found = throttled(Standby(throttle=None))
+    assert found.verdict is Verdict.FAIL
+    assert found.measured is not None
+    assert found.measured.open
+    assert found.measured.lo > 60
+    assert "were not throttled within" in found.reason
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.85, Verdict.FAIL), (0.95, Verdict.PASS)])
+def test_nine_of_ten_must_be_refused(share: float, verdict: Verdict) -> None:
+    assert throttled(Standby(share=share)).verdict is verdict
+
+
+def test_another_status_is_no_throttle() -> None:
+    found = throttled(edit=changed(lambda call: call._replace(status=503) if call.status == REFUSED else call))
+    assert found.verdict is Verdict.FAIL
+
+
+def test_another_endpoint_is_no_throttle() -> None:
+    def swapped(call: Call) -> Call:
+        return answered(call, REFUSED if call.name != ORDER and CROSSED < call.start < UNDO else TAKEN)
+
+    assert throttled(edit=changed(swapped)).verdict is Verdict.FAIL
+
+
+def test_refused_before_there_was_a_reason_fails() -> None:
+    found = throttled(Standby(throttle=-100.0))
+    assert found.verdict is Verdict.FAIL
+    assert found.reason.endswith("were refused before standby-lag had passed 5m.")
+
+
+@pytest.mark.parametrize(("every", "verdict"), [(60, Verdict.FAIL), (130, Verdict.PASS)])
+def test_one_in_a_hundred_before_is_too_many(every: int, verdict: Verdict) -> None:
+    orders = iter(range(10**6))
+
+    def now_and_then(call: Call) -> Call:
+        if call.name != ORDER or call.end >= CROSSED - S:
+            return call
+        return answered(call, REFUSED) if next(orders) % every == every - 1 else call
+
+    assert throttled(edit=changed(now_and_then)).verdict is verdict
+
+
+def test_a_lag_that_never_passed_the_limit_says_nothing() -> None:
+    found = throttled(edit=lambda made: lag(made, 20, 100, lambda since, old: min(old, 24.0)))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    made = throttled(Standby(paused=False, throttle=None))
+    assert made.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_lag_that_was_too_large_before_says_nothing() -> None:
+    found = throttled(edit=lambda made: lag(made, -5, -4, lambda since, old: 26.0))
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_lag_that_came_back_too_soon_says_nothing() -> None:
+    def short(made: Draft) -> None:
+        lag(made, 31, 100, lambda since, old: 1.0)
+
+    found = throttled(Standby(throttle=None), short)
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_crossing_that_nobody_saw_widens_the_interval() -> None:
+    seen = throttled(edit=lambda made: lag(made, 24.9, 25.9, lambda since, old: None))
+    assert seen.measured is not None
+    assert seen.verdict is Verdict.PASS
+    assert seen.measured.hi - seen.measured.lo > 12
+
+
+def test_a_probe_with_gaps_says_nothing() -> None:
+    assert throttled(edit=lambda made: made.drop(checks(made, 21, 27))).verdict is Verdict.INCONCLUSIVE
+
+    def declared(made: Draft) -> None:
+        made.add(INJECT + 27 * S, f"probe/{LAG}", SourceGap(since=INJECT + 21 * S, reason="no answer"))
+
+    assert throttled(edit=declared).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_load_with_gaps_says_nothing() -> None:
+    kept = [call for call in calls_of() if not CROSSED <= call.start < CROSSED + 3 * S]
+    assert throttled(edit=lambda made: tell(made, kept)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_too_few_answers_say_nothing() -> None:
+    def rare(call: Call) -> Call:
+        return call if call.number % 20 == 0 else call._replace(name="other")
+
+    found = throttled(edit=changed(rare))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "Too few order requests ended" in found.reason
+
+
+def test_a_pack_that_does_not_tell_says_nothing() -> None:
+    def silent(made: Draft) -> None:
+        for line in made.of("load.batch"):
+            line.data["endStatus"], line.data["endNote"] = [], []
+
+    found = throttled(edit=silent)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "The load pack does not tell with which status 'order' is answered."
+    other = throttled(edit=changed(lambda call: call._replace(name="other")))
+    assert other.reason == "The load made no requests named 'order'."
+
+
+def test_only_what_ended_counts() -> None:
+    """Whoever hangs up on customers does not throttle them."""
+
+    def hung(made: Draft) -> None:
+        gone = {call.number for call in calls_of(Standby(throttle=None)) if call.end >= CROSSED}
+        for line in made.of("load.batch"):
+            data = line.data
+            keep = [place for place, number in enumerate(data["endId"]) if number not in gone]  # type: ignore[arg-type]
+            for key in ("endId", "endAt", "endOk", "endStatus", "endNote"):
+                data[key] = [data[key][place] for place in keep]  # type: ignore[index]
+
+    assert throttled(Standby(throttle=None), hung).verdict is Verdict.INCONCLUSIVE
+
+
+def test_without_a_proven_fault_it_is_not_judged() -> None:
+    def unread(made: Draft) -> None:
+        made.one("fault.effective").data["outcome"] = Outcome.FAILED.value
+
+    assert throttled(edit=unread).verdict is Verdict.INCONCLUSIVE
+    assert throttled(Standby(throttle=None), unread).verdict is Verdict.INCONCLUSIVE
+    assert unthrottled(edit=unread).verdict is Verdict.INCONCLUSIVE
+
+
+def test_lifted_in_time() -> None:
+    found = unthrottled()
+    assert found.verdict is Verdict.PASS, found.reason
+    assert found.measured is not None
+    assert 9 < found.measured.lo < 14 < found.measured.hi < 17
+    assert found.reason.startswith("Order requests were taken again")
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"), [(52.0, Verdict.PASS), (57.5, Verdict.INCONCLUSIVE), (70.0, Verdict.FAIL)]
+)
+def test_its_limit_is_held_against_both_ends(after: float, verdict: Verdict) -> None:
+    assert unthrottled(Standby(lifted=after)).verdict is verdict
+
+
+def test_a_throttle_that_stays_fails() -> None:
+    found = unthrottled(Standby(lifted=None))
+    assert found.verdict is Verdict.FAIL
+    assert found.measured is not None
+    assert found.measured.open
+    assert "were still refused" in found.reason
+
+
+def test_a_few_that_are_still_refused_are_too_many() -> None:
+    def some(every: int) -> Edit:
+        def change(call: Call) -> Call:
+            after = call.name == ORDER and call.start > UNDO + 3 * S
+            return answered(call, REFUSED if call.number % every == 0 else TAKEN) if after else call
+
+        return changed(change)
+
+    assert unthrottled(edit=some(20)).verdict is Verdict.FAIL
+
+
+def test_nothing_to_lift_says_nothing() -> None:
+    found = unthrottled(Standby(throttle=None))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "Order requests were never throttled: there was nothing to lift."
+
+
+def test_a_standby_that_does_not_catch_up_says_nothing() -> None:
+    found = unthrottled(edit=lambda made: lag(made, 50, 100, lambda since, old: 50.0))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "standby-lag was not below 1m again before the record ends."
+
+
+def test_to_catch_up_slowly_is_not_counted() -> None:
+    assert unthrottled(Standby(catch_up=8.0)).verdict is Verdict.PASS
+
+
+def test_the_fall_must_be_seen() -> None:
+    assert unthrottled(edit=lambda made: made.drop(checks(made, 49, 56))).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_end_must_be_seen() -> None:
+    def cut(made: Draft) -> None:
+        made.drop([line for line in made.lines if line.mono > UNDO + 5 * S])
+
+    assert unthrottled(edit=cut).verdict is Verdict.INCONCLUSIVE
