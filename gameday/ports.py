@@ -11,7 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
-from gameday.model.events import Event, Payload
+from gameday.model.events import Event, Payload, RowsRead
 from gameday.model.plan import BoundFault, BoundStimulus, Plan
 from gameday.model.quantities import parse_duration
 from gameday.model.token import ProcessIdentity, Token
@@ -32,6 +32,7 @@ __all__ = [
     "Provisioned",
     "Provisioner",
     "ProvisionerInfo",
+    "Reader",
     "Recorder",
     "Remark",
     "Said",
@@ -194,6 +195,18 @@ class Observer(Protocol):
 
     def stop(self) -> None:
         """End it and wait for its threads; idempotent."""
+
+
+class Reader(Protocol):
+    """Reads something once, when all load has ended."""
+
+    source: str
+
+    def check(self) -> None:
+        """PreflightError if it could not be read as it is asked for; read only."""
+
+    def read(self) -> RowsRead:
+        """What is there; never raises, and takes the probe's timeout at most."""
 
 
 @runtime_checkable

@@ -34,7 +34,7 @@ from gameday.model.events import (
     PreflightUndo,
     SourceGap,
 )
-from gameday.model.experiment import AlertFired, AlertRouted
+from gameday.model.experiment import AlertFired, AlertRouted, DataLoss, Throttled, Unthrottled
 from gameday.model.grade import Criterion
 from gameday.model.plan import BoundFault, Plan
 from gameday.model.quantities import duration_text
@@ -233,19 +233,43 @@ def _sources(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
         if slo.total.type != "load":
             yield _counted(f"slo/{slo.name}", told, gaps)
         else:  # whether the load ran as planned is a check of its own
-            yield from _named(slo.name, slo.total.spec.endpoint, sent)
+            yield from _named(f"slo/{slo.name}", slo.total.spec.endpoint, sent)
     for probe in plan.probes:
-        yield _answered(f"probe/{probe.name}", told, gaps)
+        if probe.rows is None:  # that it can be read was asked before
+            yield _answered(f"probe/{probe.name}", told, gaps)
+    yield from _told_answers(plan, _all(events, LoadBatch), sent)
     if plan.releases is not None and plan.releases_of:
         yield _heard("releases", told, gaps)
 
 
-def _named(slo: str, endpoint: str | None, sent: set[str]) -> Iterator[Check]:
-    """The SLO has to count a name that the load gives to its requests."""
+def _told_answers(plan: Plan, batches: Sequence[LoadBatch], sent: set[str]) -> Iterator[Check]:
+    for expected in plan.expect:
+        if isinstance(expected, Throttled | Unthrottled | DataLoss):
+            yield from _named(expected.id, expected.endpoint, sent)
+            yield from _telling(expected, batches)
+
+
+def _telling(expected: Throttled | Unthrottled | DataLoss, batches: Sequence[LoadBatch]) -> Iterator[Check]:
+    """What answers said has to be told by the load pack."""
+    lacking = "status" if not any(batch.end_status for batch in batches) else ""
+    if (
+        not lacking
+        and isinstance(expected, DataLoss)
+        and not any(note for batch in batches for note in batch.end_note)
+    ):
+        lacking = "note of what they acknowledged"
+    if lacking and any(batch.end_id for batch in batches):
+        do = "have the load pack return an Answered for each request"
+        yield Check(expected.id, Mark.MISSING, f"the load tells of its answers no {lacking}", do)
+
+
+def _named(name: str, endpoint: str | None, sent: set[str]) -> Iterator[Check]:
+    """What is counted has to be a name that the load gives to its requests."""
     if sent and endpoint is not None and endpoint not in sent:
         why = f"no request of the load is named {endpoint}; it names them {', '.join(sorted(sent))}"
         do = "the same name as the SLO's endpoint and in the load pack's pace.run"
-        yield Check(f"slo/{slo}", Mark.MISSING, why, do)
+        do = do if name.startswith("slo/") else do.replace("SLO's", "expectation's")
+        yield Check(name, Mark.MISSING, why, do)
 
 
 def _silent(source: str, gaps: dict[str, str]) -> Check:

@@ -31,7 +31,7 @@ from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
 from gameday.observers.sink import AlertSink
-from gameday.ports import Addresses, Driver, Observer, Provisioned, Provisioner, Target
+from gameday.ports import Addresses, Driver, Observer, Provisioned, Provisioner, Reader, Target
 from gameday.timeline import Timeline
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "injections",
     "load_request",
     "make_observers",
+    "make_readers",
     "prepare",
     "provision",
     "resolve",
@@ -203,6 +204,18 @@ def make_observers(
     if found is None:
         own.tell()
     return ([*observers, sink] if sink else observers), sink
+
+
+def make_readers(plan: Plan, addresses: Addresses, found: Findings) -> Sequence[Reader]:
+    """What is read once, at the end; ``found`` takes what could not be read."""
+    readers = []
+    for probe in plan.probes:
+        if probe.rows is not None:
+            service = plan.service(probe.rows.service)
+            reader = tables.rows_reader(probe, service, addresses[service.url][0])
+            found.attempt(reader.check)
+            readers.append(reader)
+    return readers
 
 
 def _queries(plan: Plan, addresses: Addresses) -> Sequence[Observer]:

@@ -379,6 +379,7 @@ class _Day:
         addresses = preflight.resolve(plan, stand, record)
         prepared = found.attempt(lambda: preflight.prepare(plan, self.run_id, addresses, hands, record)) or ()
         observers, sink = preflight.make_observers(plan, addresses, found)
+        readers = preflight.make_readers(plan, addresses, found)
         alarms = found.attempt(lambda: preflight.alarms(plan, addresses, self.waker, record))
         found.tell()
         readiness = preflight.Readiness(plan, observers, self.waker)
@@ -405,6 +406,7 @@ class _Day:
             budget=grading.judge_budget_left,
             settled=alarms.settled if alarms is not None else lambda: True,
             people=self.people,
+            readers=readers,
         )
 
     def _without_gone(self, ledger: Ledger, ending: Ending) -> Ending:

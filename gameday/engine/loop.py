@@ -1,6 +1,7 @@
 """The loop: one thread, one agenda, one way to wait. It ends in only one way: through `_leave`.
 
-Order of leaving: faults, then stimuli (each in reverse, each though another failed), then steps, load, observers.
+Order of leaving: faults, then stimuli (each in reverse, each though another failed), then steps, load, observers,
+then what is read once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gameday.engine.agenda import Agenda, Await, Begin, Enter, Finish, Inject, I
 from gameday.engine.awaited import Awaited
 from gameday.engine.guards import Guards
 from gameday.engine.ledger import SETTLE, Entry, Ledger
+from gameday.engine.reading import read_all
 from gameday.engine.steps import StepActions, Steps
 from gameday.engine.undo import Reason, Undoing, Undone, quietly, undo_entry
 from gameday.engine.wait import Waker, Wakes
@@ -36,7 +38,7 @@ from gameday.model.events import (
 from gameday.model.grade import Criterion
 from gameday.model.plan import Plan
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Driver, Observer, People
+from gameday.ports import Driver, Observer, People, Reader
 from gameday.timeline import Timeline
 
 __all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
@@ -100,6 +102,8 @@ class Setup:
     """Plan seconds after which a dry run ends: only *before* is entered, nothing is injected. None: no dry run."""
     people: People | None = None
     """Who carries out manual steps; None: nobody is there."""
+    readers: Sequence[Reader] = ()
+    """What is read once, when load has ended; not in a dry run, nor where no load came to be."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,7 @@ class _Run:
         self._awaited = Awaited(setup.plan, self._write)
         self._effective: set[str] = set()
         self._injected = False
+        self._loaded = False
 
     def run(self) -> Ending:
         reason = "the run was not begun"
@@ -179,6 +184,7 @@ class _Run:
         load = self._setup.load
         record = self._setup.record
         self._t0 = self._waker.during(lambda: load.start(record)) if load else self._waker.monotonic_ns()
+        self._loaded = load is not None
         self._guards.begin(self._t0)
 
     def _follow(self, due: Agenda) -> None:
@@ -370,6 +376,7 @@ class _Run:
             lambda: self._waker.during(self._steps.stop),
             self._dismiss,
             lambda: self._waker.during(self._stop_sources),
+            self._read,
         ]
         _each(tasks, self._unwritable)
 
@@ -382,6 +389,13 @@ class _Run:
         """Load, then observers; each though another raised."""
         stops = [observer.stop for observer in reversed(self._setup.observers)]
         _each([self._setup.load.stop, *stops] if self._setup.load is not None else stops, self._unwritable)
+
+    def _read(self) -> None:
+        """Last of all: nothing that is undone waits for it."""
+        if self._loaded and self._setup.dry is None:
+            found = self._waker.during(lambda: read_all(self._setup.readers, self._plan))
+            for source, rows in found:
+                self._setup.record(source, rows)
 
     def _hear(self, event: Event) -> None:
         """In the thread that recorded it: sort, and ring."""

@@ -232,7 +232,7 @@ class Situation:
             found.append(Level("requests", self._levels["load"].share(now)))
         for slo in self._plan.slos:
             found.append(Level(slo.name, self._share(f"slo/{slo.name}", now), slo.target))
-        for probe in self._plan.probes:
+        for probe in (one for one in self._plan.probes if one.rows is None):
             found.append(Level(probe.name, self._share(f"probe/{probe.name}", now)))
         return found
 

@@ -1,0 +1,107 @@
+"""What is read once, at the end: made of the plan, asked before the run whether it could be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gameday.app import preflight, tables
+from gameday.app.dry import Check, Mark, Trial
+from gameday.app.findings import Findings
+from gameday.errors import PreflightError
+from gameday.model.enums import Outcome
+from gameday.model.events import LoadBatch, RowsRead
+from gameday.model.experiment import DataLoss, Expectation, Throttled
+from gameday.model.plan import BoundProbe, BoundService, Plan
+from gameday.model.slo import HttpCheck, RowsCheck
+from gameday.timeline import Timeline
+from tests.app.test_dry import Told, trial_of
+from tests.engine.conftest import make_plan
+
+ROWS = BoundProbe(name="orders", rows=RowsCheck(service="db", query="SELECT id FROM orders"), rate=1)
+ASKED = BoundProbe(name="answers", http=HttpCheck(service="db", path="/"), rate=1)
+DB = BoundService(role="primary", name="db", url="lab://db")
+LOSS = DataLoss(kind="data_loss", endpoint="order", probe="orders")
+THROTTLE = Throttled(kind="throttled", endpoint="order", probe="answers", above=300, within=60, hold=60)
+
+
+class Reader:
+    """A database that is there unless its address says otherwise."""
+
+    def __init__(self, probe: BoundProbe, service: BoundService, url: str) -> None:
+        self.source, self.url, self.asked = f"probe/{probe.name}", url, probe.rows
+        assert service == DB
+
+    def check(self) -> None:
+        if "down" in self.url:
+            raise PreflightError("the database is down")
+
+    def read(self) -> RowsRead:
+        return RowsRead(outcome=Outcome.OK, asked=0)
+
+
+@pytest.fixture(autouse=True)
+def reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_READER", "tests.app.test_readers:Reader")
+
+
+def planned(*expect: Expectation) -> Plan:
+    changed = {"services": (DB,), "probes": (ASKED, ROWS), "faults": (), "stimuli": (), "expect": expect}
+    return make_plan().model_copy(update=changed)
+
+
+def test_only_rows_are_read_at_the_resolved_address() -> None:
+    found = Findings()
+    [made] = preflight.make_readers(planned(), {"lab://db": ("postgresql://127.0.0.1:5",)}, found)
+    found.tell()
+    assert isinstance(made, Reader)
+    assert (made.source, made.url, made.asked) == ("probe/orders", "postgresql://127.0.0.1:5", ROWS.rows)
+
+
+def test_what_could_not_be_read_is_told_before_the_run() -> None:
+    found = Findings()
+    preflight.make_readers(planned(), {"lab://db": ("postgresql://down:5",)}, found)
+    with pytest.raises(PreflightError, match="the database is down"):
+        found.tell()
+
+
+def batch(name: str, **told: tuple[object, ...]) -> LoadBatch:
+    columns: dict[str, tuple[object, ...]] = {
+        "start_id": (0,), "start_name": (name,), "start_at": (0,),
+        "end_id": (0,), "end_at": (900,), "end_ok": (True,),
+    }  # fmt: skip
+    return LoadBatch.model_validate(columns | told)
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (batch("order"), "the load tells of its answers no status"),
+        (batch("buy", end_status=(201,), end_note=("o-1",)), "no request of the load is named order"),
+        (batch("order", end_status=(201,), end_note=("",)), "no note of what they acknowledged"),
+        (batch("order", end_status=(201,), end_note=("o-1",)), ""),
+    ],
+)
+def test_a_dry_run_says_what_the_load_does_not_tell(tmp_path: Path, sent: LoadBatch, why: str) -> None:
+    told = Told(tmp_path, planned(LOSS))
+    told("load", sent)
+    found = of(told, trial_of(told.plan), "data_loss")
+    assert [one.mark for one in found] == ([Mark.MISSING] if why else [])
+    assert why in " ".join(one.why for one in found)
+
+
+def test_a_status_is_enough_for_a_throttle(tmp_path: Path) -> None:
+    told = Told(tmp_path, planned(THROTTLE))
+    told("load", batch("order", end_status=(201,), end_note=("",)))
+    assert of(told, trial_of(told.plan), "throttled") == []
+
+
+def test_rows_are_not_waited_for(tmp_path: Path) -> None:
+    told = Told(tmp_path, planned())
+    assert isinstance(told.record, Timeline)
+    assert of(told, trial_of(told.plan), "probe/orders") == []
+
+
+def of(told: Told, trial: Trial, what: str) -> list[Check]:
+    return [one for one in told.result(trial).checks if one.what == what]
