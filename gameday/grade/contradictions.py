@@ -107,6 +107,10 @@ def _answer_problem(data: ProbeSample, probe: BoundProbe) -> str:
     """Good is what the plan calls good."""
     if probe.http is not None and data.ok and data.status != probe.http.status:
         return f"is called good with status {data.status}"
+    if probe.http is not None and data.ok and data.error:
+        return f"is called good, and yet: {data.error}"
+    if probe.http is not None and not data.ok and data.status == probe.http.status and not data.error:
+        return f"is called bad with status {data.status}, and nothing says why"
     if data.idle and (probe.promql is None or data.ok or data.value is not None):
         return "is called neither good nor bad"
     query = probe.promql or probe.sql

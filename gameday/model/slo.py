@@ -183,6 +183,12 @@ class HttpCheck(Model):
     """Members that the answer, a JSON object, has to have with these values; text in files is read as JSON where it
     is JSON (``true``, ``3``). Empty: the status decides alone."""
 
+    @model_validator(mode="after")
+    def _has_a_body(self) -> Self:
+        if self.json_ and self.method == "HEAD":
+            raise ValueError("an answer to HEAD has no body: 'json' can never be met")
+        return self
+
 
 class _Bounds(Model):
     above: float | None = None

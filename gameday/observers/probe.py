@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from gameday.model.base import JSON
 from gameday.model.events import ProbeSample
 from gameday.model.pace import CHECKS_AT_ONCE
 from gameday.model.plan import BoundProbe
-from gameday.observers.http import HttpClient, NoAnswer
+from gameday.model.slo import HttpCheck
+from gameday.observers.http import Answer, HttpClient, NoAnswer
 from gameday.observers.sampling import Worker
 
-__all__ = ["ProbeObserver"]
+__all__ = ["ProbeObserver", "unmet"]
 
 _LATE = 1.0
 """Seconds after which a check that is due is left out, and the gap recorded."""
+_SHOWN = 80
+"""Characters of a foreign value that an error shows."""
+
+
+def unmet(body: bytes, members: Mapping[str, JSON]) -> str:
+    """Why the body is no JSON object with these members, for people; empty if it is."""
+    try:
+        told = json.loads(body)
+        if not isinstance(told, dict):
+            return f"the answer is no JSON object: {_short(json.dumps(told))}"
+        return next((text for name in members if (text := _other(told, name, members[name]))), "")
+    except (ValueError, RecursionError):
+        return f"the answer is no JSON: {_short(repr(body.decode('utf-8', errors='replace')))}"
+
+
+def _other(told: Mapping[str, JSON], name: str, wanted: JSON) -> str:
+    if name not in told:
+        return f"the answer has no '{name}'"
+    if _same(told[name], wanted):
+        return ""
+    return f"'{name}' is {_short(json.dumps(told[name]))}, not {_short(json.dumps(wanted))}"
+
+
+def _same(told: JSON, wanted: JSON) -> bool:
+    """As JSON has it: true is no number, and 3 is 3.0."""
+    if isinstance(told, bool) or isinstance(wanted, bool):
+        return told is wanted
+    if isinstance(told, dict) and isinstance(wanted, dict):
+        return told.keys() == wanted.keys() and all(_same(told[key], wanted[key]) for key in told)
+    if isinstance(told, list) and isinstance(wanted, list):
+        return len(told) == len(wanted) and all(map(_same, told, wanted))
+    return told == wanted
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class ProbeObserver(Worker):
@@ -58,15 +97,22 @@ class ProbeObserver(Worker):
 
     def _check(self, client: HttpClient) -> None:
         http = self._http
-        status, error, start = None, "", time.monotonic_ns()
+        answer, error, start = None, "", time.monotonic_ns()
         try:
-            status = client.ask(http.method, http.path, http.timeout).status
+            answer = client.ask(http.method, http.path, http.timeout)
         except NoAnswer as reason:
             error = str(reason)
         finally:
             self._free.release()
         end = time.monotonic_ns()
         self._gaps.good(end)
+        status, good = (answer.status, answer.status == http.status) if answer else (None, False)
+        if answer is not None and good:
+            error = _unmet(answer, http)
         self._record(
-            self.source, ProbeSample(ok=status == http.status, status=status, start=start, end=end, error=error)
+            self.source, ProbeSample(ok=good and not error, status=status, start=start, end=end, error=error)
         )
+
+
+def _unmet(answer: Answer, http: HttpCheck) -> str:
+    return unmet(answer.body, http.json_) if http.json_ else ""

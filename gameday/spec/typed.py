@@ -19,6 +19,7 @@ from gameday.spec.tree import Tree, Value
 __all__ = ["type_environment", "type_probe"]
 
 _KEYS = ("arguments", "configuration", "returns", "tolerance", "clear", "path")
+_JSON_KEYS = ("json",)
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
 
@@ -33,14 +34,15 @@ def type_environment(tree: Tree) -> None:
 
 
 def type_probe(tree: Tree) -> None:
-    """Of a probe that calls an extension."""
+    """Of a probe that calls an extension, or expects JSON."""
     _type(tree, [("spec", CHAOSTOOLKIT)])
+    _type(tree, [("spec", "http")], _JSON_KEYS)
 
 
-def _type(tree: Tree, places: Iterable[Location]) -> None:
+def _type(tree: Tree, places: Iterable[Location], keys: tuple[str, ...] = _KEYS) -> None:
     for at in places:
         mapping: dict[str, JSON] = tree.mapping(*at)  # type: ignore[assignment]  # from here on with typed values
-        for key in mapping.keys() & set(_KEYS):
+        for key in mapping.keys() & set(keys):
             mapping[key] = _typed(tree, tree.mapping(*at)[key], (*at, key))
 
 

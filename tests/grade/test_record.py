@@ -156,6 +156,8 @@ def column(key: str, value: JSON) -> Edit:
         lambda made: shift(first_check(made), "end", S),
         lambda made: shift(first_check(made), "start", -10 * S),
         lambda made: first_check(made).data.update(status=503),
+        lambda made: first_check(made).data.update(ok=False),
+        lambda made: first_check(made).data.update(error="'degraded' is false, not true"),
         check_twice,
         arrival_twice,
         counters,

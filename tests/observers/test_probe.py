@@ -16,7 +16,7 @@ from aiohttp import web
 from gameday.model.events import Event, Payload, ProbeSample
 from gameday.model.plan import BoundProbe
 from gameday.observers import probe as module
-from gameday.observers.probe import ProbeObserver
+from gameday.observers.probe import ProbeObserver, unmet
 
 
 def bound(rate: float = 50, connection: str = "fresh", **http: Any) -> BoundProbe:
@@ -235,3 +235,48 @@ def test_it_needs_an_http_address() -> None:
     for urls in ([], ["ftp://x"], ["lab://payments"], ["127.0.0.1:80"]):
         with pytest.raises(ValueError):
             ProbeObserver(bound(), urls)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"degraded": true, "age": 3.0, "why": {"backend": null}, "more": [1]}', ""),
+        (b'{"degraded": false, "age": 3, "why": {"backend": null}}', "'degraded' is false, not true"),
+        (b'{"degraded": 1, "age": 3, "why": {"backend": null}}', "'degraded' is 1, not true"),
+        (b'{"degraded": true, "age": true, "why": {"backend": null}}', "'age' is true, not 3"),
+        (b'{"degraded": true, "age": "3", "why": {"backend": null}}', "'age' is \"3\", not 3"),
+        (b'{"degraded": true, "age": NaN, "why": {"backend": null}}', "'age' is NaN, not 3"),
+        (b'{"degraded": true, "age": 3, "why": {}}', "'why' is {}, not {\"backend\": null}"),
+        (b'{"degraded": true, "age": 3}', "the answer has no 'why'"),
+        (b'["degraded"]', 'the answer is no JSON object: ["degraded"]'),
+        (b"null", "the answer is no JSON object: null"),
+        (b"", "the answer is no JSON: ''"),
+        (b"degraded: true", "the answer is no JSON: 'degraded: true'"),
+        (b"\xff\xfe\xff", "the answer is no JSON"),
+        (b"[" * 100_000, "the answer is no JSON"),
+        (b'{"degraded": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", ""),
+        (b'{"degraded": "' + b"x" * 100_000 + b'"}', "..."),
+        (b'{"degraded": ' + b"9" * 5_000 + b"}", "the answer is no JSON"),
+    ],
+)
+def test_what_an_answer_lacks(body: bytes, why: str) -> None:
+    found = unmet(body, {"degraded": True, "age": 3, "why": {"backend": None}})
+    assert why in found
+    assert len(found) < 300
+    assert bool(found) == (b'"more"' not in body)
+
+
+def test_members_of_the_answer_decide_beside_the_status(records: Any, running: Any, serve: Any) -> None:
+    turns = itertools.cycle([(200, {"degraded": True}), (200, {"degraded": False}), (500, {"degraded": True})])
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        status, told = next(turns)
+        return web.json_response(told, status=status)
+
+    with running(ProbeObserver(bound(50, json={"degraded": True}), [serve(handle).url])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 6)
+    assert {(one.ok, one.status, one.error) for one in records.all(ProbeSample)} == {
+        (True, 200, ""),
+        (False, 200, "'degraded' is false, not true"),
+        (False, 500, ""),
+    }

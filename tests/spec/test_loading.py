@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gameday.errors import SpecError, UsageError
+from gameday.model.slo import HttpCheck
 from gameday.spec import (
     Catalog,
     Kind,
@@ -139,6 +140,35 @@ def test_scalars_keep_their_text(project: Any) -> None:
         "g": "x",
         "h": "0x1F",
     }
+
+
+def test_what_an_answer_has_to_hold_keeps_its_type(project: Any) -> None:
+    project.replace(
+        "probe",
+        "timeout: 1s}",
+        'timeout: 1s, json: {degraded: true, age: 3, of: "3", by: [False, -1.5e3, {on: off}], at: 010}}',
+    )
+    http = load_probe(project.catalog, "payments-answers").value.spec.http
+    assert http is not None
+    told = {"degraded": True, "age": 3, "of": "3", "by": [False, -1500.0, {"on": "off"}], "at": "010"}
+    assert http.json_ == told
+    assert [type(http.json_[key]) for key in ("degraded", "age", "of")] == [bool, int, str]
+    assert HttpCheck.model_validate_json(http.model_dump_json(by_alias=True)) == http, "as a plan tells it"
+
+
+@pytest.mark.parametrize(
+    ("http", "what"),
+    [
+        ("json: [degraded]", "mapping"),
+        ("json: yes", "mapping"),
+        ("json: {degraded: true}, method: HEAD", "an answer to HEAD has no body"),
+    ],
+)
+def test_what_an_answer_can_not_hold(project: Any, http: str, what: str) -> None:
+    project.replace("probe", "method: GET, path: /answers", f"path: /answers, {http}")
+    with pytest.raises(SpecError) as error:
+        load_probe(project.catalog, "payments-answers")
+    assert [problem for problem in error.value.problems if what in str(problem)]
 
 
 def test_an_anchor_may_be_used_twice(project: Any) -> None:
