@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gameday.grade.coverage import Observed
+from gameday.grade.coverage import INTERVALS, Observed
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground
 from gameday.grade.record import At, Record, ns
@@ -15,10 +15,10 @@ from gameday.model.environment import AlertsObserver
 from gameday.model.events import AlertReceived
 from gameday.model.quantities import duration_text
 
-__all__ = ["WATCHDOG", "Wanted", "name", "ruling"]
+__all__ = ["CLOCKS", "WATCHDOG", "Wanted", "name", "ruling", "unheard"]
 
 WATCHDOG = "Watchdog"
-_CLOCKS = ns(1)
+CLOCKS = ns(1)
 """How far the clocks of two machines may be apart."""
 
 
@@ -78,14 +78,12 @@ def ruling(record: Record, wanted: Wanted, on: Ground) -> Ruling:
 def _counts(event: At[AlertReceived], effect: Effect) -> bool:
     """Firing since the intent of the injection, and received after it said that it had begun."""
     began = event.data.starts_at
-    return (
-        event.data.status == "firing" and event.mono >= effect.lo and effect.wall <= began <= event.wall + _CLOCKS
-    )
+    return event.data.status == "firing" and event.mono >= effect.lo and effect.wall <= began <= event.wall + CLOCKS
 
 
 def _clock_was_set(record: Record, effect: Effect, alert: At[AlertReceived]) -> bool:
     offsets = (record.opened.wall - record.opened.mono, effect.wall - effect.lo, alert.wall - alert.mono)
-    return max(offsets) - min(offsets) > _CLOCKS
+    return max(offsets) - min(offsets) > CLOCKS
 
 
 def _was_firing(seen: Sequence[At[AlertReceived]], effect: Effect) -> bool:
@@ -129,11 +127,30 @@ def _uncalled(record: Record, slo: str, start: int, end: int) -> bool:
 
 def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) -> str:
     """Which receiver's Watchdog was not heard from the intent to the limit and once after; empty if all were."""
+    for receiver, beats in _watchdogs(record, observer).items():
+        if not any(at >= limit for at in beats) or not _alive(record, observer, beats).unbroken(start, limit):
+            return f"the Watchdog did not reach {observer.copy_of(receiver)} all that time"
+    return _deaf(record, observer, start, limit)
+
+
+def unheard(record: Record, observer: AlertsObserver, start: int, end: int) -> str:
+    """Which receiver's Watchdog was heard less than 95 % of an interval, or not at its end; empty if all were.
+
+    A delivery that fails is sent again, so a short gap hides no alert; one that lasts to the end may.
+    """
+    for receiver, beats in _watchdogs(record, observer).items():
+        alive = _alive(record, observer, beats)
+        last = end - INTERVALS * ns(observer.watchdog.every)
+        if not alive.covers(start, end) or not any(last <= at for at in beats):
+            return f"the Watchdog did not reach {observer.copy_of(receiver)} all that time"
+    return _deaf(record, observer, start, end)
+
+
+def _watchdogs(record: Record, observer: AlertsObserver) -> Mapping[str, Sequence[int]]:
+    """When each receiver's Watchdog was heard."""
     environment = record.plan.environment.name  # a Watchdog that names another one says nothing of this
-    if not observer.receivers:
-        return "no receiver is declared"
-    for receiver in sorted(set(observer.receivers.values())):
-        beats = [
+    return {
+        receiver: [
             event.mono
             for event in record.of(AlertReceived)
             if event.data.receiver == receiver
@@ -141,10 +158,17 @@ def _silent(record: Record, observer: AlertsObserver, start: int, limit: int) ->
             and event.data.labels.get("gameday", environment) == environment
             and event.data.status == "firing"
         ]
-        alive = Observed([(at, at) for at in beats], ns(observer.watchdog.every), record.gaps_declared("alerts"))
-        if not any(at >= limit for at in beats) or not alive.unbroken(start, limit):
-            where = observer.copy_of(receiver)
-            return f"the Watchdog did not reach {where} all that time"
-    if any(start <= at <= limit for _, at in record.gaps_declared("alerts")):
+        for receiver in sorted(set(observer.receivers.values()))
+    }
+
+
+def _alive(record: Record, observer: AlertsObserver, beats: Sequence[int]) -> Observed:
+    return Observed([(at, at) for at in beats], ns(observer.watchdog.every), record.gaps_declared("alerts"))
+
+
+def _deaf(record: Record, observer: AlertsObserver, start: int, end: int) -> str:
+    if not observer.receivers:
+        return "no receiver is declared"
+    if any(start <= at <= end for _, at in record.gaps_declared("alerts")):
         return "gameday's own receiver had to turn deliveries away"
     return ""

@@ -18,6 +18,7 @@ from gameday.grade import (
     guards,
     lattice,
     load_valid,
+    no_unexpected_alert,
     recovered,
     rollback,
     runbook,
@@ -41,6 +42,7 @@ from gameday.model.experiment import (
     AlertRouted,
     DataLoss,
     Expectation,
+    NoUnexpectedAlert,
     Recovered,
     Rollback,
     SloBudget,
@@ -59,6 +61,7 @@ KINDS = (
     "fault_effective",
     "faults_removed",
     "load_valid",
+    "no_unexpected_alert",
     "recovered",
     "rollback",
     "runbook",
@@ -202,6 +205,8 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:
             return unthrottled.judge(record, expected, on)
         case DataLoss():
             return data_loss.judge(record, expected, on)
+        case NoUnexpectedAlert():
+            return no_unexpected_alert.judge(record, expected, on)
         case _:
             raise NotImplementedError(expected.kind)
 

@@ -38,8 +38,7 @@ class Criterion(Model):
     id: str
     """Unique in the grade: ``steady_before``, ``rolled-back``, ``alert_fired`` ..."""
     kind: str
-    """``steady_before fault_effective load_valid rollback recovered alert_fired alert_routed slo runbook
-    faults_removed steady_after``."""
+    """One of ``gameday.grade.KINDS``, such as ``steady_before`` or ``rollback``."""
     title: str
     """For people, with bound names: ``checkout rolled back``."""
     required: bool

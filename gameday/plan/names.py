@@ -19,6 +19,7 @@ from gameday.model.experiment import (
     DataLoss,
     DegradedGracefully,
     Fault,
+    NoUnexpectedAlert,
     OfProbe,
     OfSlo,
     ReplayPause,
@@ -308,7 +309,8 @@ def _expectations(context: Context) -> None:
             _of_probe(context, at, expectation)
         elif isinstance(expectation, OfSlo):
             context.declared("slos", expectation.slo, (*at, "slo"))
-        if isinstance(expectation, AlertFired | AlertRouted) and context.environment.observers.alerts is None:
+        of_alerts = isinstance(expectation, AlertFired | AlertRouted | NoUnexpectedAlert)
+        if of_alerts and context.environment.observers.alerts is None:
             context.in_experiment(
                 at, f"{context.place} has nothing that receives alerts", "name it in observers.alerts"
             )

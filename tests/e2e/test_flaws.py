@@ -33,6 +33,8 @@ ALSO: dict[str, set[str]] = {
     "starved-load": {"rollback", "recovered", "alert_fired", "alert_routed", "runbook", "slo", "steady_after"},
     "stuck-fault": {"steady_after", "slo"},  # the day ends where the fault should have gone, and did not
 }
+OF_OTHERS = {"no_unexpected_alert"}
+"""Kinds that flaws of other experiments break."""
 STEPS = {"step-late": ("replay-parked", "late"), "step-claimed-not-done": ("replay-parked", "failed verification")}
 
 
@@ -43,7 +45,7 @@ def test_the_table_is_the_labs_own() -> None:
 
 def test_every_criterion_kind_has_a_flaw_that_breaks_it() -> None:
     broken = {kind for breaks, _, _ in TABLE.values() for kind, verdict in breaks.items() if verdict != "pass"}
-    assert broken == set(KINDS)
+    assert broken == set(KINDS) - OF_OTHERS
 
 
 @pytest.mark.slow

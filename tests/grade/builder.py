@@ -76,6 +76,8 @@ class Figures:
     rollback_within: float = 300.0
     recovered_within: float = 600.0
     alert_within: float = 600.0
+    more: bool = False
+    """Whether the plan has the expectations of an outage as well."""
 
     @property
     def end(self) -> float:
@@ -95,6 +97,8 @@ LEAN = Figures(
     batch=0.5,
 )
 """As little as can still prove something: for thousands of mutations."""
+MORE = replace(LEAN, more=True)
+"""The same with the expectations of an outage."""
 
 
 def plan(figures: Figures = FULL) -> Plan:
@@ -188,6 +192,7 @@ def _plan(f: Figures) -> Plan:
                 {"kind": "alert_fired", "slo": DEPENDENCY, "window": "1h", "within": f.alert_within},
                 {"kind": "alert_routed", "slo": DEPENDENCY, "receiver": "oncall", "within": f.alert_within},
                 {"kind": "slo", "slo": CUSTOMER, "budget": 0.0025},
+                *(_more_expected() if f.more else ()),
             ],
             "runbook": {
                 "id": "api-dependency-brownout", "title": "PaymentsBurnRate", "owner": "team-checkout",
@@ -201,6 +206,10 @@ def _plan(f: Figures) -> Plan:
             "reproduce": "gameday run api-dependency-brownout",
         }
     )  # fmt: skip
+
+
+def _more_expected() -> list[JSON]:
+    return [{"kind": "no_unexpected_alert"}]
 
 
 def _see_errors() -> dict[str, JSON]:

@@ -20,8 +20,9 @@ from gameday.model.enums import RunVerdict, Tier, Verdict
 from gameday.model.events import RunOpened
 from gameday.model.grade import Grade
 from gameday.timeline import TimelineRead, read
-from tests.grade.builder import FULL, LEAN, Burst, Reality, make
+from tests.grade.builder import FULL, LEAN, MORE, Burst, Reality, make
 from tests.grade.mutations import BENIGN, BREAKING, Mutation
+from tests.grade.outage_mutations import OUTAGE, UNFIT
 from tests.grade.scene import Scene
 
 COUNT = max(len(BREAKING), int(os.environ.get("GAMEDAY_MUTATIONS", "100")))
@@ -33,7 +34,10 @@ LEAN_BASES = {
     "lean": Reality(figures=LEAN),
     "lean, quick": Reality(figures=LEAN, rollback=100.0, alert=200.0),
     "lean, some errors": Reality(figures=LEAN, bursts=(Burst(700.0, 900.0, 0.02),)),
+    "lean, more": Reality(figures=MORE),
 }
+_MORE = "lean, more"
+"""The base whose plan has the expectations that `OUTAGE` breaks."""
 
 
 def refused_or_graded(timeline: TimelineRead) -> Grade | None:
@@ -62,9 +66,11 @@ def scenes() -> dict[str, Scene]:
     return {name: Scene(timeline) for name, timeline in found.items()}
 
 
-def pick(scenes: dict[str, Scene], chance: Random, large_ones: bool = False) -> tuple[str, Scene]:
+def pick(scenes: dict[str, Scene], mutation: str, chance: Random, large_ones: bool = False) -> tuple[str, Scene]:
     """Mostly a small one: the large ones cost ten times as much."""
-    lean = [name for name in scenes if name in LEAN_BASES]
+    if mutation in OUTAGE:
+        return _MORE, scenes[_MORE]
+    lean = [name for name in scenes if name in LEAN_BASES and not (name == _MORE and mutation in UNFIT)]
     large = [name for name in scenes if name not in LEAN_BASES]
     name = chance.choice(large if large_ones or chance.random() < 0.02 else lean)
     return name, scenes[name]
@@ -88,7 +94,7 @@ def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: 
     survived, outcomes = [], Counter[str]()
     for number, (name, seed) in list(enumerate(plan_of_attack(sorted(BREAKING), COUNT)))[part::PARTS]:
         # Each family once on a large base: a small one has so few events that it may fall for another reason.
-        base, scene = pick(scenes, Random(seed), large_ones=number < len(BREAKING))
+        base, scene = pick(scenes, name, Random(seed), large_ones=number < len(BREAKING))
         said, graded = attempt(scene, BREAKING[name], seed)
         outcomes[graded.verdict if graded else "refused"] += 1
         if graded is not None and graded.verdict is RunVerdict.PASS:
@@ -103,7 +109,7 @@ def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
     """The control group: a grader that never passes would survive the attack as well."""
     fallen = []
     for name, seed in plan_of_attack(sorted(BENIGN), max(len(BENIGN) * 4, COUNT // 10)):
-        base, scene = pick(scenes, Random(seed))
+        base, scene = pick(scenes, name, Random(seed))
         said, graded = attempt(scene, BENIGN[name], seed)
         if graded is None or graded.verdict is not RunVerdict.PASS:
             why = graded.reason if graded else "refused"
@@ -115,6 +121,7 @@ ALONE = {
     "alert_fired": "alert_of_another",
     "alert_routed": "alert_misrouted",
     "faults_removed": "removal_failed",
+    "no_unexpected_alert": "alert_nobody_expected",
     "recovered": "recovery_delayed",
     "rollback": "rollback_undone",
     "runbook": "step_given_up",
@@ -130,7 +137,8 @@ def test_every_kind_of_criterion_is_needed(scenes: dict[str, Scene], kind: str) 
     """Without this criterion the attack would have succeeded."""
     alone = []
     for number in range(12):
-        _, graded = attempt(scenes["lean"], BREAKING[ALONE[kind]], f"{SEED}/alone/{number}")
+        scene = scenes[_MORE if ALONE[kind] in OUTAGE else "lean"]
+        _, graded = attempt(scene, BREAKING[ALONE[kind]], f"{SEED}/alone/{number}")
         assert graded is not None
         alone.append([one.kind for one in graded.criteria if one.verdict is not Verdict.PASS])
     assert [kind] in alone

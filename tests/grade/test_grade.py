@@ -21,7 +21,7 @@ from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.events import AbortRequested, Attendee
 from gameday.model.grade import Criterion, Grade
 from gameday.timeline import TimelineRead
-from tests.grade.builder import DEPENDENCY, FULL, PROOF, T0, Burst, Draft, Reality, S, make
+from tests.grade.builder import DEPENDENCY, FULL, MORE, PROOF, T0, Burst, Draft, Reality, S, make
 from tests.grade.conftest import lean, replan
 
 REPLAY = "replay-parked"
@@ -55,7 +55,9 @@ def test_criteria_come_in_order(full: Grade) -> None:
         ("faults_removed", "faults_removed"),
         ("steady_after", "steady_after"),
     ]
-    assert {one.kind for one in full.criteria} == set(KINDS)
+    more = grade(make(Reality(figures=MORE)))
+    assert {one.kind for one in (*full.criteria, *more.criteria)} == set(KINDS)
+    assert more.verdict is RunVerdict.PASS
 
 
 def test_a_sound_day_passes_with_its_evidence(full: Grade) -> None:
