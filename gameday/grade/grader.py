@@ -13,6 +13,7 @@ from gameday.grade import (
     alert_routed,
     budget_left,
     data_loss,
+    degraded_gracefully,
     fault_effective,
     faults_removed,
     guards,
@@ -41,6 +42,7 @@ from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
     DataLoss,
+    DegradedGracefully,
     Expectation,
     NoUnexpectedAlert,
     Recovered,
@@ -58,6 +60,7 @@ KINDS = (
     "alert_fired",
     "alert_routed",
     "data_loss",
+    "degraded_gracefully",
     "fault_effective",
     "faults_removed",
     "load_valid",
@@ -187,7 +190,7 @@ def _expectation(record: Record, expected: Expectation, on: Ground) -> Criterion
     return _safely(expected.kind, lambda: _judged(record, expected, on), expected.id, expected.required)
 
 
-def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:
+def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:  # noqa: C901 - a case for each kind
     match expected:
         case Rollback():
             return rollback.judge(record, expected, on)
@@ -205,6 +208,8 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:
             return unthrottled.judge(record, expected, on)
         case DataLoss():
             return data_loss.judge(record, expected, on)
+        case DegradedGracefully():
+            return degraded_gracefully.judge(record, expected, on)
         case NoUnexpectedAlert():
             return no_unexpected_alert.judge(record, expected, on)
         case _:

@@ -11,6 +11,7 @@ from gameday.model.environment import AwaitedRelease
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
+    DegradedGracefully,
     Fault,
     Limited,
     Recovered,
@@ -164,6 +165,8 @@ def _limits(context: Context) -> Iterator[tuple[str, Location, float]]:
     for index, expectation in enumerate(context.experiment.expect):
         if isinstance(expectation, Limited):
             yield "experiment", ("expect", index, "within"), expectation.within
+        if isinstance(expectation, DegradedGracefully):
+            yield "experiment", ("expect", index, "ends"), expectation.ends
     if context.sources.runbook is None:
         return
     for index, step in enumerate(context.sources.runbook.value.steps):
@@ -319,6 +322,8 @@ def _expectations(context: Context) -> None:
         # An objective that has to be left can fail by that alone, and what only then recovers takes its time.
         if isinstance(expectation, Rollback) or (isinstance(expectation, Recovered) and not expectation.left):
             _outlasts(context, at, expectation.within)
+        if isinstance(expectation, DegradedGracefully) and context.experiment.faults:
+            _degradation(context, at, expectation)
 
 
 def _inside_run(context: Context, at: Location, expectation: Limited) -> None:
@@ -362,6 +367,18 @@ def _longest_lag(context: Context) -> float:
     faults = context.experiment.faults
     paused = [fault for fault in faults if isinstance(fault.with_, ReplayPause)]
     return max((fault.for_ for fault in paused or faults), default=0.0)
+def _degradation(context: Context, at: Location, expectation: DegradedGracefully) -> None:
+    """It is said while the fault stands, and there is a time after ``ends`` in which it is not."""
+    span, after = context.fault_end - context.fault_start, context.experiment.after
+    if expectation.within >= span - _EPSILON:
+        message = f"the fault ends {duration_text(span)} after it begins, but this may take"
+        message += f" {duration_text(expectation.within)}"
+        context.in_experiment((*at, "within"), message, "shorten the limit, or lengthen the fault")
+    if expectation.ends >= after - _EPSILON:
+        message = (
+            f"the run ends {duration_text(after)} after the fault, so 'ends: {duration_text(expectation.ends)}'"
+        )
+        context.in_experiment((*at, "ends"), f"{message} can not fail", "lengthen 'after', or shorten the limit")
 
 
 def _outlasts(context: Context, at: Location, within: float) -> None:

@@ -316,6 +316,8 @@ def _expectations(context: Context) -> None:
             )
         if isinstance(expectation, AlertRouted):
             _receiver(context, at, expectation)
+        if isinstance(expectation, DegradedGracefully):
+            _degradation(context, at, expectation)
 
 
 def _of_probe(context: Context, at: Location, expectation: OfProbe) -> None:
@@ -347,6 +349,15 @@ def _rollback(context: Context, at: Location, expectation: Rollback) -> None:
     if all(stimulus.release.service != expectation.service for stimulus in context.experiment.stimuli):
         message = f"nothing releases '{expectation.service}', so there is no release to be rolled back"
         context.in_experiment((*at, "service"), message, "add a stimulus with a release of it")
+
+
+def _degradation(context: Context, at: Location, expectation: DegradedGracefully) -> None:
+    if context.experiment.control:
+        context.in_experiment(at, "a control experiment has no fault that anything could be degraded by")
+    document = context.probe(expectation.probe)
+    if document is not None and document.value.spec.rows is not None:
+        message = f"'{document.value.metadata.name}' is asked once, at the end"
+        context.in_experiment((*at, "probe"), message, "name a probe that is asked all the time")
 
 
 def _receiver(context: Context, at: Location, expectation: AlertRouted) -> None:

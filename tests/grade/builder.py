@@ -54,6 +54,7 @@ T0 = 5_000 * S
 WALL = 1_790_000_000 * S
 CUSTOMER, DEPENDENCY = "checkout-availability", "payments-availability"
 PROOF, PARKED = "payments-answers", "parked-orders"
+DEGRADED = "storefront-degraded"
 INSTANCES = tuple(f"http://127.0.0.1:90{number:02}" for number in (1, 2, 3, 4))
 """Of checkout; the last is the canary's."""
 
@@ -161,6 +162,7 @@ def _plan(f: Figures) -> Plan:
                     "name": PARKED, "http": {"service": "checkout", "path": "/parked"},
                     "connection": "kept", "rate": f.parked_rate,
                 },
+                *(_more_probes() if f.more else ()),
             ],
             "steadyState": [
                 {"slo": CUSTOMER, "burn": {"below": 1.0}, "minEvents": 150},
@@ -209,7 +211,15 @@ def _plan(f: Figures) -> Plan:
 
 
 def _more_expected() -> list[JSON]:
-    return [{"kind": "no_unexpected_alert"}]
+    return [
+        {"kind": "degraded_gracefully", "probe": DEGRADED, "within": 300.0, "ends": 300.0},
+        {"kind": "no_unexpected_alert"},
+    ]
+
+
+def _more_probes() -> list[JSON]:
+    healthz: JSON = {"service": "storefront", "path": "/healthz", "json": {"degraded": True}}
+    return [{"name": DEGRADED, "http": healthz, "connection": "kept", "rate": 10.0}]
 
 
 def _see_errors() -> dict[str, JSON]:
@@ -271,6 +281,10 @@ class Reality:
     """Real seconds from undo to cleared."""
     thin: tuple[Burst, ...] = ()
     """Stretches in which this share of arrivals is not started."""
+    degraded: float | None = 60.0
+    """When the storefront says that it is degraded; None: never."""
+    degraded_ends: float | None = 60.0
+    """Plan seconds after the fault's end until it says so no more; None: it goes on."""
 
 
 @dataclass
@@ -495,6 +509,18 @@ class _Day:
         self.probe(PROOF, self.f.proof_rate, lambda at: self.broken(at), self.share)
         parked = (self.after(30.0), self.unparked)
         self.probe(PARKED, self.f.parked_rate, lambda at: parked[0] <= at < parked[1], 1.0)
+        if self.f.more:
+            self.degraded()
+
+    def degraded(self) -> None:
+        never = self.end + 10 * S
+        start = never if self.r.degraded is None else self.after(self.r.degraded)
+        ends = self.r.degraded_ends
+        end = never if ends is None else self.undo + self.real(ends)
+        for at in range(T0 - S, self.end + 50 * MS, 100 * MS):
+            told: dict[str, JSON] = {"ok": start <= at < end, "status": 200, "start": at, "end": at + 3 * MS}
+            told["error"] = "" if told["ok"] else "'degraded' is false, not true"
+            self.out.add(at + 4 * MS, f"probe/{DEGRADED}", ProbeSample.model_validate(told))
 
     def probe(self, name: str, rate: float, broken: Callable[[int], bool], share: float) -> None:
         count, at = 0, T0 - S

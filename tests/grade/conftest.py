@@ -43,3 +43,13 @@ def replan(draft: Draft, change: Callable[[Plan], dict[str, object]]) -> None:
 def lean(**changes: object) -> Reality:
     """A small day with those differences."""
     return replace(SMALL, **changes)  # type: ignore[arg-type]  # replace itself checks the names
+
+
+def both(*edits: Callable[[Draft], object]) -> Callable[[Draft], object]:
+    """One edit after the other."""
+
+    def edit(draft: Draft) -> None:
+        for one in edits:
+            one(draft)
+
+    return edit

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import cast
 
 from gameday.model.events import AlertReceived
+from gameday.model.experiment import DegradedGracefully
 from tests.grade import mutations
-from tests.grade.builder import MS, T0, WALL, Draft, Line, S
+from tests.grade.builder import DEGRADED, MS, T0, WALL, Draft, Line, S
 from tests.grade.mutations import Mutation, seconds
 from tests.grade.scene import Scene
 
@@ -68,3 +70,74 @@ def watchdog_of_another(scene: Scene, draft: Draft, chance: Random) -> str:
     for line in _beats(draft, receiver):
         scene.label(line, gameday="another")
     return f"the Watchdog at {receiver} is that of another environment"
+
+
+# What the service says of itself -------------------------------------------------------------------------------
+
+_SOURCE = f"probe/{DEGRADED}"
+
+
+def _expected(scene: Scene) -> DegradedGracefully:
+    return cast(DegradedGracefully, scene.expected(DegradedGracefully))
+
+
+def _say(lines: Iterable[Line], ok: bool) -> None:
+    for line in lines:
+        line.data.update(ok=ok, status=200, error="" if ok else "'degraded' is false, not true")
+
+
+@breaking
+def degradation_never_told(scene: Scene, draft: Draft, _: Random) -> str:
+    _say(draft.of("sample", _SOURCE), ok=False)
+    return "it never says that it is degraded"
+
+
+@breaking
+def degradation_told_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    late = scene.real(_expected(scene).within) + chance.randint(200 * MS, 3 * S)
+    _say(scene.checks(draft, scene.lo, scene.hi + late, _SOURCE), ok=False)
+    return f"it says so {seconds(late)} after the effect"
+
+
+@breaking
+def degradation_told_before(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.record.t0, scene.lo - 4 * MS, _SOURCE)
+    _say(chance.sample(lines, chance.randint(1, 5)), ok=True)
+    return "it said so before the fault"
+
+
+@breaking
+def degradation_told_always(scene: Scene, draft: Draft, _: Random) -> str:
+    _say(draft.of("sample", _SOURCE), ok=True)
+    return "it says so all day"
+
+
+@breaking
+def degradation_denied_once(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.hi + scene.real(100.0), scene.undo - 4 * MS, _SOURCE)
+    line = chance.choice(lines)
+    if chance.random() < 0.5:
+        _say([line], ok=False)
+    else:
+        line.data.update(ok=False, status=chance.choice([404, 500, 503]), error="")
+    return "one answer denies it while the fault stands"
+
+
+@breaking
+def degradation_goes_on(scene: Scene, draft: Draft, chance: Random) -> str:
+    allowed = scene.real(_expected(scene).ends)
+    more = chance.randint(150 * MS, max(200 * MS, scene.end - scene.cleared - allowed))
+    _say(scene.checks(draft, scene.undo, scene.cleared + allowed + more, _SOURCE), ok=True)
+    return f"it still says so {seconds(allowed + more)} after the fault"
+
+
+@breaking
+def degradation_not_answered(scene: Scene, draft: Draft, chance: Random) -> str:
+    start, end = chance.choice(
+        [(scene.record.t0, scene.lo), (scene.hi, scene.undo), (scene.cleared, scene.end), (scene.lo, scene.end)]
+    )
+    lost = round(max(700 * MS, (end - start) * chance.uniform(0.06, 1.0)))
+    at = chance.randint(start, max(start, end - lost))
+    for line in scene.checks(draft, at, at + lost, _SOURCE):
+        line.data.update(ok=False, status=None, error="timed out")
+    return f"no answers for {seconds(lost)}"

@@ -120,6 +120,7 @@ def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
 ALONE = {
     "alert_fired": "alert_of_another",
     "alert_routed": "alert_misrouted",
+    "degraded_gracefully": "degradation_denied_once",
     "faults_removed": "removal_failed",
     "no_unexpected_alert": "alert_nobody_expected",
     "recovered": "recovery_delayed",

@@ -11,7 +11,7 @@ from gameday.model.enums import Verdict
 from gameday.model.events import AlertReceived, SourceGap
 from gameday.model.grade import Criterion
 from tests.grade.builder import DEPENDENCY, MORE, MS, T0, WALL, Draft, Reality, S
-from tests.grade.conftest import Judge
+from tests.grade.conftest import Judge, both
 from tests.grade.test_alerts import beats
 
 ID = "no_unexpected_alert"
@@ -36,10 +36,6 @@ def noise(at: int, began: int | None = None, status: str = "firing", **more: str
         "startsAt": (at if began is None else began) - T0 + WALL,
     }
     return lambda made: made.add(at, "alerts", AlertReceived.model_validate(data))
-
-
-def both(*edits: Callable[[Draft], object]) -> Callable[[Draft], object]:
-    return lambda made: [edit(made) for edit in edits]
 
 
 def test_only_what_was_expected(judged: Callable[..., Criterion]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 ALERTS = (
     "    alerts:\n      source: sink\n"
     '      listen: "127.0.0.1:0"\n'
@@ -22,3 +24,31 @@ def test_unexpected_alerts_need_somebody_who_receives_them(project: Any) -> None
     project.replace("environment", ALERTS, "")
     found = [str(problem) for problem in project.problems()]
     assert any(text.startswith(f"{at}: environment 'lab' has nothing that receives alerts") for text in found)
+
+
+DEGRADED = "kind: degraded_gracefully, probe: dependency-answers"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{kind: degraded_gracefully, probe: §other, within: 5m, ends: 5m}", "the role 'other' is not declared"),
+        (f"{{{DEGRADED}, within: §30m, ends: 5m}}", "the fault ends 30m after it begins, but this may take 30m"),
+        (
+            f"{{{DEGRADED}, within: 5m, ends: §12m}}",
+            "the run ends 12m after the fault, so 'ends: 12m' can not fail",
+        ),
+        (f"{{{DEGRADED}, within: 5m, ends: §4m}}", "a limit of 4m is 4 s of real time"),
+        (f"{{{DEGRADED}, within: §4m, ends: 5m}}", "a limit of 4m is 4 s of real time"),
+    ],
+)
+def test_limits_of_degradation_fit_into_the_run(project: Any, text: str, what: str) -> None:
+    at = expect(project, text)
+    found = [str(problem) for problem in project.problems()]
+    assert len(found) == 1
+    assert found[0].startswith(f"{at}: {what}")
+
+
+def test_degradation_is_bound_to_the_probe_of_the_environment(project: Any) -> None:
+    expect(project, f"{{{DEGRADED}, within: 29m, ends: 11m}}")
+    assert project.bind().expect[0].probe == "payments-answers"
