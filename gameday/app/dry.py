@@ -34,7 +34,15 @@ from gameday.model.events import (
     PreflightUndo,
     SourceGap,
 )
-from gameday.model.experiment import AlertFired, AlertRouted, DataLoss, Throttled, Unthrottled
+from gameday.model.experiment import (
+    AlertFired,
+    AlertRouted,
+    DataLoss,
+    DegradedGracefully,
+    Restarts,
+    Throttled,
+    Unthrottled,
+)
 from gameday.model.grade import Criterion
 from gameday.model.plan import BoundFault, Plan
 from gameday.model.quantities import duration_text
@@ -234,10 +242,14 @@ def _sources(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
             yield _counted(f"slo/{slo.name}", told, gaps)
         else:  # whether the load ran as planned is a check of its own
             yield from _named(f"slo/{slo.name}", slo.total.spec.endpoint, sent)
+    degraded = {one.probe for one in plan.expect if isinstance(one, DegradedGracefully)}
     for probe in plan.probes:
+        source = f"probe/{probe.name}"
         if probe.rows is None:  # that it can be read was asked before
-            yield _answered(f"probe/{probe.name}", told, gaps)
+            yield _unimpaired(source, told, gaps) if probe.name in degraded else _answered(source, told, gaps)
     yield from _told_answers(plan, _all(events, LoadBatch), sent)
+    for service in sorted({one.service for one in plan.expect if isinstance(one, Restarts)}):
+        yield _heard(f"instances/{service}", told, gaps)
     if plan.releases is not None and plan.releases_of:
         yield _heard("releases", told, gaps)
 
@@ -306,6 +318,21 @@ def _answered(source: str, told: dict[str, list[Event]], gaps: dict[str, str]) -
     more = f"; the last bad one: {last}" if last else ""
     mark = Mark.MISSING if good == 0 else Mark.NOTE
     return Check(source, mark, why + more, "without good checks it proves no effect" if good == 0 else "")
+
+
+def _unimpaired(source: str, told: dict[str, list[Event]], gaps: dict[str, str]) -> Check:
+    """A probe whose good answers say that something is degraded: without a fault there are none."""
+    if source not in told or source in gaps:
+        return _silent(source, gaps)
+    checks = [event.data for event in told[source]]
+    said = sum(data.get("ok") is True for data in checks)
+    if said:
+        why = f"{said} of {len(checks)} answers say that it is degraded, without any fault"
+        return Check(source, Mark.MISSING, why, "with that, what it says of a fault proves nothing")
+    unanswered = [str(data["error"]) for data in checks if data.get("status") is None and data.get("error")]
+    if unanswered:
+        return Check(source, Mark.NOTE, f"{len(unanswered)} of {len(checks)} had no answer: {unanswered[-1]}")
+    return Check(source, Mark.OK, f"answered {len(checks)} times, and never said that it is degraded")
 
 
 def _alerting(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:

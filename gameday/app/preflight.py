@@ -23,10 +23,12 @@ from gameday.model.events import (
     PreflightProvisioned,
     PreflightReady,
 )
+from gameday.model.experiment import Restarts
 from gameday.model.plan import BoundFault, BoundStimulus, Plan
 from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.model.token import Token
 from gameday.observers.chaostoolkit import ChaosProbe
+from gameday.observers.instances import StartsObserver
 from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
@@ -193,6 +195,7 @@ def make_observers(
     for slo in plan.slos:
         if isinstance(slo.total, MetricsSource):
             observers.append(MetricsObserver(slo, urls[slo.total.spec.service]))
+    observers += _starts(plan, urls)
     observers += own.attempt(lambda: _queries(plan, addresses)) or ()
     observers += own.attempt(lambda: _extensions(plan)) or ()
     if plan.releases is not None:
@@ -216,6 +219,13 @@ def make_readers(plan: Plan, addresses: Addresses, found: Findings) -> Sequence[
             found.attempt(reader.check)
             readers.append(reader)
     return readers
+
+
+def _starts(plan: Plan, urls: Mapping[str, Sequence[str]]) -> Sequence[Observer]:
+    """What reads since when instances run, of every service of which that is judged."""
+    observer = plan.instances
+    services = dict.fromkeys(one.service for one in plan.expect if isinstance(one, Restarts))
+    return [StartsObserver(observer, name, urls[name]) for name in services] if observer is not None else ()
 
 
 def _queries(plan: Plan, addresses: Addresses) -> Sequence[Observer]:

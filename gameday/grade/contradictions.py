@@ -21,6 +21,7 @@ from gameday.model.events import (
     FaultUndo,
     GuardChanged,
     GuardEnded,
+    InstanceSample,
     LoadBatch,
     Payload,
     PhaseEntered,
@@ -66,6 +67,7 @@ def contradictions(record: Record) -> tuple[str, ...]:
     sorts = (
         _probes,
         _counters,
+        _starts,
         _releases,
         _awaited,
         _load,
@@ -167,6 +169,20 @@ def _instances(record: Record) -> Iterator[str]:
         for sample in readings:
             if set(sample.data.instances) != set(urls):
                 yield f"seq {sample.seq}: the counters of {slo.name} are not those of the {len(urls)} instances"
+
+
+def _starts(record: Record) -> Iterator[str]:
+    """Every instance that preflight found is asked since when it runs."""
+    told = record.of(PreflightAddresses)
+    known = {service.name: service.url for service in record.plan.services}
+    for sample in record.of(InstanceSample):
+        name = sample.data.service
+        if len(told) != 1 or told[0].seq > sample.seq or name not in known:
+            yield f"seq {sample.seq}: instances of {name}, and no one list of addresses before them"
+            continue
+        urls = told[0].data.addresses.get(known[name], ())
+        if set(sample.data.started) != set(urls):
+            yield f"seq {sample.seq}: the instances of {name} are not those of the {len(urls)} addresses"
 
 
 def _releases(record: Record) -> Iterator[str]:

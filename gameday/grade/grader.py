@@ -21,6 +21,7 @@ from gameday.grade import (
     load_valid,
     no_unexpected_alert,
     recovered,
+    restarts,
     rollback,
     runbook,
     slo,
@@ -46,6 +47,7 @@ from gameday.model.experiment import (
     Expectation,
     NoUnexpectedAlert,
     Recovered,
+    Restarts,
     Rollback,
     SloBudget,
     Throttled,
@@ -66,6 +68,7 @@ KINDS = (
     "load_valid",
     "no_unexpected_alert",
     "recovered",
+    "restarts",
     "rollback",
     "runbook",
     "slo",
@@ -210,6 +213,8 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:  # 
             return data_loss.judge(record, expected, on)
         case DegradedGracefully():
             return degraded_gracefully.judge(record, expected, on)
+        case Restarts():
+            return restarts.judge(record, expected, on)
         case NoUnexpectedAlert():
             return no_unexpected_alert.judge(record, expected, on)
         case _:

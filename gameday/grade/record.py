@@ -24,6 +24,7 @@ from gameday.model.events import (
     CounterSample,
     Event,
     FaultIntent,
+    InstanceSample,
     LoadBatch,
     LoadEnded,
     LoadStarted,
@@ -35,7 +36,7 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
-from gameday.model.experiment import OfProbe, OfSlo, ReplayPause, SteadyBurn, SteadyProbe
+from gameday.model.experiment import OfProbe, OfSlo, ReplayPause, Restarts, SteadyBurn, SteadyProbe
 from gameday.model.pace import COUNTERS
 from gameday.model.plan import BoundFault, BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
@@ -56,6 +57,7 @@ _SAMPLES: Mapping[object, type[Payload]] = {
     "probe": ProbeSample,
     "counters": CounterSample,
     "release": ReleaseSample,
+    "instances": InstanceSample,
 }
 
 
@@ -324,6 +326,7 @@ def _check_plan(plan: Plan) -> None:
     if plan.load is not None and plan.load.external_slo is not None:
         slos.add(plan.load.external_slo)
     services = {slo.total.spec.service for slo in plan.slos if isinstance(slo.total, MetricsSource)}
+    services |= {expected.service for expected in plan.expect if isinstance(expected, Restarts)}
     lost = probes - {probe.name for probe in plan.probes} | slos - {slo.name for slo in plan.slos}
     lost |= services - {service.name for service in plan.services}
     # What a query tells is no call through the faulted path; only how far a standby is behind is told by one.

@@ -367,6 +367,8 @@ def _longest_lag(context: Context) -> float:
     faults = context.experiment.faults
     paused = [fault for fault in faults if isinstance(fault.with_, ReplayPause)]
     return max((fault.for_ for fault in paused or faults), default=0.0)
+
+
 def _degradation(context: Context, at: Location, expectation: DegradedGracefully) -> None:
     """It is said while the fault stands, and there is a time after ``ends`` in which it is not."""
     span, after = context.fault_end - context.fault_start, context.experiment.after

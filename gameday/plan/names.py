@@ -304,7 +304,7 @@ def _expectations(context: Context) -> None:
         if isinstance(expectation, Rollback):
             _rollback(context, at, expectation)
         elif isinstance(expectation, Restarts):
-            context.declared("services", expectation.service, (*at, "service"))
+            _restarts(context, at, expectation)
         elif isinstance(expectation, OfProbe):
             _of_probe(context, at, expectation)
         elif isinstance(expectation, OfSlo):
@@ -349,6 +349,13 @@ def _rollback(context: Context, at: Location, expectation: Rollback) -> None:
     if all(stimulus.release.service != expectation.service for stimulus in context.experiment.stimuli):
         message = f"nothing releases '{expectation.service}', so there is no release to be rolled back"
         context.in_experiment((*at, "service"), message, "add a stimulus with a release of it")
+
+
+def _restarts(context: Context, at: Location, expectation: Restarts) -> None:
+    context.declared("services", expectation.service, (*at, "service"))
+    if context.environment.observers.instances is None:
+        message = f"{context.place} does not say since when instances run"
+        context.in_experiment(at, message, "name it in observers.instances: {source: metrics}")
 
 
 def _degradation(context: Context, at: Location, expectation: DegradedGracefully) -> None:

@@ -27,6 +27,7 @@ from gameday.model.events import (
     AlertRefused,
     CounterPair,
     CounterSample,
+    InstanceSample,
     LoadBatch,
     Payload,
     PreflightMatched,
@@ -35,6 +36,7 @@ from gameday.model.events import (
     RunOpened,
     SourceGap,
 )
+from gameday.model.experiment import DegradedGracefully, Restarts
 from gameday.model.plan import BoundSlo, Plan
 from gameday.model.slo import LoadSelector, LoadSource
 from gameday.model.token import Token
@@ -229,6 +231,39 @@ def test_a_probe_that_is_never_good_proves_nothing(told: Telling, good: int, bad
     found = named(here.result(trial_of(plan)), "probe/up")
     assert found.mark is mark
     assert ("status 503" in found.why) is (bad > 0)
+
+
+@pytest.mark.parametrize(
+    ("ok", "status", "error", "mark"),
+    [
+        (False, 200, "'degraded' is false, not true", Mark.OK),
+        (True, 200, "", Mark.MISSING),
+        (False, None, "timed out", Mark.NOTE),
+    ],
+)
+def test_a_probe_of_degradation_says_no_good_without_a_fault(
+    told: Telling, ok: bool, status: int | None, error: str, mark: Mark
+) -> None:
+    graceful = DegradedGracefully.model_validate(
+        {"kind": "degraded_gracefully", "probe": "up", "within": "5m", "ends": "5m"}
+    )
+    plan = asking("http://127.0.0.1:9").model_copy(
+        update={"safety": Safety(confirm=False), "slos": (), "expect": (graceful,)}
+    )
+    here = told(plan)
+    for _ in range(3):
+        here("probe/up", ProbeSample(ok=ok, status=status, error=error, start=1, end=2))
+    assert named(here.result(trial_of(plan)), "probe/up").mark is mark
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_since_when_instances_run_has_to_be_told(told: Telling, gap: bool) -> None:
+    plan = plan_of(stimuli=(), faults=(), expect=(Restarts(kind="restarts", service="web"),))
+    here = told(plan)
+    here("instances/web", InstanceSample(service="web", started={"http://127.0.0.1:9": 1.0}))
+    if gap:
+        here("instances/web", SourceGap(since=1, reason="refused"))
+    assert named(here.result(trial_of(plan)), "instances/web").mark is (Mark.MISSING if gap else Mark.OK)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ import pytest
 
 from gameday.app import preflight
 from gameday.errors import PreflightError
-from gameday.model.environment import PrometheusObserver
-from gameday.model.plan import BoundProbe, BoundSlo, Plan
+from gameday.model.environment import InstancesObserver, PrometheusObserver
+from gameday.model.experiment import Restarts
+from gameday.model.plan import BoundProbe, BoundService, BoundSlo, Plan
 from tests.engine.conftest import make_plan
 
 
@@ -83,3 +84,21 @@ def test_what_can_not_be_asked_so_ends_the_run_before_it_begins() -> None:
         observers(url)
     with pytest.raises(PreflightError, match="does not answer: connection refused"):
         observers("http://127.0.0.1:9")
+
+
+def test_since_when_instances_run_is_read_of_each_service_once() -> None:
+    plan = make_plan([]).model_copy(
+        update={
+            "stimuli": (),
+            "services": tuple(
+                BoundService(role=name, name=name, url=f"http://127.0.0.1:{port}")
+                for name, port in (("web", 9), ("db", 10))
+            ),
+            "instances": InstancesObserver(source="metrics"),
+            "expect": tuple(Restarts(kind="restarts", service="web", id=name) for name in ("a", "b")),
+        }
+    )
+    addresses = {service.url: (service.url,) for service in plan.services}
+    assert [one.source for one in preflight.make_observers(plan, addresses)[0]] == ["instances/web"]
+    unread = plan.model_copy(update={"instances": None})
+    assert preflight.make_observers(unread, addresses)[0] == []

@@ -23,6 +23,7 @@ from gameday.model.events import (
     FaultUndo,
     GuardChanged,
     GuardEnded,
+    InstanceSample,
     LoadBatch,
     LoadEnded,
     LoadStarted,
@@ -79,6 +80,8 @@ class Figures:
     alert_within: float = 600.0
     more: bool = False
     """Whether the plan has the expectations of an outage as well."""
+    restarts: int = 0
+    """As many of checkout are allowed."""
 
     @property
     def end(self) -> float:
@@ -174,6 +177,7 @@ def _plan(f: Figures) -> Plan:
                 "source": "sink", "receivers": {"oncall": "oncall", "tickets": "tickets"},
                 "watchdog": {"every": f.watchdog},
             },
+            "instances": {"source": "metrics", "every": f.reading} if f.more else None,
             "stimuli": [
                 {
                     "id": "canary", "kind": "release", "service": "checkout", "revision": "canary",
@@ -194,7 +198,7 @@ def _plan(f: Figures) -> Plan:
                 {"kind": "alert_fired", "slo": DEPENDENCY, "window": "1h", "within": f.alert_within},
                 {"kind": "alert_routed", "slo": DEPENDENCY, "receiver": "oncall", "within": f.alert_within},
                 {"kind": "slo", "slo": CUSTOMER, "budget": 0.0025},
-                *(_more_expected() if f.more else ()),
+                *(_more_expected(f) if f.more else ()),
             ],
             "runbook": {
                 "id": "api-dependency-brownout", "title": "PaymentsBurnRate", "owner": "team-checkout",
@@ -210,10 +214,11 @@ def _plan(f: Figures) -> Plan:
     )  # fmt: skip
 
 
-def _more_expected() -> list[JSON]:
+def _more_expected(f: Figures) -> list[JSON]:
     return [
         {"kind": "degraded_gracefully", "probe": DEGRADED, "within": 300.0, "ends": 300.0},
         {"kind": "no_unexpected_alert"},
+        {"kind": "restarts", "service": "checkout", "most": f.restarts},
     ]
 
 
@@ -285,6 +290,8 @@ class Reality:
     """When the storefront says that it is degraded; None: never."""
     degraded_ends: float | None = 60.0
     """Plan seconds after the fault's end until it says so no more; None: it goes on."""
+    restarted: tuple[float, ...] = ()
+    """When an instance of checkout is started again, each time the next one; plan seconds of the run."""
 
 
 @dataclass
@@ -427,7 +434,19 @@ class _Day:
         self.release()
         self.alerts()
         self.steps()
+        if self.f.more:
+            self.instances()
         return self.out
+
+    def instances(self) -> None:
+        at = T0 - S + 60 * MS
+        while at < self.end + 100 * MS:
+            started: dict[str, float | None] = {name: 1_789_990_000.25 + n for n, name in enumerate(INSTANCES)}
+            for number, when in enumerate(self.r.restarted):
+                if self.at(when) <= at:
+                    started[INSTANCES[number % len(INSTANCES)]] = (WALL - T0 + self.at(when)) / S
+            self.out.add(at, "instances/checkout", InstanceSample(service="checkout", started=started))
+            at += round(self.f.reading * S)
 
     def engine(self) -> None:
         add, r = self.out.add, self.r

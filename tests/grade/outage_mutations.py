@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import cast
 
+from gameday.model.base import JSON
 from gameday.model.events import AlertReceived
 from gameday.model.experiment import DegradedGracefully
 from tests.grade import mutations
@@ -141,3 +142,65 @@ def degradation_not_answered(scene: Scene, draft: Draft, chance: Random) -> str:
     for line in scene.checks(draft, at, at + lost, _SOURCE):
         line.data.update(ok=False, status=None, error="timed out")
     return f"no answers for {seconds(lost)}"
+
+
+# Instances -----------------------------------------------------------------------------------------------------
+
+
+def _readings(scene: Scene, draft: Draft) -> list[Line]:
+    return [line for line in draft.of("sample", type="instances") if line.mono >= scene.record.t0]
+
+
+def _started(line: Line, **changed: JSON) -> None:
+    line.data["started"] = {**cast("dict[str, JSON]", line.data["started"]), **changed}
+
+
+def _urls(draft: Draft) -> list[str]:
+    return list(cast("dict[str, JSON]", draft.one("sample", type="instances").data["started"]))
+
+
+@breaking
+def instance_started_again(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines, url = _readings(scene, draft), chance.choice(_urls(draft))
+    at = chance.randrange(len(lines))
+    before = cast("dict[str, float]", lines[at].data["started"])[url]
+    for line in lines[at:]:
+        _started(line, **{url: before + chance.choice([0.2, 10_000.0])})
+        if chance.random() < 0.3:
+            break
+    return f"{url} was started again before reading {at} of {len(lines)}"
+
+
+@breaking
+def instance_gone(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines, url = _readings(scene, draft), chance.choice(_urls(draft))
+    lost = chance.randint(len(lines) // 10 + 3, len(lines))
+    first = chance.randint(0, len(lines) - lost)
+    for line in lines[first : first + lost]:
+        _started(line, **{url: None})
+    return f"{url} did not tell for {lost} of {len(lines)} readings"
+
+
+@breaking
+def instances_not_read(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = _readings(scene, draft)
+    lost = chance.randint(len(lines) // 10 + 3, len(lines))
+    first = chance.randint(0, len(lines) - lost)
+    draft.drop(lines[first : first + lost])
+    return f"{lost} of {len(lines)} readings of instances are missing"
+
+
+@breaking
+def instance_not_asked(scene: Scene, draft: Draft, chance: Random) -> str:
+    url = chance.choice(_urls(draft))
+    for line in draft.of("sample", type="instances"):
+        told = cast("dict[str, JSON]", line.data["started"])
+        line.data["started"] = {name: at for name, at in told.items() if name != url}
+    return f"{url} was never asked since when it runs"
+
+
+@breaking
+def instances_not_known_before(scene: Scene, draft: Draft, _: Random) -> str:
+    first = draft.one("phase.entered").mono
+    draft.drop([line for line in draft.of("sample", type="instances") if line.mono < first])
+    return "since when instances ran was not read before the run"

@@ -124,6 +124,7 @@ ALONE = {
     "faults_removed": "removal_failed",
     "no_unexpected_alert": "alert_nobody_expected",
     "recovered": "recovery_delayed",
+    "restarts": "instance_started_again",
     "rollback": "rollback_undone",
     "runbook": "step_given_up",
     "slo": "budget_burned",

@@ -52,3 +52,25 @@ def test_limits_of_degradation_fit_into_the_run(project: Any, text: str, what: s
 def test_degradation_is_bound_to_the_probe_of_the_environment(project: Any) -> None:
     expect(project, f"{{{DEGRADED}, within: 29m, ends: 11m}}")
     assert project.bind().expect[0].probe == "payments-answers"
+
+
+INSTANCES = "    instances: {source: metrics}\n"
+
+
+def test_restarts_need_a_source_and_a_service(project: Any) -> None:
+    at = expect(project, "§{kind: restarts, service: service}")
+    assert [str(problem) for problem in project.problems()] == [
+        f"{at}: environment 'lab' does not say since when instances run "
+        "(name it in observers.instances: {source: metrics})"
+    ]
+    project.replace("environment", ALERTS, ALERTS + INSTANCES)
+    plan = project.bind()
+    assert (plan.expect[0].service, plan.expect[0].most) == ("checkout", 0)
+    assert plan.instances.every == 0.5
+    project.replace("experiment", "kind: restarts, service: service", "kind: restarts, service: servce")
+    assert any("the role 'servce' is not declared" in str(problem) for problem in project.problems())
+
+
+def test_instances_are_bound_only_if_that_is_judged(project: Any) -> None:
+    project.replace("environment", ALERTS, ALERTS + INSTANCES)
+    assert project.bind().instances is None
