@@ -308,19 +308,24 @@ def lab() -> None:
 @click.option(
     "--time-scale",
     type=click.FloatRange(min=1),
-    default=60.0,
-    show_default=True,
-    help="How fast plan time passes in it.",
+    help="How fast plan time passes in it. Default: as the experiments of --for want it, else 60.",
+)
+@click.option(
+    "--for",
+    "experiments",
+    multiple=True,
+    metavar="EXPERIMENT",
+    help="Start what this experiment needs beside the core; repeatable.",
 )
 @click.option("--flaw", "flaws", multiple=True, help="A deliberate defect; see `gameday lab flaws`.")
 @_output("table", "json")
 @_debug
-def lab_up(time_scale: float, flaws: tuple[str, ...], output: str) -> None:
+def lab_up(time_scale: float | None, experiments: tuple[str, ...], flaws: tuple[str, ...], output: str) -> None:
     """Start a lab that stays up, and print its addresses."""
     _need_linux("lab up")
     from gameday.cli.labs import up
 
-    up(time_scale, flaws, output)
+    up(time_scale, flaws, output, experiments)
 
 
 @lab.command("status")

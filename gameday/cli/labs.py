@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from gameday.app import standing
+from gameday.app.planning import RunRequest, make_plan
 from gameday.cli.output import print_json, table
 from gameday.errors import UsageError
 from gameday.lab import manage
@@ -17,15 +18,22 @@ from gameday.model.base import JSON
 __all__ = ["down", "mend", "show", "show_flaws", "up"]
 
 
-def up(scale: float, flaws: Sequence[str], output: str) -> None:
-    """Start one and print its addresses."""
-    record = manage.up(scale, flaws)
+def up(scale: float | None, flaws: Sequence[str], output: str, experiments: Sequence[str] = ()) -> None:
+    """Start one with the parts that these experiments need, and print its addresses.
+
+    Without a scale, as fast as the slowest of them wants it.
+    """
+    plans = [make_plan(RunRequest(name, time_scale=scale)).plan for name in experiments]
+    if scale is None:
+        scale = min((plan.time_scale for plan in plans), default=manage.DEFAULT_SCALE)
+    record = manage.up(scale, flaws, plans)
     if output == "json":
         print_json(_as_json(record))
         return
     print(f"Lab {record.id} is up, {record.scale:g} times as fast as plan time.")
     table(("name", "addresses"), [(name, " ".join(urls)) for name, urls in record.addresses.items()])
-    click.echo(f"Next: gameday run api-dependency-brownout --lab {record.id}", err=True)
+    for name in experiments or ("api-dependency-brownout",):
+        click.echo(f"Next: gameday run {name} --lab {record.id}", err=True)
 
 
 def show(output: str) -> None:
@@ -110,6 +118,7 @@ def _as_json(record: LabRecord) -> JSON:
         "scale": record.scale,
         "flaws": list(record.flaws),
         "own": record.own,
+        "parts": list(record.parts),
         "state": manage.condition(record),
         "addresses": {name: list(urls) for name, urls in record.addresses.items()},
         "processes": {name: process.pid for name, process in record.processes.items()},

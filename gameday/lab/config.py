@@ -81,6 +81,8 @@ class EdgeConfig(ServiceConfig):
     versions: dict[str, Version]
     standby: tuple[str, ...] = ()
     """Replicas that take no traffic yet, but are already checked."""
+    routes: dict[str, tuple[str, ...]] = {}
+    """Further paths, each with the replicas that answer it."""
     error_every: int = 0
 
 

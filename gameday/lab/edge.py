@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from gameday.lab.balance import EveryNth, SmoothWeights
 from gameday.lab.config import EdgeConfig, Errors, Version, Versions
-from gameday.lab.serving import HTTP_ERRORS, background, body, client, guard, metrics_handler
+from gameday.lab.serving import HTTP_ERRORS, Handler, background, body, client, guard, metrics_handler
 
 __all__ = ["Edge", "build"]
 
@@ -20,6 +20,8 @@ _REPLICA_TIMEOUT = 1.0
 _CHECK_EVERY = 0.25
 _UNHEALTHY_AFTER = 2
 _ENDPOINT = "checkout"
+_UNVERSIONED = ""
+_PASSED_ON = ("Content-Type", "Retry-After")
 
 
 @dataclass
@@ -45,6 +47,15 @@ class Edge:
         )
         self._series: dict[tuple[str, bool], Counter] = {}
         self.use(config.versions)
+        for path, replicas in config.routes.items():
+            self._add_route(path, replicas)
+
+    def _add_route(self, path: str, replicas: tuple[str, ...]) -> None:
+        self._turn[path] = 0
+        for ok, outcome in ((True, "ok"), (False, "error")):
+            self._series[path, ok] = self._counter.labels(path.strip("/"), _UNVERSIONED, outcome)
+        for replica in replicas:
+            self._failures.setdefault(replica, _UNHEALTHY_AFTER)
 
     def use(self, versions: Mapping[str, Version]) -> None:
         """Balance over these versions from now on; counters go on."""
@@ -96,6 +107,36 @@ class Edge:
             status, answer = 500, b'{"error": "edge"}'
         self._series[version, status < 400].inc()
         return web.Response(status=status, body=answer, content_type="application/json")
+
+    def route(self, path: str, replicas: Sequence[str]) -> Handler:
+        """The handler of a further path: its healthy replicas take turns; counted under the path's name."""
+
+        async def forward(request: web.Request) -> web.Response:
+            content = await request.read()
+            spoilt = self._errors.next()
+            healthy = [url for url in replicas if self._healthy(url)]
+            self._turn[path] += 1
+            if spoilt or not healthy:
+                answer = web.json_response({"error": "edge"}, status=500 if spoilt else 503)
+            else:
+                answer = await self._pass_on(request, healthy[self._turn[path] % len(healthy)], content)
+            self._series[path, answer.status < 400].inc()
+            return answer
+
+        return forward
+
+    async def _pass_on(self, request: web.Request, replica: str, content: bytes) -> web.Response:
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        try:
+            async with self._session.request(
+                request.method, f"{replica}{request.path_qs}", data=content or None, headers=headers
+            ) as answer:
+                kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
+                return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+        except TimeoutError:
+            return web.json_response({"error": "replica timed out"}, status=504)
+        except HTTP_ERRORS:
+            return web.json_response({"error": "replica unreachable"}, status=502)
 
     async def _forward(self, replica: str, content: bytes) -> tuple[int, bytes]:
         try:
@@ -156,6 +197,8 @@ def build(config: str) -> web.Application:
     app = web.Application()
     app.cleanup_ctx.extend([edge.session, background(edge.check)])
     app.router.add_post(f"/{_ENDPOINT}", edge.checkout)
+    for path, replicas in settings.routes.items():
+        app.router.add_route("*", path, edge.route(path, replicas))
     app.router.add_get("/healthz", edge.healthz)
     app.router.add_get("/metrics", metrics_handler(edge.registry))
     app.router.add_get("/control/state", guarded(edge.state))

@@ -11,8 +11,10 @@ from gameday.errors import ProvisionError, UsageError
 from gameday.lab import record as records
 from gameday.lab.client import http
 from gameday.lab.flaws import look_up_all
+from gameday.lab.provisioner import parts_of
 from gameday.lab.record import LabRecord, unrecorded
 from gameday.lab.supervisor import PROXY_FLAWS, Lab, end_processes
+from gameday.model.plan import Plan
 from gameday.processes import alive
 
 __all__ = ["DEFAULT_SCALE", "condition", "down", "mend", "status", "unrecorded", "up"]
@@ -21,15 +23,16 @@ DEFAULT_SCALE = 60.0
 _TIMEOUT = 5.0
 
 
-def up(scale: float = DEFAULT_SCALE, flaws: Sequence[str] = ()) -> LabRecord:
-    """Start a lab that outlives this process.
+def up(scale: float = DEFAULT_SCALE, flaws: Sequence[str] = (), plans: Sequence[Plan] = ()) -> LabRecord:
+    """Start a lab that outlives this process: its core, and the parts that these plans need.
 
     UsageError for an unknown flaw, ProvisionError if it does not start.
     """
     if not (scale > 0 and math.isfinite(scale)):
         raise UsageError(f"a time scale is above 0, not {scale:g}")
     names = [flaw.name for flaw in look_up_all(flaws)]
-    return Lab.start(scale, names, own=False).record
+    parts = [part for plan in plans for part in parts_of(plan)]
+    return Lab.start(scale, names, own=False, parts=parts).record
 
 
 def status() -> tuple[LabRecord, ...]:

@@ -12,6 +12,7 @@ from gameday.lab import record as records
 from gameday.lab.client import http, receiver_url
 from gameday.lab.config import Receivers, RuleConfig, Rules, Selector
 from gameday.lab.flaws import look_up_all
+from gameday.lab.parts import PARTS, needed
 from gameday.lab.record import LabRecord
 from gameday.lab.rules import alert_name
 from gameday.lab.supervisor import Lab
@@ -20,7 +21,7 @@ from gameday.model.plan import BoundSlo, Plan
 from gameday.model.slo import LoadSource, PrometheusSource, Source
 from gameday.ports import Provisioned
 
-__all__ = ["LabProvisioner", "rule_for", "starvation"]
+__all__ = ["LabProvisioner", "parts_of", "rule_for", "starvation"]
 
 _TIMEOUT = 5.0
 _STARVED_FROM = 5 * 60.0
@@ -68,6 +69,14 @@ def starvation(plan: Plan, flaws: Sequence[str]) -> dict[str, str]:
     return {"GAMEDAY_LOAD_THIN": f"{(first + _STARVED_FROM) / plan.time_scale:g}:{_STARVED_SHARE:g}"}
 
 
+def parts_of(plan: Plan) -> tuple[str, ...]:
+    """The lab's parts that this plan's addresses ask for, beside its core."""
+    found = {service.url for service in plan.services}
+    found |= {stimulus.binding.api for stimulus in plan.stimuli} | {fault.binding.api for fault in plan.faults}
+    found |= {observer.api for observer in (plan.releases,) if observer is not None}
+    return needed(found)
+
+
 class LabProvisioner:
     """The provisioner of ``lab://`` addresses."""
 
@@ -79,15 +88,16 @@ class LabProvisioner:
     def provision(self, plan: Plan, flaws: Sequence[str], existing: str | None) -> Provisioned:
         """Start a lab for this plan, or attach to one and reset it.
 
-        UsageError for an unknown flaw or lab, or for another scale or flaw than the lab was started with;
+        UsageError for an unknown flaw or lab, or for another scale or flaw than the lab was started with, or for a
+        part that it lacks;
         ProvisionError if a process does not start or answer.
         """
         names = [flaw.name for flaw in look_up_all(flaws)]
         if existing is None:
-            self._own = Lab.start(plan.time_scale, names, own=True)
+            self._own = Lab.start(plan.time_scale, names, own=True, parts=parts_of(plan))
             record = self._own.record
         else:
-            record = _attach(existing, plan.time_scale, names)
+            record = _attach(existing, plan, names)
         self._record = record
         if plan.alerts is not None:
             self._watchdog_every = plan.alerts.watchdog.every
@@ -101,7 +111,7 @@ class LabProvisioner:
         """UsageError as `provision` would raise it; starts and changes nothing."""
         names = [flaw.name for flaw in look_up_all(flaws)]
         if existing is not None:
-            _attach(existing, plan.time_scale, names)
+            _attach(existing, plan, names)
 
     def connect(self, sink: str | None) -> None:
         """Have alerting send to ``sink``/RECEIVER, or to nobody."""
@@ -130,8 +140,10 @@ class LabProvisioner:
 
     def _reset(self, record: LabRecord) -> None:
         self._tell("POST", "deployer", "/control/reset")
+        processes = [process for part in record.parts for process in PARTS[part].processes]
+        resets = {process.name for process in processes if process.resets}
         for name in record.control:
-            if name.startswith("checkout-"):
+            if name.startswith("checkout-") or name in resets:
                 self._tell("POST", name, "/control/reset")
 
     def _tell(self, method: str, process: str, path: str, content: Model | None = None) -> None:
@@ -163,7 +175,7 @@ def _provisioned(record: LabRecord, load_environment: Mapping[str, str]) -> Prov
     )
 
 
-def _attach(existing: str, scale: float, flaws: Sequence[str]) -> LabRecord:
+def _attach(existing: str, plan: Plan, flaws: Sequence[str]) -> LabRecord:
     record = records.find(existing)
     dead = sorted(name for name, alive in record.alive.items() if not alive)
     if dead or record.state != "up":
@@ -173,10 +185,16 @@ def _attach(existing: str, scale: float, flaws: Sequence[str]) -> LabRecord:
         )
     if record.own:
         raise UsageError(f"{existing} belongs to another run")
-    if record.scale != scale:
-        raise UsageError(f"{existing} runs at scale {record.scale:g}, this run asks for {scale:g}")
+    if record.scale != plan.time_scale:
+        raise UsageError(f"{existing} runs at scale {record.scale:g}, this run asks for {plan.time_scale:g}")
     if list(record.flaws) != list(flaws):
         raise UsageError(f"{existing} was started with {_listed(record.flaws)}, this run asks for {_listed(flaws)}")
+    missing = [part for part in parts_of(plan) if part not in record.parts]
+    if missing:
+        raise UsageError(
+            f"{existing} was started without what this run needs: {', '.join(missing)}",
+            hint=f"gameday lab up --for {plan.experiment.name}",
+        )
     return record
 
 

@@ -33,6 +33,8 @@ class LabRecord(Model):
     flaws: tuple[str, ...]
     owner: ProcessIdentity
     """The process that started it."""
+    parts: tuple[str, ...] = ()
+    """What it has beside the core."""
     addresses: dict[str, tuple[str, ...]] = {}
     """``lab://NAME`` -> base URLs."""
     control: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Starts the lab's processes, and ends them.
+"""Starts the lab's processes, and ends them: a core that is always there, and the parts that are asked for.
 
 Every listening socket is bound here and inherited, so that all addresses are known before the first process runs
 and all can start at once. Only the proxy, which chooses its own port, comes first.
@@ -7,6 +7,7 @@ and all can start at once. Only the proxy, which chooses its own port, comes fir
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -34,7 +35,9 @@ from gameday.lab.config import (
     ServiceConfig,
     Version,
 )
+from gameday.lab.parts import PARTS, Link, Part, Process, Setting, select
 from gameday.lab.record import LabRecord
+from gameday.model.base import JSON
 from gameday.model.token import ProcessIdentity
 from gameday.processes import end, identify
 
@@ -49,10 +52,13 @@ _REPLICAS = (*_STABLE, _SPARE, _CANARY)
 _SERVICES = ("payments", "alerting", "edge", "deployer", *_REPLICAS)
 PROXY_FLAWS = {"fault-noop": "noop", "stuck-fault": "stuck"}
 """The flaws that are the proxy's own, as it spells them."""
+_PAYMENTS = Link("payments", "payments", http=True)
 _READY_WITHIN = 20.0
+_PART_WITHIN = 10.0
 _ASK_EVERY = 0.03
 _GRACE = 1.5
 _LOG_LIMIT = 1 << 20
+_ABOVE_INHERITED = 64
 _TAIL = 2000
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "GAMEDAY_STATE_DIR")
 _ENDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
@@ -77,19 +83,27 @@ class Lab:
     def __init__(self, record: LabRecord) -> None:
         self.record = record
         self._folder = records.folder(record.id)
-        self._deadline = time.monotonic() + _READY_WITHIN
+        self._parts = tuple(PARTS[name] for name in record.parts)
+        self._patience = _READY_WITHIN + _PART_WITHIN * len(self._parts)
+        self._deadline = time.monotonic() + self._patience
         self._sockets: dict[str, socket.socket] = {}
         self._pids: dict[str, int] = {}
 
     @classmethod
-    def start(cls, scale: float, flaws: Sequence[str], own: bool) -> Self:
-        """Start everything and wait until it is ready; ProvisionError names the process that is not."""
+    def start(cls, scale: float, flaws: Sequence[str], own: bool, parts: Sequence[str] = ()) -> Self:
+        """Start the core and these parts, and wait until all is ready.
+
+        ProvisionError names the process that is not.
+        """
         owner = identify(os.getpid())
         if owner is None:
             raise ProvisionError("/proc does not show this process: the lab needs Linux")
         _remove_dead()
         name = f"lab-{secrets.token_hex(4)}"
-        lab = cls(LabRecord(id=name, state="starting", own=own, scale=scale, flaws=tuple(flaws), owner=owner))
+        record = LabRecord(
+            id=name, state="starting", own=own, scale=scale, flaws=tuple(flaws), owner=owner, parts=select(parts)
+        )
+        lab = cls(record)
         try:
             lab._start()
         except BaseException:
@@ -105,32 +119,62 @@ class Lab:
 
     def _start(self) -> None:
         self._folder.mkdir(parents=True, mode=0o700)
-        self._write_token()
+        for path in (records.token(self.record.id), *self._secrets()):
+            _write_secret(path)
         records.write(self.record)
-        urls = {name: self._bind(name) for name in _SERVICES}
+        urls = {name: self._bind(name) for name in (*_SERVICES, *self._listeners())}
         self._spawn("proxy", ["proxy", *self._common(), "--", *self._proxy_arguments()])
         for name in ("payments", "alerting", "edge"):
             self._spawn_service(name, self._config(name, urls))
         urls["proxy"] = self._await_proxy()
-        urls["payments-through-proxy"] = self._make_proxy(urls)
+        for link in (_PAYMENTS, *(link for part in self._parts for link in part.links)):
+            urls[f"{link.name}-through-proxy"] = self._make_proxy(link, urls)
         for name in (*_REPLICAS, "deployer"):
             self._spawn_service(name, self._config(name, urls))
+        setting = Setting(self._folder, self._shared(), urls)
+        for process in self._processes():
+            self._spawn_service(process.name, process.config(setting), process)
         self._close_sockets()
-        for name in _SERVICES:
+        for name in (*_SERVICES, *(process.name for process in self._processes())):
             self._await_ready(name, urls[name])
-        self._update(state="up", control=urls, addresses=_addresses(urls))
+        self._update(state="up", control=urls, addresses={**_addresses(urls), **self._part_addresses(urls)})
+
+    def _processes(self) -> list[Process]:
+        return [process for part in self._parts for process in part.processes]
+
+    def _listeners(self) -> list[str]:
+        return [name for process in self._processes() for name in (process.name, *process.listens)]
+
+    def _secrets(self) -> list[Path]:
+        return [self._folder / name for part in self._parts for name in part.secrets]
+
+    def _part_addresses(self, urls: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        found = {}
+        for part in self._parts:
+            for address, names in part.addresses.items():
+                found[address] = tuple(urls[name] for name in names)
+            for address, process in part.told.items():
+                found[address] = self._ask_address(address, process, urls[process])
+        return found
+
+    def _ask_address(self, address: str, process: str, url: str) -> tuple[str, ...]:
+        try:
+            with http() as session:
+                answer = session.get(f"{url}/addresses", timeout=5.0)
+                answer.raise_for_status()
+                return tuple(map(str, answer.json()[address]))
+        except (requests.RequestException, KeyError, TypeError) as error:
+            raise self._failure(process, f"did not tell where {address} is: {error}") from error
 
     def _update(self, **changes: object) -> None:
         self.record = self.record.model_copy(update=changes)
         records.write(self.record)
 
-    def _write_token(self) -> None:
-        descriptor = os.open(records.token(self.record.id), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
-
     def _bind(self, name: str) -> str:
-        self._sockets[name] = listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as first:
+            # Above all that a process inherits: there, handing one down must not overwrite the next.
+            descriptor = fcntl.fcntl(first.fileno(), fcntl.F_DUPFD_CLOEXEC, _ABOVE_INHERITED)
+        self._sockets[name] = listener = socket.socket(fileno=descriptor)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     def _close_sockets(self) -> None:
@@ -149,12 +193,15 @@ class Lab:
             arguments += ["--outlive", str(self._folder / "record.json")]
         return arguments
 
-    def _config(self, name: str, urls: Mapping[str, str]) -> ServiceConfig:
-        shared = {
+    def _shared(self) -> dict[str, JSON]:
+        return {
             "token_file": str(records.token(self.record.id)),
             "scale": self.record.scale,
-            "flaws": self.record.flaws,
+            "flaws": list(self.record.flaws),
         }
+
+    def _config(self, name: str, urls: Mapping[str, str]) -> ServiceConfig:
+        shared = self._shared()
         stable = tuple(urls[replica] for replica in _STABLE)
         spare, canary = (urls[_SPARE],), (urls[_CANARY],)
         if name == "payments":
@@ -172,27 +219,27 @@ class Lab:
                 "canary": Version(weight=0, replicas=canary),
             }
             every = _UNHEALTHY_EVERY if "unhealthy-before" in self.record.flaws else 0
+            routes = _routes(self._parts, urls)
             return EdgeConfig.model_validate(
-                {**shared, "versions": versions, "standby": spare, "error_every": every}
+                {**shared, "versions": versions, "standby": spare, "error_every": every, "routes": routes}
             )
         payments = urls["payments-through-proxy"]
         return CheckoutConfig.model_validate({**shared, "fallback": name != _CANARY, "payments": payments})
 
-    def _spawn_service(self, name: str, config: ServiceConfig) -> None:
+    def _spawn_service(self, name: str, config: ServiceConfig, process: Process | None = None) -> None:
         path = self._folder / f"{name}.json"
         path.write_text(config.model_dump_json(indent=2), encoding="utf-8")
-        kind = SERVICE if name in _REPLICAS else name
-        self._spawn(name, [kind, *self._common(), "--config", str(path)])
+        kind = process.kind if process else SERVICE if name in _REPLICAS else name
+        self._spawn(name, [kind, *self._common(), "--config", str(path)], process.listens if process else ())
 
-    def _spawn(self, name: str, arguments: Sequence[str]) -> None:
+    def _spawn(self, name: str, arguments: Sequence[str], listens: Sequence[str] = ()) -> None:
         log = str(self._log(name))
         actions: list[tuple[object, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
-        if name in self._sockets:
-            actions.append((os.POSIX_SPAWN_DUP2, self._sockets[name].fileno(), LISTEN_FD))
+        actions += self._inherited([name, *listens])
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-P", "-m", "gameday.lab.service", *arguments],
@@ -211,6 +258,14 @@ class Lab:
             raise self._failure(name, "ended at once")
         self._update(processes={**self.record.processes, name: identity})
 
+    def _inherited(self, names: Sequence[str]) -> list[tuple[object, ...]]:
+        """Hand the listening sockets of these names down, from LISTEN_FD on."""
+        found: list[tuple[object, ...]] = []
+        for descriptor, name in enumerate(names, LISTEN_FD):
+            if name in self._sockets:
+                found.append((os.POSIX_SPAWN_DUP2, self._sockets[name].fileno(), descriptor))
+        return found
+
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
@@ -226,7 +281,7 @@ class Lab:
         if identify(self._pids[name]) is None:
             raise self._failure(name, "ended before it was ready")
         if time.monotonic() > self._deadline:
-            raise self._failure(name, f"was not ready within {_READY_WITHIN:g} s")
+            raise self._failure(name, f"was not ready within {self._patience:g} s")
         time.sleep(_ASK_EVERY)
 
     def _await_proxy(self) -> str:
@@ -237,13 +292,13 @@ class Lab:
                     return api
             self._check("proxy")
 
-    def _make_proxy(self, urls: Mapping[str, str]) -> str:
+    def _make_proxy(self, link: Link, urls: Mapping[str, str]) -> str:
         proxy = {
-            "name": "payments",
+            "name": link.name,
             "listen": "127.0.0.1:0",
-            "upstream": urls["payments"].removeprefix("http://"),
+            "upstream": urls[link.upstream].removeprefix("http://"),
             "enabled": True,
-            "http": True,
+            "http": link.http,
         }
         try:
             with http() as session:
@@ -251,7 +306,7 @@ class Lab:
                 answer.raise_for_status()
                 return f"http://{answer.json()['listen']}"
         except (requests.RequestException, KeyError) as error:
-            raise self._failure("proxy", f"did not make the proxy to payments: {error}") from error
+            raise self._failure("proxy", f"did not make the proxy to {link.name}: {error}") from error
 
     def _await_ready(self, name: str, url: str) -> None:
         with http() as session:
@@ -285,6 +340,16 @@ def _addresses(urls: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         "lab://proxy": (urls["proxy"],),
         "lab://deployer": (urls["deployer"],),
     }
+
+
+def _routes(parts: Iterable[Part], urls: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {path: tuple(urls[name] for name in names) for part in parts for path, names in part.routes.items()}
+
+
+def _write_secret(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(32))
 
 
 def _environment() -> dict[str, str]:

@@ -55,7 +55,7 @@ from gameday.model.plan import (
     PlannedExperiment,
 )
 from gameday.model.runbook import BREAK_GLASS, Step
-from gameday.model.slo import PrometheusSource, Source
+from gameday.model.slo import MetricsSource, PrometheusSource, Source
 from gameday.model.sources import Sources
 from gameday.plan import guards, limits, names, proofs
 from gameday.plan.context import BindOptions, Capabilities, Context
@@ -99,10 +99,7 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         changed=sources.changed,
         inputs=_inputs(context),
         phases=_phases(context),
-        services=tuple(
-            BoundService(role=role, name=service.name, url=service.url, login=service.login)
-            for role, service in context.environment.services.items()
-        ),
+        services=_services(context),
         slos=_slos(context),
         probes=_probes(context, probe_rates),
         steady_state=tuple(_steady(context, condition) for condition in experiment.steady_state),
@@ -189,6 +186,34 @@ def _phases(context: Context) -> tuple[Phase, ...]:
     if context.experiment.faults:
         phases.append(Phase(name=PhaseName.HOLD, start=start, end=end))
     return (*phases, Phase(name=PhaseName.AFTER, start=end, end=context.end))
+
+
+def _services(context: Context) -> tuple[BoundService, ...]:
+    """Those of the experiment's roles, and those that its SLOs, its probes and its runbook name.
+
+    What only other experiments need is left out: it need not be there in this run.
+    """
+    named = set(_named_services(context))
+    return tuple(
+        BoundService(role=role, name=service.name, url=service.url, login=service.login)
+        for role, service in context.environment.services.items()
+        if role in context.experiment.roles.services or service.name in named
+    )
+
+
+def _named_services(context: Context) -> Iterator[str]:
+    for role in context.experiment.roles.slos:
+        ratio = context.sources.slos[context.environment.slos[role]].value.spec.indicator.spec.ratio_metric
+        for source in (ratio.good.metric_source, ratio.total.metric_source):
+            if isinstance(source, MetricsSource):
+                yield source.spec.service
+    for document in context.sources.probes.values():
+        check = document.value.spec
+        yield from (asked.service for asked in (check.http, check.sql, check.rows) if asked is not None)
+    runbook = context.sources.runbook
+    for step in runbook.value.steps if runbook is not None else ():
+        if step.run is not None:
+            yield step.run.http.service
 
 
 def _slos(context: Context) -> tuple[BoundSlo, ...]:

@@ -162,6 +162,7 @@ def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
         ("lab", "down"),
         ("lab", "down", "none"),
         ("lab", "up", "--flaw", "none"),
+        ("lab", "up", "--for", "none"),
         ("lab", "mend", "none"),
         ("abort",),
         ("abort", "none"),

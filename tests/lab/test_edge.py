@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from gameday.lab.config import EdgeConfig, Version
-from gameday.lab.edge import Edge
+from gameday.lab.edge import Edge, build
+
+DEAD = "http://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -52,3 +57,54 @@ def test_after_a_rollback_the_replacement_takes_its_place_at_once(edge: Edge) ->
         }
     )
     assert picks(edge, 40) == {"s1": 10, "s2": 10, "s3": 10, "s4": 10}
+
+
+async def _replica(name: str, status: int = 200) -> TestServer:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/healthz":
+            return web.json_response({"ok": True})
+        said = {"by": name, "method": request.method, "query": request.query_string, "got": await request.text()}
+        return web.json_response(said, status=status, headers={"Retry-After": "1"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    server = TestServer(app)
+    await server.start_server()
+    return server
+
+
+def test_a_further_path_has_replicas_of_its_own_and_is_counted_by_its_name(tmp_path: Path) -> None:
+    async def day() -> None:
+        token = tmp_path / "token"
+        token.write_text("t")
+        one, two = await _replica("one"), await _replica("two", status=429)
+        urls = tuple(str(server.make_url("")).rstrip("/") for server in (one, two))
+        config = EdgeConfig(token_file=str(token), scale=60, versions={}, routes={"/login": (*urls, DEAD)})
+        async with TestClient(TestServer(build(config.model_dump_json()))) as client:
+            while set((await (await client.get("/healthz")).json())["unhealthy"]) != {DEAD}:
+                await asyncio.sleep(0.02)
+            answers = [await client.post("/login?as=ada", data=b"x") for _ in range(4)]
+            said = [await answer.json() for answer in answers]
+            page = await (await client.get("/metrics")).text()
+        for server in (one, two):
+            await server.close()
+        assert Counter(answer.status for answer in answers) == {200: 2, 429: 2}
+        assert {answer.headers["Retry-After"] for answer in answers} == {"1"}
+        assert {(one["method"], one["query"], one["got"]) for one in said} == {("POST", "as=ada", "x")}
+        assert 'edge_requests_total{endpoint="login",outcome="ok",version=""} 2.0' in page
+        assert 'edge_requests_total{endpoint="login",outcome="error",version=""} 2.0' in page
+
+    asyncio.run(day())
+
+
+def test_a_further_path_without_a_healthy_replica_is_an_error_that_counts(tmp_path: Path) -> None:
+    async def day() -> None:
+        token = tmp_path / "token"
+        token.write_text("t")
+        config = EdgeConfig(token_file=str(token), scale=60, versions={}, routes={"/login": (DEAD,)})
+        async with TestClient(TestServer(build(config.model_dump_json()))) as client:
+            assert (await client.post("/login")).status == 503
+            page = await (await client.get("/metrics")).text()
+        assert 'edge_requests_total{endpoint="login",outcome="error",version=""} 1.0' in page
+
+    asyncio.run(day())

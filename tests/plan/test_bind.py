@@ -39,6 +39,11 @@ def test_scale_and_phases(plan: Plan) -> None:
     assert plan.duration / plan.time_scale == 48
 
 
+def test_a_service_that_nothing_of_the_run_names_is_left_out(project: Any) -> None:
+    project.replace("environment", "    entry: {", '    else: {name: else, url: "lab://else"}\n    entry: {')
+    assert [service.name for service in project.bind().services] == ["storefront", "checkout", "payments"]
+
+
 def test_roles_become_names(plan: Plan) -> None:
     assert [(item.role, item.name, item.url) for item in plan.services] == [
         ("entry", "storefront", "lab://edge"),

@@ -1,0 +1,103 @@
+"""The lab's parts, as data: what is started beside its core if an experiment's addresses ask for it.
+
+Another part is one more entry of ``PARTS``, and one more kind in ``gameday.lab.service.SERVICES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gameday.lab.config import ServiceConfig
+from gameday.model.base import JSON
+
+__all__ = ["PARTS", "Link", "Part", "Process", "Setting", "needed", "select"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the configurations of a lab's processes are made from."""
+
+    folder: Path
+    """The lab's own."""
+    shared: Mapping[str, JSON]
+    """The fields that every `ServiceConfig` has."""
+    urls: Mapping[str, str]
+    """Base URLs: of every process and further listener by its name, of every link by ``NAME-through-proxy``."""
+
+    def file(self, name: str) -> str:
+        """The path of a file in the lab's folder, such as one of `Part.secrets`."""
+        return str(self.folder / name)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of a part. It inherits its listening socket as every process of the lab does."""
+
+    name: str
+    kind: str
+    """A name in ``gameday.lab.service.SERVICES``."""
+    config: Callable[[Setting], ServiceConfig]
+    listens: tuple[str, ...] = ()
+    """Further listening sockets that it inherits, in this order, from the descriptor after its own on."""
+    resets: bool = False
+    """Whether it has ``POST /control/reset``, which forgets the run before."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way through the lab's proxy. It is harmed under its name; callers use the URL ``NAME-through-proxy``."""
+
+    name: str
+    upstream: str
+    """A process or a further listener."""
+    http: bool = False
+    """Whether the proxy may answer for HTTP: faults with ``as: status``."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is started together."""
+
+    name: str
+    processes: tuple[Process, ...]
+    addresses: Mapping[str, tuple[str, ...]]
+    """``lab://NAME`` -> names of `Setting.urls`."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """``lab://NAME`` -> the process that tells the real addresses once it is ready, as it alone knows them:
+    ``GET /addresses`` answers a JSON object from ``lab://NAME`` to a list of addresses."""
+    needs: tuple[str, ...] = ()
+    """Other parts."""
+    links: tuple[Link, ...] = ()
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Path at the edge -> the replicas that answer it, as in `addresses`."""
+    secrets: tuple[str, ...] = ()
+    """Files in the lab's folder that hold a random text each, readable only by their owner."""
+
+
+_TABLE: tuple[Part, ...] = ()
+
+PARTS: Mapping[str, Part] = {part.name: part for part in _TABLE}
+"""Every part by name, in the order in which they are started."""
+
+
+def needed(addresses: Iterable[str]) -> tuple[str, ...]:
+    """The names of the parts that these addresses ask for, in the order in which they are started.
+
+    What no part has is the core's, or nobody's.
+    """
+    asked = set(addresses)
+    return select(name for name, part in PARTS.items() if asked & {*part.addresses, *part.told})
+
+
+def select(names: Iterable[str]) -> tuple[str, ...]:
+    """These parts and those that they need, in the order in which they are started; KeyError."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += PARTS[name].needs
+    return tuple(name for name in PARTS if name in found)
