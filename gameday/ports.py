@@ -73,6 +73,8 @@ class OptionShape(StrEnum):
     DURATION = "a duration"
     ARGV = "a list of texts: a program and its arguments"
     REFERENCES = "a mapping: VARIABLE: env:NAME or file:PATH"
+    REFERENCE = "a text: env:NAME or file:PATH"
+    SSLMODE = "one of disable, prefer, require, verify-ca and verify-full"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class DriverInfo:
     """What it asks for beside these where it is bound to a fault; it may have no other keys."""
     releases: Options = field(default_factory=Options)
     """As ``faults``, where it is bound to releases."""
+    foreign: frozenset[str] = frozenset()
+    """Keys that its binding must have where gameday does not start what the address names."""
+    schemes: frozenset[str] = frozenset({"http", "https"})
+    """Of the addresses that it can talk to, beside those of what gameday starts."""
     needs_api: bool = True
     """Whether it talks to a control address; False: its binding has none, and is told from others by its keys."""
     modes: Mapping[FaultKind, frozenset[str]] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from gameday.drivers import CHAOSTOOLKIT, COMMAND
+from gameday.drivers import CHAOSTOOLKIT, COMMAND, POSTGRES
 from gameday.drivers import INFO as TOXIPROXY
 from gameday.errors import UsageError
 from gameday.model.enums import FaultKind
@@ -33,7 +33,8 @@ _lab: Any = import_module(_LAB) if find_spec(_LAB) is not None else None
 """None where it was left out: it is one environment among others, and nothing else needs it."""
 
 DRIVERS: Mapping[str, DriverInfo] = {
-    info.name: info for info in (TOXIPROXY, COMMAND, CHAOSTOOLKIT, *((_lab.DRIVER_INFO,) if _lab else ()))
+    info.name: info
+    for info in (TOXIPROXY, COMMAND, CHAOSTOOLKIT, POSTGRES, *((_lab.DRIVER_INFO,) if _lab else ()))
 }
 """As environments spell them."""
 _DRILLS: Mapping[str, DriverInfo] = {

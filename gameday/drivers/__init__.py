@@ -5,7 +5,7 @@ from __future__ import annotations
 from gameday.model.enums import FaultKind
 from gameday.ports import DriverInfo, Options, OptionShape
 
-__all__ = ["CHAOSTOOLKIT", "COMMAND", "INFO"]
+__all__ = ["CHAOSTOOLKIT", "COMMAND", "INFO", "POSTGRES"]
 
 INFO = DriverInfo(
     name="toxiproxy",
@@ -52,3 +52,21 @@ CHAOSTOOLKIT = DriverInfo(
     settle=2.0,
 )
 """The driver of actions of Chaos Toolkit's extensions. Its binding is a model of its own, `ChaosBinding`."""
+
+POSTGRES = DriverInfo(
+    name="postgres",
+    path="gameday.drivers.postgres:PostgresDriver",
+    kinds=frozenset({FaultKind.REPLAY_PAUSE}),
+    faults=Options(
+        optional={
+            "user": OptionShape.TEXT,
+            "password": OptionShape.REFERENCE,
+            "sslmode": OptionShape.SSLMODE,
+        }
+    ),
+    foreign=frozenset({"user"}),
+    schemes=frozenset({"postgresql"}),
+    deadline=5.0,
+    settle=2.0,
+)
+"""The driver of standbys of PostgreSQL. What pauses a standby says until when it may begin: see `settle` there."""

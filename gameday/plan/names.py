@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gameday.model.database import SCHEME, database_address
 from gameday.model.document import Document, Location
 from gameday.model.enums import FaultKind, Tier
 from gameday.model.environment import (
@@ -64,8 +65,11 @@ def _addresses(context: Context) -> None:
     provisioners = context.capabilities.provisioners
     for at, address in addresses(context.environment):
         scheme = scheme_of(address)
+        if scheme == SCHEME:
+            _database(context, at, address)
+            continue
         if scheme not in provisioners and scheme not in ("http", "https"):
-            hint = one_of(scheme, [*provisioners, "http", "https"], "schemes")
+            hint = one_of(scheme, [*provisioners, "http", "https", SCHEME], "schemes")
             context.in_environment(at, f"'{address}' is no address that gameday can reach", hint)
             continue
         try:
@@ -82,6 +86,18 @@ def _addresses(context: Context) -> None:
         context.in_environment(
             ("services",), f"addresses of several kinds that gameday starts: {', '.join(sorted(used))}"
         )
+
+
+def _database(context: Context, at: Location, address: str) -> None:
+    """One server, one database, no credentials; what is wrong is told without the address, which may hold some."""
+    try:
+        found = database_address(address)
+    except ValueError as error:
+        hint = "postgresql://HOST:PORT/DATABASE, with 'user' and 'password' beside it"
+        context.in_environment(at, f"this is no address of a PostgreSQL: {error}", hint)
+        return
+    if found.user:
+        context.in_environment(at, "an address holds no credentials", "the user stands beside it")
 
 
 def _services(context: Context) -> None:
@@ -112,6 +128,9 @@ def _binding(context: Context, at: Location, kind: FaultKind, binding: DriverBin
         able = [name for name, info in drivers.items() if kind in info.kinds]
         hint = f"drivers that do: {', '.join(sorted(able))}" if able else ""
         context.in_environment((*at, "driver"), f"the driver '{driver.name}' does no {kind.value}", hint)
+    scheme = scheme_of(binding.api)
+    if scheme in {"http", "https", SCHEME} - driver.schemes:
+        context.in_environment((*at, "api"), f"the driver '{driver.name}' does not talk to {scheme} addresses")
     options.check(context, at, binding, (driver, kind))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from gameday.model.chaostoolkit import Call
 from gameday.model.document import Location
 from gameday.model.enums import FaultKind
-from gameday.model.environment import ChaosBinding, DriverBinding, Option
+from gameday.model.environment import ChaosBinding, DriverBinding, Option, scheme_of
 from gameday.model.quantities import duration_text, parse_duration
 from gameday.model.reference import REFERENCE
 from gameday.model.suggest import one_of
@@ -19,6 +19,7 @@ __all__ = ["check", "check_program", "unlisted_module"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = "GAMEDAY_"
+_SSLMODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _SHORTEST = 0.1
 """Real seconds that a program needs to start."""
 
@@ -31,7 +32,9 @@ def check(context: Context, at: Location, binding: DriverBinding, bound: tuple[D
         context.in_environment(at, f"the driver '{driver.name}' needs 'api'", "the address that it talks to")
     if binding.api and not driver.needs_api:
         context.in_environment((*at, "api"), f"the driver '{driver.name}' has no address", "leave out 'api'")
-    for name in sorted(asked.required.keys() - binding.given.keys()):
+    own = scheme_of(binding.api) in context.capabilities.provisioners
+    needed = asked.required.keys() | (frozenset() if own else driver.foreign)
+    for name in sorted(needed - binding.given.keys()):
         context.in_environment(at, f"the driver '{driver.name}' needs '{name}'")
     for name, value in binding.given.items():
         shape = asked.shapes.get(name)
@@ -122,11 +125,24 @@ def _references(context: Context, at: Location, value: Option) -> None:
             context.in_environment((*at, name), message, "write env:NAME or file:PATH")
 
 
+def _reference(context: Context, at: Location, value: Option) -> None:
+    """A secret does not stand in a file, so that what is no reference is not repeated here."""
+    if _shaped(context, at, value, OptionShape.REFERENCE) and re.fullmatch(REFERENCE, str(value)) is None:
+        context.in_environment(at, "a secret does not stand in a file", "write env:NAME or file:PATH")
+
+
+def _sslmode(context: Context, at: Location, value: Option) -> None:
+    if _shaped(context, at, value, OptionShape.SSLMODE) and value not in _SSLMODES:
+        context.in_environment(at, f"'{value}' is no sslmode", one_of(str(value), _SSLMODES))
+
+
 _TYPES: Mapping[OptionShape, type] = {
     OptionShape.TEXT: str,
     OptionShape.DURATION: str,
     OptionShape.ARGV: tuple,
     OptionShape.REFERENCES: dict,
+    OptionShape.REFERENCE: str,
+    OptionShape.SSLMODE: str,
 }
 
 
@@ -142,4 +158,6 @@ _CHECKS: Mapping[OptionShape, Callable[[Context, Location, Option], None]] = {
     OptionShape.DURATION: _duration,
     OptionShape.ARGV: _argv,
     OptionShape.REFERENCES: _references,
+    OptionShape.REFERENCE: _reference,
+    OptionShape.SSLMODE: _sslmode,
 }

@@ -1,0 +1,241 @@
+"""One connection to a PostgreSQL, every wait of which has a deadline. It alone imports psycopg, and on use.
+
+psycopg's own calls wait for an answer for as long as it takes, and for a connection two seconds at least. So its
+low-level interface is used, libpq's, in which nothing waits but the ``poll`` below. (The exception is the look-up
+of a host's name: nothing bounds that but the resolver.) A query is one statement; more can not be sent at once.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from gameday import references
+from gameday.errors import UsageError
+from gameday.model.database import DatabaseAddress
+from gameday.model.environment import DatabaseLogin
+from gameday.model.events import TIMED_OUT
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+__all__ = ["EXTRA", "DatabaseError", "Session", "Table", "available", "require"]
+
+EXTRA = "pip install 'gameday[postgres]'"
+_MODULE = "psycopg"
+_MOST_WORDS = 500
+_READ, _WRITE = select.POLLIN, select.POLLOUT
+
+
+def available() -> bool:
+    """Whether the client library is installed."""
+    return find_spec(_MODULE) is not None
+
+
+def require(what: str) -> None:
+    """UsageError if the client library is not there; ``what`` needs it."""
+    if not available():
+        raise UsageError(f"{what} needs the client library of PostgreSQL, psycopg", hint=EXTRA)
+
+
+class DatabaseError(Exception):
+    """There is no answer, or it is an error. The text is for people, and holds no secret."""
+
+    def __init__(self, message: str, state: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+        """The server's SQLSTATE; empty if it is not the server that says so."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A whole answer: every value as text, None for NULL."""
+
+    types: tuple[int, ...]
+    """The OID of each column's type."""
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+class Session:
+    """A connection that is opened when it is needed, and anew after it failed. Used by one thread at a time.
+
+    ``settings``: parameters of the server for this session.
+    """
+
+    def __init__(
+        self, address: DatabaseAddress, login: DatabaseLogin | None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._address = address
+        self._login = login
+        self._settings = dict(settings or {})
+        self._connection: PGconn | None = None
+        self._secret = ""
+
+    def ask(self, query: str, parameters: Sequence[str], seconds: float) -> Table:
+        """One statement; DatabaseError. ``seconds``: for connecting and answering together.
+
+        A statement that is not answered in time is not known to have failed: the connection is dropped.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            connection = self._live(deadline)
+            return _asked(connection, query, parameters, deadline)
+        except TimeoutError:
+            self.close()
+            raise DatabaseError(TIMED_OUT) from None
+        except DatabaseError as error:
+            if not error.state:
+                self.close()
+            raise DatabaseError(self._clean(str(error)), error.state) from None
+
+    def close(self) -> None:
+        """Close the connection, if there is one; idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.finish()
+
+    def _live(self, deadline: float) -> PGconn:
+        if self._connection is not None and not _lost(self._connection):
+            return self._connection
+        self.close()
+        # Held from its first moment on: whatever happens while it connects, it is closed.
+        self._connection = connection = _begun(self._parameters())
+        _connected(connection, deadline)
+        for name, value in self._settings.items():
+            _asked(connection, "SELECT set_config($1, $2, false)", (name, value), deadline)
+        return connection
+
+    def _parameters(self) -> dict[str, str | int]:
+        user = self._login.user if self._login is not None else self._address.user
+        if not user:
+            raise DatabaseError("nothing says as which user")
+        found: dict[str, str | int] = {
+            "host": self._address.host,
+            "port": self._address.port,
+            "dbname": self._address.database,
+            "user": user,
+            "application_name": "gameday",
+            "client_encoding": "UTF8",
+            "gssencmode": "disable",
+            # Secrets come from references alone, not from a file of whoever runs this.
+            "passfile": "/dev/null/none",
+        }
+        if self._login is not None:
+            found["sslmode"] = self._login.sslmode
+        if self._login is not None and self._login.password is not None:
+            try:
+                found["password"] = self._secret = references.secret(self._login.password)
+            except LookupError as error:
+                raise DatabaseError(str(error.args[0])) from error
+        return found
+
+    def _clean(self, words: str) -> str:
+        plain = " ".join(words.split())
+        return (plain.replace(self._secret, "***") if self._secret else plain)[:_MOST_WORDS]
+
+
+def _begun(parameters: Mapping[str, str | int]) -> PGconn:
+    try:
+        from psycopg import conninfo, pq
+    except ImportError as error:
+        raise DatabaseError(f"psycopg is not installed: {EXTRA}") from error
+    text = conninfo.make_conninfo("", **parameters)
+    return pq.PGconn.connect_start(text.encode("utf-8"))
+
+
+def _connected(connection: PGconn, deadline: float) -> None:
+    from psycopg import pq
+
+    while True:
+        if connection.status == pq.ConnStatus.BAD:
+            raise _failure(connection)
+        status = connection.connect_poll()
+        if status == pq.PollingStatus.OK:
+            break
+        if status == pq.PollingStatus.FAILED:
+            raise _failure(connection)
+        _wait(connection, _READ if status == pq.PollingStatus.READING else _WRITE, deadline)
+    connection.nonblocking = 1
+
+
+def _asked(connection: PGconn, query: str, parameters: Sequence[str], deadline: float) -> Table:
+    from psycopg import Error, pq
+
+    try:
+        connection.send_query_params(query.encode("utf-8"), [one.encode("utf-8") for one in parameters])
+        while connection.flush():
+            if _wait(connection, _READ | _WRITE, deadline) & _READ:
+                connection.consume_input()
+        found: list[PGresult] = []
+        while True:
+            while connection.is_busy():
+                _wait(connection, _READ, deadline)
+                connection.consume_input()
+            result = connection.get_result()
+            if result is None:
+                break
+            if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
+                raise DatabaseError("COPY is no query")
+            found.append(result)
+    except UnicodeEncodeError:
+        raise DatabaseError("the query is no text") from None
+    except Error as error:
+        raise DatabaseError(str(error)) from None
+    if not found:
+        raise _failure(connection)
+    return _table(found[-1])
+
+
+def _table(result: PGresult) -> Table:
+    from psycopg import pq
+
+    if result.status != pq.ExecStatus.TUPLES_OK:
+        if result.status == pq.ExecStatus.COMMAND_OK:
+            return Table((), ())
+        state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", errors="replace")
+        message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
+        fatal = (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL") == b"FATAL"
+        words = message.decode("utf-8", errors="replace") or f"an answer of another kind: {result.status}"
+        # After a FATAL error the server closes the connection.
+        raise DatabaseError(words, "" if fatal else state)
+    columns = range(result.nfields)
+    rows = tuple(tuple(_text(result.get_value(row, one)) for one in columns) for row in range(result.ntuples))
+    return Table(tuple(result.ftype(one) for one in columns), rows)
+
+
+def _text(value: bytes | bytearray | memoryview | None) -> str | None:
+    return None if value is None else bytes(value).decode("utf-8", errors="replace")
+
+
+def _wait(connection: PGconn, for_: int, deadline: float) -> int:
+    """Until it can be read or written; TimeoutError at the deadline."""
+    poller = select.poll()
+    poller.register(connection.socket, for_)
+    left = deadline - time.monotonic()
+    ready = poller.poll(left * 1000) if left > 0 else []
+    if not ready:
+        raise TimeoutError
+    return ready[0][1]
+
+
+def _lost(connection: PGconn) -> bool:
+    """Whether the other side has closed an idle connection."""
+    from psycopg import Error, pq
+
+    poller = select.poll()
+    try:
+        poller.register(connection.socket, _READ)
+        if poller.poll(0):
+            connection.consume_input()
+            return bool(poller.poll(0)) or connection.status != pq.ConnStatus.OK
+    except Error:
+        return True
+    return connection.status != pq.ConnStatus.OK
+
+
+def _failure(connection: PGconn) -> DatabaseError:
+    return DatabaseError(connection.get_error_message() or "the connection was lost")
