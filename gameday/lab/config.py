@@ -13,6 +13,7 @@ __all__ = [
     "LISTEN_FD",
     "AlertingConfig",
     "CheckoutConfig",
+    "DatabaseConfig",
     "DeployerConfig",
     "EdgeConfig",
     "Errors",
@@ -52,6 +53,13 @@ class CheckoutConfig(ServiceConfig):
     """Whether an order is accepted while payments fails; the canary lost this."""
     payments: str
     """Base URL, through the proxy."""
+
+
+class DatabaseConfig(ServiceConfig):
+    """The database: a primary and its standby."""
+
+    place: str
+    """The folder that it makes, and removes when it ends."""
 
 
 class Version(Model):

@@ -12,9 +12,10 @@ import logging
 import os
 import runpy
 import select
+import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gameday.lab.record import is_up
@@ -32,9 +33,10 @@ SERVICES = {
 }
 """Name -> the module whose ``build`` makes the application."""
 PROXY = "gameday.proxy"
+DATABASE = "database"
 
 
-def _watch(owner: ProcessIdentity, record: Path | None) -> None:
+def _watch(owner: ProcessIdentity, record: Path | None, end: Callable[[], None]) -> None:
     """End this process when its owner is gone, unless the lab may outlive it. Called once, in a thread."""
     try:
         descriptor = os.pidfd_open(owner.pid)
@@ -45,23 +47,39 @@ def _watch(owner: ProcessIdentity, record: Path | None) -> None:
         poller.register(descriptor, select.POLLIN)
         poller.poll()
     if record is None or not is_up(record):
-        os._exit(0)  # nothing here needs an orderly end, and the main thread may be anywhere
+        end()
+
+
+def _at_once() -> None:
+    os._exit(0)  # nothing here needs an orderly end, and the main thread may be anywhere
+
+
+def _orderly() -> None:
+    """As if it were told to: it has children, and a folder of its own."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run one process of the lab until SIGTERM. What follows ``--`` is for the proxy."""
     cut = list(arguments).index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(prog="gameday.lab.service")
-    parser.add_argument("name", choices=[*SERVICES, "proxy"])
+    parser.add_argument("name", choices=[*SERVICES, DATABASE, "proxy"])
     parser.add_argument("--owner", required=True, type=ProcessIdentity.model_validate_json)
     parser.add_argument("--outlive", type=Path, help="record of a lab that outlives its owner once it is up")
     parser.add_argument("--config", type=Path, help="JSON file")
     given = parser.parse_args(arguments[:cut])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    threading.Thread(target=_watch, args=(given.owner, given.outlive), daemon=True).start()
+    database = importlib.import_module("gameday.lab.database") if given.name == DATABASE else None
+    if database is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, database.ENDING)  # of all threads: so before there are any
+    end = _at_once if database is None else _orderly
+    threading.Thread(target=_watch, args=(given.owner, given.outlive, end), daemon=True).start()
     if given.name == "proxy":
         sys.argv = [PROXY, *arguments[cut + 1 :]]
         runpy.run_module(PROXY, run_name="__main__", alter_sys=True)
+        return
+    if database is not None:
+        database.serve(given.config.read_text(encoding="utf-8"))
         return
     module = importlib.import_module(SERVICES[given.name])
     serving = importlib.import_module("gameday.lab.serving")

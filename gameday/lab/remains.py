@@ -1,0 +1,51 @@
+"""What a PostgreSQL of the lab leaves when all its processes were killed at once: a folder, and a few bytes of
+shared memory each, which its postmaster removes at any other end."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["remove", "segments"]
+
+_REMOVE = 0  # IPC_RMID
+_PID_FILE = "postmaster.pid"
+_PID_LINE, _SHARED_MEMORY_LINE = 0, 6
+
+
+def segments(place: Path) -> Iterator[int]:
+    """The shared memory that a dead postmaster below ``place`` left, and nobody uses."""
+    left = dict(_unused())
+    for path in place.glob(f"*/{_PID_FILE}"):
+        try:
+            lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+            identity, creator = int(lines[_SHARED_MEMORY_LINE].split()[1]), int(lines[_PID_LINE])
+        except (OSError, ValueError, IndexError):
+            continue  # it ended before it had any
+        if left.get(identity) == creator:
+            yield identity
+
+
+def remove(place: Path) -> None:
+    """Remove the folder and that shared memory; nothing happens if they are not there."""
+    found = list(segments(place))
+    if found:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for identity in found:
+            libc.shmctl(identity, _REMOVE, None)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _unused() -> Iterator[tuple[int, int]]:
+    """Segments of System V that no process has attached: identity and the pid of their creator."""
+    try:
+        head, *lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return
+    names = head.split()
+    for line in lines:
+        told = dict(zip(names, line.split(), strict=False))
+        if told.get("nattch") == "0":
+            yield int(told["shmid"]), int(told["cpid"])
