@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from gameday import databases
 from gameday.app import safety, tables
 from gameday.app.alarms import Alarms
 from gameday.app.findings import Findings
 from gameday.app.hands import Hands
+from gameday.drivers import POSTGRES
 from gameday.engine import Prepared, Waker
 from gameday.errors import DriverError, PreflightError, UsageError
 from gameday.load.locust import LoadRequest
@@ -33,6 +35,7 @@ from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
 from gameday.observers.sink import AlertSink
+from gameday.observers.sql import RowsReader, SqlProbe
 from gameday.ports import Addresses, Driver, Observer, Provisioned, Provisioner, Reader, Target
 from gameday.timeline import Timeline
 
@@ -83,8 +86,12 @@ def scheme(plan: Plan) -> str:
 
 
 def check(plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
-    """UsageError for flaws or an instance that the environment does not have; starts and changes nothing."""
+    """UsageError for flaws or an instance that the environment does not have, or if a library is not installed;
+    starts and changes nothing."""
     own = scheme(plan)
+    probed = any(probe.sql is not None or probe.rows is not None for probe in plan.probes)
+    if probed or any(item.binding.driver == POSTGRES.name for item in injections(plan)):
+        databases.require(f"{plan.experiment.name} on {plan.environment.name}")
     if own:
         tables.provisioner(own).check(plan, flaws, existing)
     elif flaws or existing:
@@ -198,6 +205,7 @@ def make_observers(
     observers += _starts(plan, urls)
     observers += own.attempt(lambda: _queries(plan, addresses)) or ()
     observers += own.attempt(lambda: _extensions(plan)) or ()
+    observers += own.attempt(lambda: _databases(plan, urls)) or ()
     if plan.releases is not None:
         services = sorted({release.service for release in plan.releases_of})
         api = addresses[plan.releases.api][0] if plan.releases.api else ""
@@ -215,7 +223,7 @@ def make_readers(plan: Plan, addresses: Addresses, found: Findings) -> Sequence[
     for probe in plan.probes:
         if probe.rows is not None:
             service = plan.service(probe.rows.service)
-            reader = tables.rows_reader(probe, service, addresses[service.url][0])
+            reader = RowsReader(probe, service, addresses[service.url][0])
             found.attempt(reader.check)
             readers.append(reader)
     return readers
@@ -253,6 +261,20 @@ def _extensions(plan: Plan) -> Sequence[Observer]:
         found.attempt(observer.check)
     found.tell()
     return calling
+
+
+def _databases(plan: Plan, urls: Mapping[str, Sequence[str]]) -> Sequence[Observer]:
+    """What asks databases; PreflightError if one can not be asked so. A database has one address."""
+    asking = [
+        SqlProbe(probe, plan.service(probe.sql.service), urls[probe.sql.service][0])
+        for probe in plan.probes
+        if probe.sql is not None
+    ]
+    found = Findings()
+    for probe in asking:
+        found.attempt(probe.check)
+    found.tell()
+    return asking
 
 
 def alarms(plan: Plan, addresses: Addresses, waker: Waker, record: Timeline) -> Alarms:

@@ -12,20 +12,17 @@ from gameday.drivers import INFO as TOXIPROXY
 from gameday.errors import UsageError
 from gameday.model.enums import FaultKind
 from gameday.model.environment import ReleasesObserver, scheme_of
-from gameday.model.plan import BoundProbe, BoundService
-from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo, Reader
+from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
 
 __all__ = [
     "DRIVERS",
     "PROVISIONERS",
     "RELEASE_SOURCES",
-    "ROWS_READER",
     "driver",
     "info",
     "observe_releases",
     "own_scheme",
     "provisioner",
-    "rows_reader",
 ]
 
 _LAB = "gameday.lab"
@@ -33,8 +30,7 @@ _lab: Any = import_module(_LAB) if find_spec(_LAB) is not None else None
 """None where it was left out: it is one environment among others, and nothing else needs it."""
 
 DRIVERS: Mapping[str, DriverInfo] = {
-    info.name: info
-    for info in (TOXIPROXY, COMMAND, CHAOSTOOLKIT, POSTGRES, *((_lab.DRIVER_INFO,) if _lab else ()))
+    info.name: info for info in (TOXIPROXY, COMMAND, CHAOSTOOLKIT, POSTGRES, *((_lab.DRIVER_INFO,) if _lab else ()))
 }
 """As environments spell them."""
 _DRILLS: Mapping[str, DriverInfo] = {
@@ -49,9 +45,6 @@ RELEASE_SOURCES: Mapping[str, str] = {
     "command": "gameday.observers.releases:observe",
 }
 """``observers.releases.source`` -> a function called with the service's name, the binding, the resolved address."""
-
-ROWS_READER = "gameday.observers.sql:RowsReader"
-"""What reads rows."""
 
 
 def _load(path: str) -> Callable[..., Any]:
@@ -83,12 +76,6 @@ def provisioner(scheme: str) -> Provisioner:
 def observe_releases(releases: ReleasesObserver, service: str, api: str) -> Observer:
     """The observer of a release history; KeyError if the source is unknown. ``api`` is empty where it has none."""
     made: Observer = _load(RELEASE_SOURCES[releases.source])(service, releases, api)
-    return made
-
-
-def rows_reader(probe: BoundProbe, service: BoundService, url: str) -> Reader:
-    """Who reads the rows of a probe, of the database behind that address."""
-    made: Reader = _load(ROWS_READER)(probe, service, url)
     return made
 
 

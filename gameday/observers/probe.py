@@ -6,6 +6,7 @@ import json
 import math
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +18,7 @@ from gameday.model.slo import HttpCheck
 from gameday.observers.http import Answer, HttpClient, NoAnswer
 from gameday.observers.sampling import Worker
 
-__all__ = ["ProbeObserver", "unmet"]
+__all__ = ["Asking", "ProbeObserver", "unmet"]
 
 _LATE = 1.0
 """Seconds after which a check that is due is left out, and the gap recorded."""
@@ -59,23 +60,18 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-class ProbeObserver(Worker):
-    """Records one ``ProbeSample`` a check under ``probe/NAME``; the URLs take turns."""
+class Asking(Worker):
+    """Records one ``ProbeSample`` a check under ``probe/NAME``."""
 
-    def __init__(self, probe: BoundProbe, urls: Sequence[str]) -> None:
-        if not urls:
-            raise ValueError(f"the probe {probe.name} has no address")
-        if probe.http is None:
-            raise ValueError(f"the probe {probe.name} makes no requests")
+    def __init__(self, probe: BoundProbe) -> None:
         super().__init__(f"probe/{probe.name}", every=max(0.5, 1 / probe.rate))
-        self._probe, self._http = probe, probe.http
-        self._clients = [HttpClient(url, keep=probe.connection == "kept") for url in urls]
+        self._probe = probe
         self._most = min(CHECKS_AT_ONCE, math.ceil(probe.rate * probe.timeout) + 2)
         self._free = threading.Semaphore(self._most)
 
-    def _close(self) -> None:
-        for client in self._clients:
-            client.close()
+    @abstractmethod
+    def _ask(self, number: int) -> ProbeSample:
+        """One check, the ``number``-th of all; raises nothing."""
 
     def _work(self) -> None:
         with ThreadPoolExecutor(self._most, thread_name_prefix=self.source) as pool:
@@ -89,29 +85,49 @@ class ProbeObserver(Worker):
                 self._gaps.bad(f"checks were {late:.1f} s late and left out")
                 number = math.ceil((time.monotonic() - begin) * self._probe.rate)
             elif self._free.acquire(blocking=False):
-                pool.submit(self._check, self._clients[number % len(self._clients)])
+                pool.submit(self._check, number)
                 number += 1
             else:
                 self._gaps.bad(f"{self._most} checks were under way at once; no more are started")
                 number += 1
 
-    def _check(self, client: HttpClient) -> None:
-        http = self._http
+    def _check(self, number: int) -> None:
+        try:
+            sample = self._ask(number)
+        finally:
+            self._free.release()
+        self._gaps.good(sample.end)
+        self._record(self.source, sample)
+
+
+class ProbeObserver(Asking):
+    """A probe by HTTP; the URLs take turns."""
+
+    def __init__(self, probe: BoundProbe, urls: Sequence[str]) -> None:
+        if not urls:
+            raise ValueError(f"the probe {probe.name} has no address")
+        if probe.http is None:
+            raise ValueError(f"the probe {probe.name} makes no requests")
+        super().__init__(probe)
+        self._http = probe.http
+        self._clients = [HttpClient(url, keep=probe.connection == "kept") for url in urls]
+
+    def _close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+    def _ask(self, number: int) -> ProbeSample:
+        http, client = self._http, self._clients[number % len(self._clients)]
         answer, error, start = None, "", time.monotonic_ns()
         try:
             answer = client.ask(http.method, http.path, http.timeout)
         except NoAnswer as reason:
             error = str(reason)
-        finally:
-            self._free.release()
         end = time.monotonic_ns()
-        self._gaps.good(end)
         status, good = (answer.status, answer.status == http.status) if answer else (None, False)
         if answer is not None and good:
             error = _unmet(answer, http)
-        self._record(
-            self.source, ProbeSample(ok=good and not error, status=status, start=start, end=end, error=error)
-        )
+        return ProbeSample(ok=good and not error, status=status, start=start, end=end, error=error)
 
 
 def _unmet(answer: Answer, http: HttpCheck) -> str:

@@ -301,6 +301,25 @@ def _probes(context: Context) -> None:
             _has_prometheus(context, document, ("spec", "promql"))
 
 
+def _databases(context: Context) -> None:
+    """A probe by SQL asks a service that is a database, and somebody says as which user."""
+    services = {service.name: (role, service) for role, service in context.environment.services.items()}
+    for document in context.sources.probes.values():
+        spec = document.value.spec
+        asked = spec.sql or spec.rows
+        role, service = services.get(asked.service, ("", None)) if asked is not None else ("", None)
+        if service is None:
+            continue
+        at: Location = ("spec", "sql" if spec.sql is not None else "rows", "service")
+        own = scheme_of(service.url) in context.capabilities.provisioners
+        if not own and scheme_of(service.url) != SCHEME:
+            message = f"'{service.name}' of {context.place} is no PostgreSQL"
+            context.problems.append(document.problem(at, message, "its url begins with postgresql://"))
+        elif not own and service.login is None:
+            message = f"'{service.name}' has no login, and a probe asks it"
+            context.in_environment(("services", role), message, "say 'login: {user: NAME}'")
+
+
 def _conditions(context: Context) -> None:
     """The steady state names SLOs and probes that are there."""
     experiment = context.experiment
@@ -495,6 +514,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     _load,
     _slos,
     _probes,
+    _databases,
     _conditions,
     _expectations,
     _runbook,

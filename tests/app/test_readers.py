@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gameday.app import preflight, tables
+from gameday.app import preflight
 from gameday.app.dry import Check, Mark, Trial
 from gameday.app.findings import Findings
 from gameday.errors import PreflightError
@@ -43,7 +43,7 @@ class Reader:
 
 @pytest.fixture(autouse=True)
 def reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "ROWS_READER", "tests.app.test_readers:Reader")
+    monkeypatch.setattr(preflight, "RowsReader", Reader)
 
 
 def planned(*expect: Expectation) -> Plan:

@@ -1,0 +1,169 @@
+"""A PostgreSQL, asked: for one number, again and again; or for rows, once. It is asked to change nothing."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gameday.databases import EXTRA, DatabaseError, Session, Table, available
+from gameday.errors import PreflightError
+from gameday.model.database import DatabaseAddress, database_address
+from gameday.model.enums import Outcome
+from gameday.model.environment import DatabaseLogin
+from gameday.model.events import ProbeSample, RowsRead
+from gameday.model.plan import BoundProbe, BoundService
+from gameday.observers.probe import Asking
+
+__all__ = ["RowsReader", "SqlProbe"]
+
+_NUMBERS = frozenset({20, 21, 23, 26, 700, 701, 1700})
+"""The OIDs of the types that are numbers: int8, int2, int4, oid, float4, float8, numeric."""
+_MOST_ROWS = 1_000_000
+_MOST_CHARACTERS = 256 << 20
+_ATTEMPTS = 3
+_HOPELESS = ("28", "3D", "42")
+"""The classes of SQLSTATE that no later time mends: who asks, which database, what is asked."""
+
+
+def _settings(seconds: float) -> dict[str, str]:
+    """The server gives up as well, and changes nothing, whatever a query says."""
+    return {"statement_timeout": str(max(1, round(seconds * 1000))), "default_transaction_read_only": "on"}
+
+
+class _Place:
+    """A service that is a PostgreSQL, and who asks it; ValueError for an address that is none."""
+
+    def __init__(self, service: BoundService, url: str) -> None:
+        self.address: DatabaseAddress = database_address(url)
+        self.login: DatabaseLogin | None = service.login
+
+    def session(self, seconds: float) -> Session:
+        """A new one, whose statements end after that many real seconds."""
+        return Session(self.address, self.login, _settings(seconds))
+
+    def check(self, source: str, query: str, seconds: float) -> None:
+        """PreflightError without the client library or the secret, or if the query is not answered."""
+        if not available():
+            raise PreflightError(f"{source} needs the client library of PostgreSQL, psycopg", hint=EXTRA)
+        session = self.session(seconds)
+        try:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    session.ask(query, (), seconds)
+                    return
+                except DatabaseError as error:
+                    if attempt == _ATTEMPTS - 1 or error.state.startswith(_HOPELESS):
+                        raise PreflightError(f"{source}: {error}", hint="nothing was injected") from error
+        finally:
+            session.close()
+
+
+class SqlProbe(Asking):
+    """Records a ``ProbeSample`` a check: good with a number inside the bounds.
+
+    Whatever is no number is an error, and not good: NULL, no row, several of them, a text, infinity. Connections
+    are kept; a check that finds none that is idle opens another, so that a slow answer delays no other check.
+    """
+
+    def __init__(self, probe: BoundProbe, service: BoundService, url: str) -> None:
+        """ValueError for a probe of another kind, or an address that is no database's."""
+        if probe.sql is None:
+            raise ValueError(f"the probe {probe.name} asks no database")
+        super().__init__(probe)
+        self._sql = probe.sql
+        self._place = _Place(service, url)
+        self._lock = threading.Lock()
+        self._idle: list[Session] = []
+
+    def check(self) -> None:
+        """PreflightError if it is not answered as it is asked; that it gives no number yet, its checks tell."""
+        self._place.check(self.source, self._sql.query, self._sql.timeout)
+
+    def _close(self) -> None:
+        for session in self._idle:
+            session.close()
+        self._idle.clear()
+
+    def _ask(self, number: int) -> ProbeSample:
+        value, error, start = None, "", time.monotonic_ns()
+        with self._session() as session:
+            try:
+                value = _number(session.ask(self._sql.query, (), self._sql.timeout))
+            except DatabaseError as reason:
+                error = str(reason)
+        good = value is not None and self._sql.good(value)
+        return ProbeSample(ok=good, value=value, start=start, end=time.monotonic_ns(), error=error)
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        """The one that was used last: in a quiet time there is only one."""
+        with self._lock:
+            session = self._idle.pop() if self._idle else None
+        session = session or self._place.session(self._sql.timeout)
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._idle.append(session)
+
+
+class RowsReader:
+    """Reads what stands in a database, once."""
+
+    def __init__(self, probe: BoundProbe, service: BoundService, url: str) -> None:
+        """ValueError for a probe of another kind, or an address that is no database's."""
+        if probe.rows is None:
+            raise ValueError(f"the probe {probe.name} reads no rows")
+        self.source = f"probe/{probe.name}"
+        self._rows = probe.rows
+        self._place = _Place(service, url)
+
+    def check(self) -> None:
+        """PreflightError if it could not be answered as it is asked; the rows are not read."""
+        self._place.check(self.source, f"EXPLAIN {self._rows.query}", self._rows.timeout)
+
+    def read(self) -> RowsRead:
+        """What the query gives, each row one text; never raises. It takes the probe's timeout at most."""
+        asked = time.monotonic_ns()
+        session = self._place.session(self._rows.timeout)
+        try:
+            rows = _texts(session.ask(self._rows.query, (), self._rows.timeout))
+        except DatabaseError as error:
+            return RowsRead(outcome=Outcome.FAILED, error=str(error), asked=asked)
+        finally:
+            session.close()
+        return RowsRead(outcome=Outcome.OK, rows=rows, asked=asked)
+
+
+def _number(table: Table) -> float:
+    """The only value, a finite number; DatabaseError."""
+    if len(table.rows) != 1 or len(table.types) != 1:
+        raise DatabaseError(
+            f"it gave {len(table.rows)} rows of {len(table.types)} columns: one number was asked for"
+        )
+    value, kind = table.rows[0][0], table.types[0]
+    if value is None:
+        raise DatabaseError("it gave NULL, which is no number")
+    if kind not in _NUMBERS:
+        raise DatabaseError("it gave something else than a number: cast it, or extract(epoch FROM ...)")
+    number = float(value)
+    if not math.isfinite(number):
+        raise DatabaseError(f"it gave {value}, which is no finite number")
+    return number
+
+
+def _texts(table: Table) -> tuple[str, ...]:
+    """The only column; DatabaseError."""
+    if len(table.types) != 1:
+        raise DatabaseError(f"it gave {len(table.types)} columns: each row has to be one text")
+    if len(table.rows) > _MOST_ROWS:
+        raise DatabaseError(f"it gave {len(table.rows)} rows, more than {_MOST_ROWS}")
+    found = tuple(row[0] for row in table.rows if row[0] is not None)
+    if len(found) != len(table.rows):
+        raise DatabaseError("it gave NULL, which is no text")
+    if sum(map(len, found)) > _MOST_CHARACTERS:
+        raise DatabaseError(f"it gave more than {_MOST_CHARACTERS} characters")
+    return found
