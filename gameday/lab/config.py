@@ -11,16 +11,20 @@ from gameday.model.slo import BurnPair
 
 __all__ = [
     "LISTEN_FD",
+    "AccountsConfig",
     "AlertingConfig",
     "CheckoutConfig",
     "DatabaseConfig",
     "DeployerConfig",
     "EdgeConfig",
     "Errors",
+    "KeeperConfig",
+    "Kept",
     "PaymentsConfig",
     "Receivers",
     "RuleConfig",
     "Rules",
+    "SecretsConfig",
     "Selector",
     "ServiceConfig",
     "Version",
@@ -111,6 +115,54 @@ class AlertingConfig(ServiceConfig):
 
     url: str
     """Its own base URL, for ``externalURL``."""
+
+
+class SecretsConfig(ServiceConfig):
+    """The secrets backend."""
+
+    client_token_file: str
+    """Holds the token of those who may read."""
+    secrets: dict[str, str]
+    """Name -> the file that holds it."""
+    lease: Annotated[float, Field(gt=0)]
+    """Plan seconds."""
+
+
+class AccountsConfig(ServiceConfig):
+    """One replica of accounts."""
+
+    backend: str
+    """Base URL of the secrets backend, through the proxy."""
+    backend_token_file: str
+    secret: str
+    """The name of the signing key there."""
+    break_glass_file: str
+    """Holds a signing key for when the backend is lost."""
+    on_break_glass: bool = False
+    """Whether to begin with that one."""
+    renew_at: Annotated[float, Field(gt=0, lt=1)]
+    """The part of a lease after which it is renewed."""
+    cache_age: Annotated[float, Field(gt=0)]
+    """Plan seconds since the last word of the backend for which what it said may be used."""
+
+
+class Kept(Model):
+    """A replica that a keeper keeps."""
+
+    name: str
+    kind: str
+    config: str
+    """JSON of its own configuration."""
+
+
+class KeeperConfig(ServiceConfig):
+    """A keeper: it inherits the listening sockets of its replicas after its own, in this order."""
+
+    folder: str
+    """For the replicas' configurations and logs."""
+    replicas: tuple[Kept, ...]
+    restart_after: Annotated[float, Field(ge=0)]
+    """Real seconds between the death of a replica and the next start."""
 
 
 class Selector(Model):

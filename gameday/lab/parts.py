@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gameday.lab.config import ServiceConfig
+from gameday.lab.config import AccountsConfig, KeeperConfig, Kept, SecretsConfig, ServiceConfig
 from gameday.model.base import JSON
 
 __all__ = ["PARTS", "Link", "Part", "Process", "Setting", "needed", "select"]
@@ -76,7 +76,61 @@ class Part:
     """Files in the lab's folder that hold a random text each, readable only by their owner."""
 
 
-_TABLE: tuple[Part, ...] = ()
+def _secrets(setting: Setting) -> SecretsConfig:
+    own = {"client_token_file": setting.file("secrets-token"), "lease": _LEASE}
+    return SecretsConfig.model_validate(
+        {**setting.shared, **own, "secrets": {_SIGNING_KEY: setting.file("signing-key")}}
+    )
+
+
+def _account(setting: Setting, renew_at: float) -> AccountsConfig:
+    own = {
+        "backend": setting.urls["secrets-through-proxy"],
+        "backend_token_file": setting.file("secrets-token"),
+        "secret": _SIGNING_KEY,
+        "break_glass_file": setting.file("break-glass-key"),
+        "renew_at": renew_at,
+        "cache_age": _CACHE_AGE,
+    }
+    return AccountsConfig.model_validate({**setting.shared, **own})
+
+
+def _accounts(setting: Setting) -> KeeperConfig:
+    # Not all at once: the backend would be asked by all at the same moment, and lost by all at the same moment.
+    configs = [_account(setting, _RENEW_AT - _APART * index) for index in range(len(_ACCOUNTS))]
+    replicas = [
+        Kept(name=name, kind="accounts", config=config.model_dump_json())
+        for name, config in zip(_ACCOUNTS, configs, strict=True)
+    ]
+    own = {"folder": str(setting.folder), "replicas": replicas, "restart_after": _RESTART_AFTER}
+    return KeeperConfig.model_validate({**setting.shared, **own})
+
+
+_ACCOUNTS = ("accounts-1", "accounts-2", "accounts-3")
+_SIGNING_KEY = "accounts/signing"
+_LEASE = 15 * 60.0
+_CACHE_AGE = 60 * 60.0
+_RENEW_AT = 2 / 3
+_APART = 0.08
+_RESTART_AFTER = 0.5
+
+_TABLE = (
+    Part(
+        "secrets",
+        processes=(Process("secrets", "secrets", _secrets),),
+        addresses={"lab://secrets": ("secrets-through-proxy",)},
+        links=(Link("secrets", "secrets"),),
+        secrets=("secrets-token", "signing-key"),
+    ),
+    Part(
+        "accounts",
+        processes=(Process("accounts", "keeper", _accounts, listens=_ACCOUNTS),),
+        addresses={"lab://accounts": _ACCOUNTS},
+        needs=("secrets",),
+        routes={"/login": _ACCOUNTS},
+        secrets=("break-glass-key",),
+    ),
+)
 
 PARTS: Mapping[str, Part] = {part.name: part for part in _TABLE}
 """Every part by name, in the order in which they are started."""

@@ -25,11 +25,14 @@ from gameday.processes import alive
 __all__ = ["SERVICES", "main"]
 
 SERVICES = {
+    "accounts": "gameday.lab.accounts",
     "alerting": "gameday.lab.alerting",
     "checkout": "gameday.lab.checkout",
     "deployer": "gameday.lab.deployer",
     "edge": "gameday.lab.edge",
+    "keeper": "gameday.lab.keeper",
     "payments": "gameday.lab.payments",
+    "secrets": "gameday.lab.secrets",
 }
 """Name -> the module whose ``build`` makes the application."""
 PROXY = "gameday.proxy"

@@ -10,11 +10,8 @@ import contextlib
 import fcntl
 import json
 import os
-import resource
 import secrets
-import signal
 import socket
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +23,6 @@ from gameday.errors import ProvisionError
 from gameday.lab import record as records
 from gameday.lab.client import http
 from gameday.lab.config import (
-    LISTEN_FD,
     AlertingConfig,
     CheckoutConfig,
     DeployerConfig,
@@ -37,6 +33,7 @@ from gameday.lab.config import (
 )
 from gameday.lab.parts import PARTS, Link, Part, Process, Setting, select
 from gameday.lab.record import LabRecord
+from gameday.lab.spawning import spawn
 from gameday.model.base import JSON
 from gameday.model.token import ProcessIdentity
 from gameday.processes import end, identify
@@ -57,11 +54,8 @@ _READY_WITHIN = 20.0
 _PART_WITHIN = 10.0
 _ASK_EVERY = 0.03
 _GRACE = 1.5
-_LOG_LIMIT = 1 << 20
 _ABOVE_INHERITED = 64
 _TAIL = 2000
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "GAMEDAY_STATE_DIR")
-_ENDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _UNHEALTHY_EVERY = 20
 
 
@@ -233,38 +227,12 @@ class Lab:
         self._spawn(name, [kind, *self._common(), "--config", str(path)], process.listens if process else ())
 
     def _spawn(self, name: str, arguments: Sequence[str], listens: Sequence[str] = ()) -> None:
-        log = str(self._log(name))
-        actions: list[tuple[object, ...]] = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ]
-        actions += self._inherited([name, *listens])
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-P", "-m", "gameday.lab.service", *arguments],
-            _environment(),
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_ENDED,
-        )
-        self._pids[name] = pid
-        # A log can not grow beyond this, whatever its process does: writes fail then, the service goes on.
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (_LOG_LIMIT, _LOG_LIMIT))
+        sockets = (self._sockets[one].fileno() for one in (name, *listens) if one in self._sockets)
+        self._pids[name] = pid = spawn(arguments, self._log(name), tuple(sockets))
         identity = identify(pid)
         if identity is None:
             raise self._failure(name, "ended at once")
         self._update(processes={**self.record.processes, name: identity})
-
-    def _inherited(self, names: Sequence[str]) -> list[tuple[object, ...]]:
-        """Hand the listening sockets of these names down, from LISTEN_FD on."""
-        found: list[tuple[object, ...]] = []
-        for descriptor, name in enumerate(names, LISTEN_FD):
-            if name in self._sockets:
-                found.append((os.POSIX_SPAWN_DUP2, self._sockets[name].fileno(), descriptor))
-        return found
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
@@ -350,12 +318,6 @@ def _write_secret(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(secrets.token_urlsafe(32))
-
-
-def _environment() -> dict[str, str]:
-    """What a process of the lab needs of ours: no credentials."""
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _remove_dead() -> None:

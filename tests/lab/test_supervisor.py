@@ -16,6 +16,7 @@ from gameday.lab import record as records
 from gameday.lab.client import http
 from gameday.lab.driver import DeployerDriver
 from gameday.lab.provisioner import LabProvisioner
+from gameday.lab.spawning import spawn
 from gameday.lab.supervisor import Lab
 from gameday.model.plan import Plan
 from gameday.model.token import ProcessIdentity
@@ -168,6 +169,6 @@ def test_an_unknown_lab_is_refused_with_those_that_are_known(state: Path) -> Non
 
 def test_the_environment_of_the_lab_holds_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SINK_TOKEN", "x")
-    environment = sys.modules[Lab.__module__]._environment()
+    environment = sys.modules[spawn.__module__]._environment()
     assert "SINK_TOKEN" not in environment
     assert isinstance(environment, dict)
