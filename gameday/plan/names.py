@@ -12,6 +12,7 @@ from gameday.model.environment import (
     AwaitedRelease,
     DriverBinding,
     ReleasesObserver,
+    ServiceBinding,
     scheme_of,
 )
 from gameday.model.experiment import (
@@ -302,22 +303,30 @@ def _probes(context: Context) -> None:
 
 
 def _databases(context: Context) -> None:
-    """A probe by SQL asks a service that is a database, and somebody says as which user."""
+    """A probe by SQL asks a service that is a database, and somebody says as which user; no other probe does."""
     services = {service.name: (role, service) for role, service in context.environment.services.items()}
     for document in context.sources.probes.values():
         spec = document.value.spec
-        asked = spec.sql or spec.rows
-        role, service = services.get(asked.service, ("", None)) if asked is not None else ("", None)
-        if service is None:
-            continue
-        at: Location = ("spec", "sql" if spec.sql is not None else "rows", "service")
-        own = scheme_of(service.url) in context.capabilities.provisioners
-        if not own and scheme_of(service.url) != SCHEME:
-            message = f"'{service.name}' of {context.place} is no PostgreSQL"
-            context.problems.append(document.problem(at, message, "its url begins with postgresql://"))
-        elif not own and service.login is None:
-            message = f"'{service.name}' has no login, and a probe asks it"
-            context.in_environment(("services", role), message, "say 'login: {user: NAME}'")
+        checks = {"http": spec.http, "sql": spec.sql, "rows": spec.rows}
+        for kind, name in ((kind, check.service) for kind, check in checks.items() if check is not None):
+            if name in services:
+                _asked_so(context, (document, kind), *services[name])
+
+
+def _asked_so(context: Context, probe: tuple[Document[Probe], str], role: str, service: ServiceBinding) -> None:
+    document, kind = probe
+    at: Location = ("spec", kind, "service")
+    own = scheme_of(service.url) in context.capabilities.provisioners
+    database = scheme_of(service.url) == SCHEME
+    if kind == "http" and database:
+        message = f"'{service.name}' of {context.place} is a PostgreSQL, which is not asked by HTTP"
+        context.problems.append(document.problem(at, message, "ask it by 'sql'"))
+    elif kind != "http" and not own and not database:
+        message = f"'{service.name}' of {context.place} is no PostgreSQL"
+        context.problems.append(document.problem(at, message, "its url begins with postgresql://"))
+    elif kind != "http" and not own and service.login is None:
+        message = f"'{service.name}' has no login, and a probe asks it"
+        context.in_environment(("services", role), message, "say 'login: {user: NAME}'")
 
 
 def _conditions(context: Context) -> None:

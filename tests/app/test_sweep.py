@@ -10,6 +10,7 @@ import pytest
 
 from gameday.app import standing, tables
 from gameday.app.sweep import Swept, sweep
+from gameday.drivers import POSTGRES
 from gameday.errors import SpecError, UsageError
 from gameday.model.enums import FaultKind
 from gameday.model.token import Token
@@ -204,3 +205,14 @@ def test_wrong_calls(world: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("tier: staging", "tier: stage"), encoding="utf-8")
     with pytest.raises(SpecError):
         sweep("e", project=world)
+
+
+def test_a_driver_of_databases_can_not_tell(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "DRIVERS", {**tables.DRIVERS, "postgres": POSTGRES})
+    path = world / "experiments" / "environments" / "e.yaml"
+    bound = 'faults: {replay_pause: {driver: postgres, api: "postgresql://nowhere/shop", user: gd}}'
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(f'release: {{driver: plain, api: "{world / "things"}"}}', bound), encoding="utf-8")
+    rows = sweep("e", project=world)
+    assert told(rows)[-1] == ("postgres", *CANNOT[1:])
+    assert rows[-1].address == "postgresql://nowhere/shop"

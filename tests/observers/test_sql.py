@@ -1,0 +1,204 @@
+"""Probes by SQL and rows that are read once, on a PostgreSQL that the test starts."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gameday import databases
+from gameday.errors import PreflightError
+from gameday.model.database import DatabaseAddress
+from gameday.model.enums import Outcome
+from gameday.model.events import ProbeSample
+from gameday.model.plan import BoundProbe, BoundService
+from gameday.observers.sql import RowsReader, SqlProbe
+from tests.observers.conftest import Records
+from tests.postgres import PASSWORD, Cluster, Server, cluster, login, mute, wait_until
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gameday' AND query LIKE '%sleep%'"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Cluster]:
+    with cluster() as made:
+        made.primary.do("CREATE TABLE numbers (n int)", "CREATE TABLE orders (key text, content text)")
+        yield made
+
+
+@pytest.fixture
+def server(servers: Cluster) -> Server:
+    servers.primary.do("TRUNCATE numbers, orders")
+    return servers.primary
+
+
+def service(url: str, folder: Path, password: str = PASSWORD) -> BoundService:
+    return BoundService(role="db", name="db", url=url, login=login(folder, "admin", password))
+
+
+def asking(query: str, at: BoundService, timeout: str = "1s") -> SqlProbe:
+    check = {"service": "db", "query": query, "below": "10", "timeout": timeout}
+    return SqlProbe(BoundProbe.model_validate({"name": "n", "sql": check, "rate": 20}), at, at.url)
+
+
+def reading(query: str, at: BoundService, timeout: str = "5s") -> RowsReader:
+    check = {"service": "db", "query": query, "timeout": timeout}
+    return RowsReader(BoundProbe.model_validate({"name": "n", "rows": check, "rate": 1}), at, at.url)
+
+
+def last(records: Records) -> ProbeSample:
+    return records.all(ProbeSample)[-1]
+
+
+def is_last(records: Records, value: float) -> bool:
+    return last(records).value == value
+
+
+def test_a_number_is_good_inside_the_bounds_and_none_is_never(server: Server, tmp_path: Path) -> None:
+    records, probe = Records(), asking("SELECT n FROM numbers", service(server.url, tmp_path))
+    probe.check()
+    probe.start(records)
+    try:
+        records.wait(lambda: records.events)
+        assert (last(records).ok, last(records).value) == (False, None)
+        assert "0 rows" in last(records).error
+        for value, good in ((9, True), (10, False)):
+            server.do("TRUNCATE numbers", f"INSERT INTO numbers VALUES ({value})")
+            records.wait(partial(is_last, records, value))
+            assert (last(records).ok, last(records).error) == (good, "")
+        server.do("INSERT INTO numbers VALUES (1)")
+        records.wait(lambda: last(records).value is None)
+        assert "2 rows" in last(records).error
+    finally:
+        probe.stop()
+    assert {source for source, _ in records.events} == {"probe/n"}
+    assert all(sample.start <= sample.end for sample in records.all(ProbeSample))
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("SELECT NULL::int", "NULL"),
+        ("SELECT 1, 2", "1 rows of 2 columns"),
+        ("SELECT '1'", "something else than a number"),
+        ("SELECT true", "something else than a number"),
+        ("SELECT 'infinity'::float8", "no finite number"),
+        ("SELECT 'NaN'::numeric", "no finite number"),
+        ("INSERT INTO numbers VALUES (1) RETURNING n", "read-only transaction"),
+        ("SELECT 1 FROM pg_sleep(2)", "timed out|statement timeout"),
+        ("COPY numbers TO STDOUT", "COPY is no query"),
+        ("SET search_path = x", "0 rows"),
+    ],
+)
+def test_what_is_no_number_is_an_error(server: Server, tmp_path: Path, query: str, error: str) -> None:
+    records = Records()
+    probe = asking(query, service(server.url, tmp_path), "300ms")
+    probe.start(records)
+    records.wait(lambda: records.all(ProbeSample))
+    probe.stop()
+    sample = records.all(ProbeSample)[0]
+    assert (sample.ok, sample.value) == (False, None)
+    assert re.search(error, sample.error), sample.error
+    assert server.ask("SELECT count(*) FROM numbers") == "0"
+
+
+def test_its_connection_is_kept_and_opened_anew_once_it_was_ended(server: Server, tmp_path: Path) -> None:
+    records, probe = Records(), asking("SELECT pg_backend_pid()::float8 * 0 + 1", service(server.url, tmp_path))
+    sessions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gameday' AND query LIKE '%pid()::f%'"
+    )
+    probe.start(records)
+    try:
+        records.wait(lambda: len(records.all(ProbeSample)) > 5)
+        # The one that asks says so of itself as well.
+        assert int(server.ask(sessions) or 0) <= 1 + 3
+        ended = sessions.replace("count(*)", "pg_terminate_backend(pid)") + " AND pid <> pg_backend_pid()"
+        server.do(ended)
+        seen = len(records.all(ProbeSample))
+        records.wait(lambda: len(records.all(ProbeSample)) > seen + 5)
+        assert last(records).ok
+    finally:
+        probe.stop()
+    wait_until(lambda: server.ask(sessions) == "1")
+
+
+@pytest.mark.slow
+def test_a_check_that_hangs_delays_no_other(server: Server, tmp_path: Path) -> None:
+    records = Records()
+    probe = asking("SELECT 1 FROM pg_sleep(30)", service(server.url, tmp_path), "1s")
+    probe.start(records)
+    wait_until(lambda: int(server.ask(WAITING) or 0) > 3)
+    probe.stop()
+    samples = records.all(ProbeSample)
+    assert all(not sample.ok for sample in samples)
+    assert max(sample.end - sample.start for sample in samples) < 3e9
+    wait_until(lambda: server.ask(WAITING) == "1")
+
+
+def test_a_server_that_says_nothing(tmp_path: Path) -> None:
+    with mute() as port:
+        records = Records()
+        at = service(DatabaseAddress("127.0.0.1", "x", port).url, tmp_path)
+        probe = asking("SELECT 1", at, "200ms")
+        probe.start(records)
+        records.wait(lambda: records.all(ProbeSample))
+        probe.stop()
+        assert records.all(ProbeSample)[0].error == "timed out"
+        began = time.monotonic()
+        assert "timed out" in reading("SELECT 1", at, "200ms").read().error
+        assert time.monotonic() - began < 3
+
+
+def test_what_can_never_be_answered_is_told_at_preflight(server: Server, tmp_path: Path) -> None:
+    at = service(server.url, tmp_path)
+    for check in (asking("SELEC 1", at), asking("SELECT 1 FROM nowhere", at), reading("SELECT x", at)):
+        with pytest.raises(PreflightError, match="probe/n: "):
+            check.check()
+    wrong = service(server.url, tmp_path, "not this one")
+    with pytest.raises(PreflightError, match="password authentication failed") as raised:
+        asking("SELECT 1", wrong).check()
+    assert "not this one" not in str(raised.value)
+    (tmp_path / "password of admin").unlink()
+    with pytest.raises(PreflightError, match="can not be read"):
+        reading("SELECT 'x'", at).check()
+
+
+def test_without_the_client_library_the_extra_is_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "find_spec", lambda name: None)
+    with pytest.raises(PreflightError, match="psycopg") as raised:
+        asking("SELECT 1", service(server.url, tmp_path)).check()
+    assert raised.value.hint == "pip install 'gameday[postgres]'"
+
+
+def test_rows_are_texts_as_they_stand(server: Server, tmp_path: Path) -> None:
+    server.do("INSERT INTO orders VALUES ('a', 'ä €'), ('b', '')")
+    reader = reading("SELECT key || ' ' || content FROM orders ORDER BY key", service(server.url, tmp_path))
+    reader.check()
+    before = time.monotonic_ns()
+    read = reader.read()
+    assert (read.outcome, read.rows, read.error) == (Outcome.OK, ("a ä €", "b "), "")
+    assert before <= read.asked <= time.monotonic_ns()
+    server.do("TRUNCATE orders")
+    assert reader.read().rows == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("SELECT 1, 2", "2 columns"),
+        ("SELECT NULL", "NULL"),
+        ("SELECT 1 FROM nowhere", "nowhere"),
+        pytest.param("SELECT 1 FROM generate_series(1, 1000001)", "more than 1000000", marks=pytest.mark.slow),
+        ("SELECT 1 FROM pg_sleep(5)", "timed out|statement timeout"),
+    ],
+)
+def test_rows_that_can_not_be_read_are_an_error(server: Server, tmp_path: Path, query: str, error: str) -> None:
+    read = reading(query, service(server.url, tmp_path), "300ms" if "sleep" in query else "9s").read()
+    assert (read.outcome, read.rows) == (Outcome.FAILED, ())
+    assert re.search(error, read.error), read.error
