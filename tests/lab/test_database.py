@@ -1,0 +1,298 @@
+"""The lab's PostgreSQL, the real thing: as this user, and as others where this is root."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gameday import databases
+from gameday.errors import ProvisionError, UsageError
+from gameday.lab import database, remains
+from gameday.lab.database import Announced, Programs, Servers
+from gameday.model.database import database_address
+from gameday.model.token import ProcessIdentity
+from gameday.processes import alive, identify
+from tests.postgres import wait_until
+
+ROOT = Path(__file__).parents[2]
+LAB = "lab-of-a-test"
+asroot = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that is not there yet, and must not be there in the end; nor any shared memory."""
+    before = (segments(), set(os.listdir("/dev/shm")))
+    folder = database.place(f"{LAB}-{os.getpid()}")
+    assert not folder.exists()
+    yield folder
+    left = folder.exists()
+    remains.remove(folder)
+    assert not left
+    assert (segments(), set(os.listdir("/dev/shm"))) == before
+
+
+def segments() -> set[str]:
+    """Shared memory of System V, by identity."""
+    lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
+    return {line.split()[1] for line in lines}
+
+
+def ask(url: str, query: str) -> str | None:
+    session = databases.Session(database_address(url), None)
+    try:
+        rows = session.ask(query, (), 10.0).rows
+        return rows[0][0] if rows else None
+    finally:
+        session.close()
+
+
+def members(folder: Path) -> list[ProcessIdentity]:
+    """Every process that works in the folder, or was started from it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder) in " ".join([process.cwd(), process.exe(), *process.cmdline()]):
+                found.append(identify(process.pid))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return [one for one in found if one is not None]
+
+
+def replicates(up: Announced) -> None:
+    """What is written at the one is read at the other, which takes no writes."""
+    primary, standby = up.addresses["primary"], up.addresses["standby"]
+    ask(primary, "CREATE TABLE t (n int)")
+    ask(primary, "INSERT INTO t SELECT generate_series(1, 100000)")
+    there = ask(primary, "SELECT pg_current_wal_lsn()")
+    wait_until(lambda: ask(standby, f"SELECT pg_last_wal_replay_lsn() >= '{there}'") == "t")
+    assert ask(standby, "SELECT count(*) FROM t") == "100000"
+    assert ask(standby, "SELECT pg_is_in_recovery()") == "t"
+    with pytest.raises(databases.DatabaseError, match="read-only"):
+        ask(standby, "INSERT INTO t VALUES (1)")
+
+
+@pytest.mark.parametrize(
+    "packaged",
+    [
+        True,
+        pytest.param(False, marks=[pytest.mark.slow, pytest.mark.skipif(not shutil.which("postgres"), reason="")]),
+    ],
+    ids=["package", "PATH"],
+)
+def test_a_primary_and_its_standby_and_nothing_of_them_is_left(place: Path, packaged: bool) -> None:
+    servers = Servers(place, Programs.find(packaged))
+    try:
+        up = servers.start()
+        replicates(up)
+        assert servers.running()
+        assert all(alive(process) for process in up.processes.values())
+        assert place.stat().st_mode & 0o077 == 0
+        assert not any(
+            one.laddr for pid in up.processes.values() for one in psutil.Process(pid.pid).net_connections("tcp")
+        )
+    finally:
+        servers.end()
+    assert not members(place)
+    servers.end()
+
+
+def test_one_that_can_not_start_says_why_and_leaves_nothing(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProvisionError, match="initdb can not be run"):
+        Servers(place, Programs(tmp_path, False)).start()
+    remains.remove(place)
+
+
+def test_a_folder_that_is_there_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").touch()
+    with pytest.raises(FileExistsError):
+        Servers(tmp_path / "theirs", Programs.find()).start()
+    assert (tmp_path / "theirs" / "file").exists()
+
+
+def test_without_a_postgresql_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UsageError, match="no PostgreSQL here") as raised:
+        database.check()
+    assert raised.value.hint == "pip install 'gameday[postgres]'"
+
+
+def test_a_socket_has_a_path_that_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/very" * 30)
+    assert str(database.place("lab-1")) == "/tmp/gameday-lab-1"
+
+
+# As a process of the lab
+
+
+class Serving:
+    """One that is owned by a process that only sleeps."""
+
+    def __init__(self, place: Path, folder: Path) -> None:
+        self.place = place
+        self.owner = subprocess.Popen(["sleep", "600"])
+        owner = identify(self.owner.pid)
+        assert owner is not None
+        config = folder / "database.json"
+        config.write_text(json.dumps({"token_file": "x", "scale": 1, "place": str(place)}), encoding="utf-8")
+        command = ["-P", "-m", "gameday.lab.service", "database", "--owner", owner.model_dump_json()]
+        self.log = (folder / "log").open("w+b")
+        self.process = subprocess.Popen(
+            [sys.executable, *command, "--config", str(config)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    @property
+    def text(self) -> str:
+        """What it printed."""
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def up(self) -> Announced:
+        """Wait until it says so."""
+        wait_until(lambda: self.process.poll() is not None or self.text.endswith("\n"))
+        found = database.announced(self.text)
+        assert found is not None, self.text
+        return found
+
+    def close(self) -> None:
+        """End what is left."""
+        for process in (self.process, self.owner):
+            process.kill()
+            process.wait(30)
+        self.log.close()
+
+
+@pytest.fixture
+def serving(place: Path, tmp_path: Path) -> Iterator[Serving]:
+    one = Serving(place, tmp_path)
+    try:
+        yield one
+    finally:
+        one.close()
+        wait_until(lambda: not members(place))
+
+
+def told(one: Serving) -> None:
+    one.process.terminate()
+
+
+def orphaned(one: Serving) -> None:
+    one.owner.kill()
+    one.owner.wait(30)
+
+
+def while_it_stands_still(one: Serving) -> None:
+    """Neither answers the order to end."""
+    for process in database.announced(one.text).processes.values():  # type: ignore[union-attr]
+        os.kill(process.pid, signal.SIGSTOP)
+    one.process.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [told, orphaned, while_it_stands_still])
+def test_it_ends_with_all_that_it_started(serving: Serving, blow: Callable[[Serving], None]) -> None:
+    up = serving.up()
+    assert ask(up.addresses["standby"], "SELECT 1") == "1"
+    blow(serving)
+    assert serving.process.wait(10) == 0
+    assert not members(serving.place)
+
+
+@pytest.mark.slow
+def test_it_is_told_to_end_before_it_is_up(serving: Serving) -> None:
+    wait_until(lambda: (serving.place / "primary").exists())
+    serving.process.terminate()
+    assert serving.process.wait(10) == 0
+    assert not members(serving.place)
+
+
+@pytest.mark.slow
+def test_it_is_killed_and_so_are_its_servers(serving: Serving) -> None:
+    """Its folder is whoever's who removes the lab's."""
+    serving.up()
+    serving.process.kill()
+    wait_until(lambda: not members(serving.place), 5)
+    remains.remove(serving.place)
+
+
+@pytest.mark.slow
+def test_all_are_killed_at_once(serving: Serving) -> None:
+    """Then shared memory is left, which goes with the folder."""
+    up = serving.up()
+    for pid in (serving.process.pid, *(process.pid for process in up.processes.values())):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not members(serving.place), 5)
+    assert len(list(remains.segments(serving.place))) == 2
+    remains.remove(serving.place)
+
+
+@pytest.mark.slow
+def test_one_of_its_servers_dies(serving: Serving) -> None:
+    up = serving.up()
+    os.kill(up.processes["primary"].pid, signal.SIGKILL)
+    assert serving.process.wait(10) == 0
+    assert not members(serving.place)
+
+
+ORDINARY = """
+import os, pwd, sys
+from pathlib import Path
+import psycopg
+from psycopg import conninfo, pq
+from gameday.lab.database import Programs, Servers
+from gameday.processes import identify
+from tests.lab.test_database import replicates
+identify(os.getpid())
+user = pwd.getpwnam("nobody")
+os.setgroups([])
+os.setgid(user.pw_gid)
+os.setuid(user.pw_uid)
+place = Path(sys.argv[1])
+servers = Servers(place, Programs(Path(sys.argv[2]), True))
+try:
+    replicates(servers.start())
+    assert place.stat().st_uid == user.pw_uid
+    assert not (place / "programs").exists()
+finally:
+    servers.end()
+print("it replicates")
+"""
+
+
+@asroot
+@pytest.mark.slow
+def test_as_an_ordinary_user(place: Path) -> None:
+    """The interpreter may lie where only root can look: it becomes that user once all is loaded."""
+    folder = Path("/tmp") / f"gameday-test-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    try:
+        programs = Programs.find(packaged=True).copied(folder)
+        subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", ORDINARY, str(place), str(programs.folder)],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=120,
+            text=True,
+        )
+        assert ran.stdout == "it replicates\n", ran.stderr
+    finally:
+        shutil.rmtree(folder)
+    assert not members(place)
