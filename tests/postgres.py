@@ -39,7 +39,8 @@ def wait_until(true: Callable[[], object], seconds: float = _PATIENCE) -> None:
 def login(folder: Path, user: str = ADMIN, password: str = PASSWORD) -> DatabaseLogin:
     """A login whose secret is in a file below ``folder``."""
     path = folder / f"password of {user}"
-    path.write_text(password, encoding="utf-8")
+    if not path.exists() or path.read_text(encoding="utf-8") != password:  # others may be reading it
+        path.write_text(password, encoding="utf-8")
     return DatabaseLogin(user=user, password=f"file:{path}")
 
 
