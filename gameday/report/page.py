@@ -27,7 +27,14 @@ from gameday.report.text import (
 
 __all__ = ["Bar", "Facts", "GuardRow", "Moment", "Page", "Row", "StepRow", "Tile", "build"]
 
-_TILE_NAMES = {"rollback": "Rollback", "recovered": "Recovery", "slo": "Budget spent"}
+_TILE_NAMES = {
+    "rollback": "Rollback",
+    "recovered": "Recovery",
+    "throttled": "Throttled",
+    "unthrottled": "Taken again",
+    "data_loss": "Lost",
+    "slo": "Budget spent",
+}
 _TIERS = {
     Tier.LAB: "LAB: says nothing about your systems",
     Tier.STAGING: "STAGING",

@@ -13,11 +13,12 @@ from typing import cast
 
 from gameday.model.base import JSON
 from gameday.model.events import AbortRequested, SourceGap
+from gameday.model.experiment import DataLoss, Throttled, Unthrottled
 from gameday.model.runbook import Step, StepVerify
-from tests.grade.builder import MS, Draft, Line, S
+from tests.grade.builder import MS, Draft, Line, S, drawn
 from tests.grade.scene import Request, Scene
 
-__all__ = ["BENIGN", "BREAKING", "Mutation"]
+__all__ = ["BENIGN", "BREAKING", "STANDBY_BENIGN", "STANDBY_BREAKING", "Mutation"]
 
 Mutation = Callable[[Scene, Draft, Random], str]
 BREAKING: dict[str, Mutation] = {}
@@ -1092,7 +1093,7 @@ def machine_up_for_longer(scene: Scene, draft: Draft, chance: Random) -> str:
     by = chance.randint(0, 10**7) * S
     for line in draft.lines:
         line.mono += by
-        for key in ("t0", "since", "start", "end"):
+        for key in ("t0", "since", "start", "end", "asked"):
             if isinstance(line.data.get(key), str):
                 line.data[key] = str(int(cast(str, line.data[key])) + by)
     return "another monotonic origin"
@@ -1114,3 +1115,343 @@ def order_of_keys(scene: Scene, draft: Draft, chance: Random) -> str:
         keys = sorted(line.data, key=lambda _: chance.random())
         line.data = {key: line.data[key] for key in keys}
     return "other order of keys"
+
+
+# A standby that stands still: what it is behind, the throttle, and what was acknowledged --------------------------
+
+STANDBY_BREAKING: dict[str, Mutation] = {
+    name: BREAKING[name]
+    for name in (
+        "load_thinned", "load_late", "load_stopped", "load_not_recorded", "load_of_another_rate",
+        "ends_before_starts", "starts_before_intent", "probe_gap", "probe_gap_declared", "probe_not_before",
+        "probe_thinned", "fault_not_injected", "fault_not_on_record", "removal_failed", "removal_late",
+        "run_not_closed", "run_cut_off", "run_aborted", "phases_swapped",
+    )
+}  # fmt: skip
+"""Those of any day, and those of a standby."""
+STANDBY_BENIGN: dict[str, Mutation] = {
+    name: BENIGN[name]
+    for name in ("unchanged", "few_requests_late", "clock_set_elsewhen", "machine_up_for_longer", "order_of_keys")
+}
+
+
+def standby(mutation: Mutation) -> Mutation:
+    STANDBY_BREAKING[mutation.__name__] = mutation
+    return mutation
+
+
+def standby_benign(mutation: Mutation) -> Mutation:
+    STANDBY_BENIGN[mutation.__name__] = mutation
+    return mutation
+
+
+def _lag(scene: Scene, draft: Draft, start: int, end: int, value: Callable[[int, float], float]) -> None:
+    """Other numbers of the checks in an interval: (instant, what it was) -> what it is."""
+    bounds = scene.proof.sql
+    assert bounds is not None
+    for line in scene.checks(draft, start, end):
+        made = value(int(cast(str, line.data["start"])), cast(float, line.data["value"]))
+        line.data["value"], line.data["ok"] = made, bounds.good(made)
+
+
+def _hold(scene: Scene) -> int:
+    return scene.undo - scene.injected
+
+
+@standby
+def lag_never_grew(scene: Scene, draft: Draft, chance: Random) -> str:
+    most = chance.uniform(0.05, 0.4)
+    _lag(scene, draft, scene.lo, scene.end + S, lambda at, old: min(old, most))
+    return f"the replay went on: never more than {most:.2f} s behind"
+
+
+@standby
+def lag_fell_in_between(scene: Scene, draft: Draft, chance: Random) -> str:
+    at = scene.injected + round(_hold(scene) * chance.uniform(0.1, 0.9))
+    _lag(scene, draft, at, scene.undo, lambda now, old: (now - at) / S + 0.1)
+    return f"the replay went on for a moment, {seconds(at - scene.injected)} after the injection"
+
+
+@standby
+def lag_stood_still(scene: Scene, draft: Draft, chance: Random) -> str:
+    at = scene.injected + round(_hold(scene) * chance.uniform(0.05, 0.75))
+    _lag(scene, draft, at, scene.undo, lambda now, old: (at - scene.injected) / S)
+    return f"no more behind from {seconds(at - scene.injected)} after the injection on"
+
+
+@standby
+def lag_in_other_units(scene: Scene, draft: Draft, chance: Random) -> str:
+    factor = chance.choice([0.001, 0.5, 2.0, scene.record.scale, 1000.0])
+    _lag(scene, draft, 0, scene.end + S, lambda at, old: old * factor)
+    return f"every number is {factor:g} times as large"
+
+
+@standby
+def lag_goes_on(scene: Scene, draft: Draft, chance: Random) -> str:
+    until = scene.cleared + chance.randint(7 * S, 14 * S)
+    _lag(scene, draft, scene.undo, until, lambda now, old: (now - scene.injected) / S)
+    return f"the standby stood still for another {seconds(until - scene.undo)}"
+
+
+@standby
+def lag_was_there_before(scene: Scene, draft: Draft, chance: Random) -> str:
+    above = scene.real(scene.expected(Throttled).above) / S
+    at = chance.randint(scene.record.t0 + S, scene.lo - S)
+    _lag(scene, draft, at, at + S, lambda now, old: above * chance.uniform(1.05, 3))
+    return "too far behind before the fault already"
+
+
+@standby
+def lag_never_caught_up(scene: Scene, draft: Draft, chance: Random) -> str:
+    below = scene.real(scene.expected(Unthrottled).below) / S
+    _lag(scene, draft, scene.undo, scene.end + S, lambda now, old: max(old, below * 1.2))
+    return "never below the limit again"
+
+
+def _crossed(scene: Scene) -> int:
+    """When the lag passed the limit of the throttle."""
+    return scene.lo + scene.real(scene.expected(Throttled).above)
+
+
+def _orders(scene: Scene, draft: Draft, start: int, end: int, change: Callable[[Request], None]) -> None:
+    """Change the requests of the throttled name that end in an interval of monotonic nanoseconds."""
+    requests = scene.requests(draft)
+    name = scene.expected(Throttled).endpoint
+    for request in requests:
+        at = scene.record.t0 + (request.end or 0) * 1000
+        if request.name == name and request.end is not None and start <= at < end:
+            change(request)
+    scene.set_requests(draft, requests)
+
+
+def _refuse(scene: Scene) -> Callable[[Request], None]:
+    status = scene.expected(Throttled).status
+
+    def change(request: Request) -> None:
+        request.ok, request.status, request.note = False, status, ""
+
+    return change
+
+
+def _take(draft: Draft) -> Callable[[Request], None]:
+    """As if it had been taken, and written."""
+    line = draft.one("rows.read")
+    rows = line.data["rows"] = list(cast("list[JSON]", line.data["rows"]))
+
+    def change(request: Request) -> None:
+        request.ok, request.status, request.note = True, 201, f"order-{request.number}"
+        rows.append(request.note)
+
+    return change
+
+
+@standby
+def throttle_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    expected = scene.expected(Throttled)
+    late = scene.real(expected.within) + scene.real(expected.hold) // 8 + chance.randint(200 * MS, 5 * S)
+    _orders(scene, draft, scene.lo, _crossed(scene) + late, _take(draft))
+    return f"throttled {seconds(late)} after the crossing"
+
+
+@standby
+def throttle_never(scene: Scene, draft: Draft, _: Random) -> str:
+    _orders(scene, draft, scene.lo, scene.end, _take(draft))
+    return "never throttled"
+
+
+@standby
+def throttle_partial(scene: Scene, draft: Draft, chance: Random) -> str:
+    share = chance.uniform(0.2, 0.9)
+    take = _take(draft)
+    orders = iter(range(10**6))
+
+    def change(request: Request) -> None:
+        place = next(orders)
+        if not request.ok and drawn(place, share):
+            take(request)
+
+    _orders(scene, draft, scene.lo, scene.end, change)
+    return f"{share:.0%} of the requests were taken all the time"
+
+
+@standby
+def throttle_early(scene: Scene, draft: Draft, chance: Random) -> str:
+    early = chance.randint(2 * S, _crossed(scene) - scene.lo - 6 * S)
+    _orders(scene, draft, _crossed(scene) - early, _crossed(scene), _refuse(scene))
+    return f"throttled {seconds(early)} before the crossing"
+
+
+@standby
+def throttle_of_another_status(scene: Scene, draft: Draft, chance: Random) -> str:
+    status, other = scene.expected(Throttled).status, chance.choice([0, 500, 503, 200])
+
+    def change(request: Request) -> None:
+        request.status = other if request.status == status else request.status
+
+    _orders(scene, draft, scene.lo, scene.end, change)
+    return f"refused with {other}"
+
+
+@standby
+def lift_late(scene: Scene, draft: Draft, chance: Random) -> str:
+    expected = scene.expected(Unthrottled)
+    below = next(
+        line.mono for line in scene.checks(draft, scene.undo, scene.end)
+        if cast(float, line.data["value"]) < scene.real(expected.below) / S
+    )  # fmt: skip
+    late = scene.real(expected.within) + chance.randint(300 * MS, S)
+    _orders(scene, draft, scene.undo, below + late, _refuse(scene))
+    return f"taken again {seconds(late)} after the standby had caught up"
+
+
+@standby
+def lift_never(scene: Scene, draft: Draft, _: Random) -> str:
+    _orders(scene, draft, scene.undo, scene.end + S, _refuse(scene))
+    return "never taken again"
+
+
+@standby
+def lift_partial(scene: Scene, draft: Draft, chance: Random) -> str:
+    refuse, every = _refuse(scene), chance.choice([4, 10, 20, 30])
+    _orders(scene, draft, scene.undo, scene.end, lambda r: refuse(r) if r.number % every == 0 else None)
+    return f"every {every // 2}th is still refused"
+
+
+@standby
+def answers_untold(scene: Scene, draft: Draft, chance: Random) -> str:
+    since = chance.choice([0, chance.randint(scene.record.t0, scene.undo)])
+    for line in draft.of("load.batch"):
+        if line.mono >= since:
+            line.data.pop("endStatus")
+            line.data.pop("endNote")
+    return "the load does not tell of its answers, or only of some"
+
+
+@standby
+def endpoint_of_another_name(scene: Scene, draft: Draft, _: Random) -> str:
+    requests = scene.requests(draft)
+    for request in requests:
+        request.name = "another" if request.name == scene.expected(Throttled).endpoint else request.name
+    scene.set_requests(draft, requests)
+    return "no request has the name that is expected"
+
+
+def _rows(draft: Draft, change: Callable[[list[JSON]], list[JSON]]) -> None:
+    line = draft.one("rows.read")
+    line.data["rows"] = change(list(cast("list[JSON]", line.data["rows"])))
+
+
+def _acknowledged(scene: Scene, draft: Draft) -> list[str]:
+    return [request.note for request in scene.requests(draft) if request.ok and request.note]
+
+
+@standby
+def rows_lost(scene: Scene, draft: Draft, chance: Random) -> str:
+    notes = _acknowledged(scene, draft)
+    gone = set(chance.sample(notes, chance.choice([1, 2, 50, len(notes)])))
+    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    return f"{len(gone)} of what was acknowledged is lost"
+
+
+@standby
+def rows_changed(scene: Scene, draft: Draft, chance: Random) -> str:
+    note = chance.choice(_acknowledged(scene, draft))
+    other = chance.choice([note.upper(), note[:-1], f"{note} ", ""])
+    _rows(draft, lambda rows: [other if row == note else row for row in rows])
+    return f"'{note}' is there as '{other}'"
+
+
+@standby
+def rows_not_read(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = draft.one("rows.read")
+    if chance.random() < 0.4:
+        draft.drop([line])
+        return "the rows were not read"
+    line.data["outcome"], line.data["error"] = (
+        chance.choice(["failed", "unknown"]),
+        chance.choice(["", "no answer"]),
+    )
+    return "the rows could not be read"
+
+
+@standby
+def rows_read_early(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = draft.one("rows.read")
+    early = chance.randint(200 * MS, 30 * S)
+    line.data["asked"] = str(int(cast(str, line.data["asked"])) - early)
+    if chance.random() < 0.5:
+        line.mono -= early
+    return f"the rows were read {seconds(early)} early"
+
+
+@standby
+def rows_of_another(scene: Scene, draft: Draft, chance: Random) -> str:
+    draft.one("rows.read").source = chance.choice(["probe/another", scene.source, "engine"])
+    return "rows of another probe"
+
+
+@standby
+def rows_read_twice(scene: Scene, draft: Draft, chance: Random) -> str:
+    line = draft.one("rows.read")
+    draft.lines.append(replace(line, mono=line.mono + MS, data=dict(line.data)))
+    return "the rows were read twice"
+
+
+@standby
+def notes_missing(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    named = [r for r in requests if r.ok and r.name == scene.expected(DataLoss).endpoint]
+    some_ = chance.sample(named, chance.choice([1, 20, len(named)]))
+    for request in some_:
+        request.note = ""
+    scene.set_requests(draft, requests)
+    return f"of {len(some_)} good answers nobody knows what they acknowledged"
+
+
+@standby
+def catalogue_never_stale(scene: Scene, draft: Draft, _: Random) -> str:
+    requests = scene.requests(draft)
+    for request in requests:
+        request.ok = request.ok or request.name != scene.expected(Throttled).endpoint
+    scene.set_requests(draft, requests)
+    return "what is read was never stale, though the experiment expects that"
+
+
+@standby
+def catalogue_stale_for_good(scene: Scene, draft: Draft, _: Random) -> str:
+    requests = scene.requests(draft)
+    for request in requests:
+        late = request.start > scene.micros(scene.undo)
+        request.ok = request.ok and not (late and request.name != scene.expected(Throttled).endpoint)
+    scene.set_requests(draft, requests)
+    return "what is read is stale until the end"
+
+
+@standby_benign
+def rows_in_another_order(scene: Scene, draft: Draft, chance: Random) -> str:
+    _rows(draft, lambda rows: [*chance.sample(rows, len(rows)), *chance.sample(rows, 3), "order-of-tomorrow"])
+    return "rows in another order, some twice, one of somebody else"
+
+
+@standby_benign
+def answers_lost(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    middle = [r for r in requests if scene.hi + 8 * S < r.start * 1000 + scene.record.t0 < scene.undo and r.ok]
+    for request in chance.sample(middle, 2):
+        request.ok, request.status, request.note = False, 0, ""
+    scene.set_requests(draft, requests)
+    return "two answers did not come; what they would have acknowledged is there"
+
+
+@standby_benign
+def lag_jitters(scene: Scene, draft: Draft, chance: Random) -> str:
+    _lag(scene, draft, 0, scene.end + S, lambda at, old: old + chance.uniform(0, 0.02))
+    return "the lag jitters"
+
+
+@standby_benign
+def some_numbers_lost(scene: Scene, draft: Draft, chance: Random) -> str:
+    lines = scene.checks(draft, scene.record.t0, scene.end)
+    for line in chance.sample(lines[::4], 3):
+        line.data.update(value=None, ok=False, error="no answer")
+    return "three checks gave no number"

@@ -29,6 +29,9 @@ class Request:
     start: int
     end: int | None
     ok: bool | None
+    status: int | None = None
+    """None: its pack does not tell."""
+    note: str = ""
 
 
 class Scene:
@@ -143,6 +146,9 @@ class Scene:
             data = cast("dict[str, list[Any]]", line.data)
             for number, at, ok in zip(data["endId"], data["endAt"], data["endOk"], strict=True):
                 found[number].end, found[number].ok = at, ok
+            told = zip(data["endId"], data.get("endStatus", ()), data.get("endNote", ()), strict=False)
+            for number, status, note in told:
+                found[number].status, found[number].note = status, note
         return [found[number] for number in sorted(found)]
 
     def set_requests(self, draft: Draft, requests: Iterable[Request]) -> None:
@@ -150,9 +156,10 @@ class Scene:
         batches = sorted(draft.of("load.batch"), key=lambda line: line.mono)
         last = max(line.mono for line in batches)
         ends = [round((line.mono - self.record.t0) / 1000) for line in batches]
-        columns: list[dict[str, list[JSON]]] = [
-            {name: [] for name in ("startId", "startName", "startAt", "endId", "endAt", "endOk")} for _ in batches
-        ]
+        requests = list(requests)
+        names = ["startId", "startName", "startAt", "endId", "endAt", "endOk"]
+        names += ["endStatus", "endNote"] * any(request.status is not None for request in requests)
+        columns: list[dict[str, list[JSON]]] = [{name: [] for name in names} for _ in batches]
 
         def place(micros: int) -> dict[str, list[JSON]]:
             low, high = 0, len(ends) - 1
@@ -171,6 +178,9 @@ class Scene:
                 ended["endId"].append(request.number)
                 ended["endAt"].append(request.end)
                 ended["endOk"].append(request.ok)
+                if request.status is not None:
+                    ended["endStatus"].append(request.status)
+                    ended["endNote"].append(request.note)
         for line, told in zip(batches, columns, strict=True):
             line.data = dict(told)
         late = max((r.end or r.start) for r in requests) * 1000 + self.record.t0 + 5 * MS

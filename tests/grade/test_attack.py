@@ -21,9 +21,10 @@ from gameday.model.events import RunOpened
 from gameday.model.grade import Grade
 from gameday.timeline import TimelineRead, read
 from tests.grade.builder import FULL, LEAN, MORE, Burst, Reality, make
-from tests.grade.mutations import BENIGN, BREAKING, Mutation
+from tests.grade.mutations import BENIGN, BREAKING, STANDBY_BENIGN, STANDBY_BREAKING, Mutation
 from tests.grade.outage_mutations import OUTAGE, UNFIT
 from tests.grade.scene import Scene
+from tests.grade.standby import Standby, make_standby
 
 COUNT = max(len(BREAKING), int(os.environ.get("GAMEDAY_MUTATIONS", "100")))
 SEED = 20261101
@@ -38,6 +39,14 @@ LEAN_BASES = {
 }
 _MORE = "lean, more"
 """The base whose plan has the expectations that `OUTAGE` breaks."""
+
+
+STANDBY_BASES = {
+    "standby": Standby(),
+    "standby, slow": Standby(throttle=40.0, lifted=30.0, catch_up=5.0),
+}
+"""Days of another experiment, which have a part of the attack to themselves: its expectations are others."""
+STANDBY_COUNT = max(len(STANDBY_BREAKING), COUNT // 10)
 
 
 def refused_or_graded(timeline: TimelineRead) -> Grade | None:
@@ -63,6 +72,13 @@ def bases() -> Iterator[tuple[str, TimelineRead]]:
 def scenes() -> dict[str, Scene]:
     found = {name: timeline for name, timeline in bases() if grade(timeline).verdict is RunVerdict.PASS}
     assert set(found) >= {*LEAN_BASES, "full"}
+    return {name: Scene(timeline) for name, timeline in found.items()}
+
+
+@pytest.fixture(scope="module")
+def standbys() -> dict[str, Scene]:
+    found = {name: make_standby(day) for name, day in STANDBY_BASES.items()}
+    assert all(grade(timeline).verdict is RunVerdict.PASS for timeline in found.values())
     return {name: Scene(timeline) for name, timeline in found.items()}
 
 
@@ -92,7 +108,8 @@ def plan_of_attack(names: Sequence[str], count: int) -> Iterator[tuple[str, str]
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: int) -> None:
     survived, outcomes = [], Counter[str]()
-    for number, (name, seed) in list(enumerate(plan_of_attack(sorted(BREAKING), COUNT)))[part::PARTS]:
+    count = max(len(BREAKING), COUNT - STANDBY_COUNT)
+    for number, (name, seed) in list(enumerate(plan_of_attack(sorted(BREAKING), count)))[part::PARTS]:
         # Each family once on a large base: a small one has so few events that it may fall for another reason.
         base, scene = pick(scenes, name, Random(seed), large_ones=number < len(BREAKING))
         said, graded = attempt(scene, BREAKING[name], seed)
@@ -103,6 +120,31 @@ def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: 
     # An attack that is mostly refused for its form would show little about the judgement.
     assert outcomes["refused"] < outcomes.total() / 20
     assert outcomes[RunVerdict.FAIL] > outcomes.total() / 5
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_passes_that_breaks_the_promise_of_a_standby(standbys: dict[str, Scene], part: int) -> None:
+    survived, outcomes = [], Counter[str]()
+    for name, seed in list(plan_of_attack(sorted(STANDBY_BREAKING), STANDBY_COUNT))[part::PARTS]:
+        base = Random(seed).choice(sorted(standbys))
+        said, graded = attempt(standbys[base], STANDBY_BREAKING[name], seed)
+        outcomes[graded.verdict if graded else "refused"] += 1
+        if graded is not None and graded.verdict is RunVerdict.PASS:
+            survived.append(f"{base}: {name} ({said}), seed {seed}")
+    assert not survived
+    assert outcomes["refused"] < outcomes.total() / 8
+    assert outcomes[RunVerdict.FAIL] > outcomes.total() / 5
+
+
+def test_sound_standbys_still_pass(standbys: dict[str, Scene]) -> None:
+    fallen = []
+    for name, seed in plan_of_attack(sorted(STANDBY_BENIGN), len(STANDBY_BENIGN) * 2 + STANDBY_COUNT // 20):
+        base = Random(seed).choice(sorted(standbys))
+        said, graded = attempt(standbys[base], STANDBY_BENIGN[name], seed)
+        if graded is None or graded.verdict is not RunVerdict.PASS:
+            why = graded.reason if graded else "refused"
+            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
+    assert not fallen
 
 
 def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
@@ -132,6 +174,8 @@ ALONE = {
     "steady_before": "errors_before",
 }
 """A mutation for each kind by which it alone can break; a fault or load that was not there takes others along."""
+STANDBY_ALONE = {"data_loss": "rows_lost", "throttled": "throttle_late", "unthrottled": "lift_late"}
+"""As `ALONE`, on a day of a standby."""
 
 
 @pytest.mark.parametrize("kind", sorted(ALONE))
@@ -146,5 +190,16 @@ def test_every_kind_of_criterion_is_needed(scenes: dict[str, Scene], kind: str) 
     assert [kind] in alone
 
 
+@pytest.mark.parametrize("kind", sorted(STANDBY_ALONE))
+def test_every_kind_of_a_standby_is_needed(standbys: dict[str, Scene], kind: str) -> None:
+    alone = []
+    for number in range(12):
+        mutation = STANDBY_BREAKING[STANDBY_ALONE[kind]]
+        _, graded = attempt(standbys["standby"], mutation, f"{SEED}/alone/{number}")
+        assert graded is not None
+        alone.append([one.kind for one in graded.criteria if one.verdict is not Verdict.PASS])
+    assert [kind] in alone
+
+
 def test_no_kind_is_forgotten() -> None:
-    assert set(ALONE) | {"fault_effective", "load_valid"} == set(KINDS)
+    assert set(ALONE) | set(STANDBY_ALONE) | {"fault_effective", "load_valid"} == set(KINDS)

@@ -23,6 +23,7 @@ from gameday.model.grade import Criterion, Grade
 from gameday.timeline import TimelineRead
 from tests.grade.builder import DEPENDENCY, FULL, MORE, PROOF, T0, Burst, Draft, Reality, S, make
 from tests.grade.conftest import lean, replan
+from tests.grade.standby import Standby, make_standby
 
 REPLAY = "replay-parked"
 P, F, Q, N = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE
@@ -56,8 +57,9 @@ def test_criteria_come_in_order(full: Grade) -> None:
         ("steady_after", "steady_after"),
     ]
     more = grade(make(Reality(figures=MORE)))
-    assert {one.kind for one in (*full.criteria, *more.criteria)} == set(KINDS)
-    assert more.verdict is RunVerdict.PASS
+    standby = grade(make_standby(Standby()))
+    assert {one.kind for one in (*full.criteria, *more.criteria, *standby.criteria)} == set(KINDS)
+    assert more.verdict is standby.verdict is RunVerdict.PASS
 
 
 def test_a_sound_day_passes_with_its_evidence(full: Grade) -> None:
