@@ -14,9 +14,11 @@ from markdown_it import MarkdownIt
 
 import gameday.report
 from gameday.errors import UsageError
+from gameday.grade import grade
 from gameday.model.enums import RunVerdict, StepVerdict, Verdict
 from gameday.model.grade import Grade, Interval, Notice
 from gameday.report import html, junit, markdown, write
+from tests.grade.standby import Standby, make_standby
 
 Templates = tuple[Path, ...]
 HOSTILE = (
@@ -147,6 +149,14 @@ def test_only_the_tiles_that_are_there(passed: Grade, templates: Templates) -> N
     assert "<h3>Recovery</h3>" in page
     assert "<h3>Rollback</h3>" not in page
     assert "<h3>Budget spent</h3>" not in page
+
+
+def test_a_day_of_a_standby_has_tiles_of_its_own(templates: Templates) -> None:
+    made = grade(make_standby(Standby(lost=(1,))))
+    page = html(made, templates)
+    for name in ("Throttled", "Taken again", "Lost"):
+        assert f"<h3>{name}</h3>" in page
+    assert "1 of 637 acknowledged order requests are not in orders-placed" in markdown(made, templates)
 
 
 def test_a_fault_that_was_not_verified_gone_is_never_shown_as_removed(passed: Grade, templates: Templates) -> None:
