@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from gameday.grade import grade
 from gameday.model.enums import Verdict
 from gameday.model.experiment import Recovered
 from tests.grade.builder import DEPENDENCY, FULL, Burst, Draft, Reality
 from tests.grade.conftest import Judge, lean, replan
+from tests.grade.standby import Standby, make_standby
 
 ID = "recovered"
 
@@ -111,3 +113,19 @@ def test_a_gap_in_the_counters(judge: Judge) -> None:
         made.drop(made.of("sample", f"slo/{DEPENDENCY}")[20:26])
 
     assert judge(ID, edit).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("day", "verdict", "says"),
+    [
+        (Standby(), Verdict.PASS, "met 95% again"),
+        (Standby(stale=False), Verdict.FAIL, "never left 95%, though the experiment expects that"),
+        (Standby(paused=False), Verdict.INCONCLUSIVE, "not valid"),
+        (Standby(catch_up=28.0), Verdict.FAIL, "were allowed"),
+    ],
+)
+def test_freshness_has_to_break_and_to_recover(day: Standby, verdict: Verdict, says: str) -> None:
+    """The fault lasts 10m, and what breaks only while it stands may take 12m from its effect on."""
+    found = next(one for one in grade(make_standby(day)).criteria if one.kind == "recovered")
+    assert found.verdict is verdict, found.reason
+    assert says in found.reason
