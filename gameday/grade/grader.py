@@ -11,6 +11,7 @@ from gameday.errors import TimelineError, UsageError
 from gameday.grade import (
     alert_fired,
     alert_routed,
+    break_glass_ready,
     budget_left,
     data_loss,
     degraded_gracefully,
@@ -42,6 +43,7 @@ from gameday.model.events import Event
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
+    BreakGlassReady,
     DataLoss,
     DegradedGracefully,
     Expectation,
@@ -61,6 +63,7 @@ __all__ = ["KINDS", "grade", "grade_json", "judge_budget_left", "judge_load", "j
 KINDS = (
     "alert_fired",
     "alert_routed",
+    "break_glass_ready",
     "data_loss",
     "degraded_gracefully",
     "fault_effective",
@@ -215,6 +218,8 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:  # 
             return degraded_gracefully.judge(record, expected, on)
         case Restarts():
             return restarts.judge(record, expected, on)
+        case BreakGlassReady():
+            return break_glass_ready.judge(record, expected, on)
         case NoUnexpectedAlert():
             return no_unexpected_alert.judge(record, expected, on)
         case _:

@@ -27,7 +27,7 @@ from gameday.model.plan import BoundRunbook, BoundStep
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.runbook import Step, StepVerify
 
-__all__ = ["judge", "text", "ticked_in_bulk"]
+__all__ = ["graded", "judge", "text", "ticked_in_bulk"]
 
 _FAILED = frozenset({StepVerdict.LATE, StepVerdict.FAILED, StepVerdict.SKIPPED})
 _AT_ONCE, _BULK = 1.0, 3.0
@@ -38,14 +38,19 @@ _OPEN = frozenset({StepVerdict.NOT_TRIGGERED, StepVerdict.UNKNOWN})
 
 def judge(record: Record, runbook: BoundRunbook, on: Ground) -> tuple[Criterion, tuple[GradedStep, ...]]:
     """The criterion ``runbook``, and its steps."""
-    bulk = ticked_in_bulk(record)
-    steps = tuple(_Step(record, bound).graded(bulk.get(bound.step.id, "")) for bound in runbook.steps)
+    steps = graded(record, runbook)
     ruled = grounded(_ruling(steps), on)
     exercised = sum(step.verdict is not StepVerdict.NOT_EXERCISED for step in steps)
     form = Form(
         "runbook", "runbook", f"runbook {runbook.id}", limit=float(exercised), comparator=">=", unit="count"
     )
     return dress(form, ruled), steps
+
+
+def graded(record: Record, runbook: BoundRunbook) -> tuple[GradedStep, ...]:
+    """Every step with its verdict, whatever else was proven or not."""
+    bulk = ticked_in_bulk(record)
+    return tuple(_Step(record, bound).graded(bulk.get(bound.step.id, "")) for bound in runbook.steps)
 
 
 def text(criterion: Criterion, steps: Iterable[GradedStep]) -> str:
@@ -131,6 +136,7 @@ class _Step:
         step = self._step
         found = self._found()
         told = bulk if found.verdict in (StepVerdict.DONE, *_FAILED) else ""
+        left = _sentence(self._bound.reason) if self._bound.exercised and self._bound.reason else ""
         trigger, done = next(iter(self._triggers), None), next(iter(self._dones), None)
         scale = self._scale()
         return GradedStep(
@@ -144,9 +150,9 @@ class _Step:
             triggered=self._record.plan_time(trigger.mono) if trigger else None,
             took=(done.mono - trigger.mono) / 1e9 * scale if done and trigger else None,
             expected=step.expected,
-            timeout=step.timeout,
+            timeout=step.limit,
             by=done.data.by if done else "",
-            reason=f"{found.reason} {told}".strip(),
+            reason=" ".join(filter(None, (found.reason, told, left))),
             evidence=ranges((*(e.seq for e in (*self._triggers, *self._actions, *self._dones)), *found.seqs)),
         )
 
@@ -194,7 +200,7 @@ class _Step:
 
     def _unended(self) -> _Found:
         waited = (self._record.end - self._triggers[0].mono) / 1e9 * self._scale()
-        timeout = self._step.timeout
+        timeout = self._step.limit
         if timeout is not None and waited > timeout and self._record.complete:
             return _Found(StepVerdict.FAILED, f"It was not done within {duration_text(waited)}.")
         return _Found(StepVerdict.UNKNOWN, "It was under way when the record ended.")
@@ -224,7 +230,7 @@ class _Step:
             return _Found(StepVerdict.FAILED, why)
         took, timeout, verify = (
             (done.mono - trigger.mono) / 1e9 * self._scale(),
-            self._step.timeout,
+            self._step.limit,
             self._step.verify,
         )
         if not self._record.complete and (timeout is None or took <= timeout):
@@ -278,7 +284,7 @@ class _Step:
 
     def _timed(self, cause: int, trigger: At[StepTriggered], done: At[StepDone], seen: _Found) -> _Found:
         lo, hi = (number((done.mono - at) / 1e9 * self._scale()) for at in (trigger.mono, cause))
-        took, timeout, verify = duration_text(lo), self._step.timeout, self._step.verify
+        took, timeout, verify = duration_text(lo), self._step.limit, self._step.verify
         if timeout is not None and lo > timeout:
             return _Found(StepVerdict.LATE, f"It took {took}, {duration_text(timeout)} were allowed.", seen.seqs)
         if timeout is not None and hi > timeout:

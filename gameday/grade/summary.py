@@ -154,6 +154,11 @@ def _unproven(record: Record, steps: Sequence[GradedStep]) -> Iterator[Notice]:
     if idle:
         text = f"{len(idle)} of {len(steps)} runbook steps, which were not exercised: {', '.join(idle)}."
         yield Notice(kind="unproven", text=text)
+    bound = record.plan.runbook.steps if record.plan.runbook else ()
+    asked = [f"{one.step.id} ({', '.join(one.step.approvers)})" for one in bound if one.exercised and one.reason]
+    if asked:
+        text = f"The approval of break-glass steps, which was not exercised: {', '.join(asked)}."
+        yield Notice(kind="unproven", text=text)
     said = {one.data.id for one in record.of(StepDone) if one.data.outcome == "attested"}
     attested = [step.id for step in steps if step.verdict is StepVerdict.DONE and step.id in said]
     if attested:

@@ -223,7 +223,7 @@ class BoundStep(Model):
     step: Step
     exercised: bool
     reason: str = ""
-    """Why not, if not."""
+    """Why not, if not; else what of it is not."""
 
 
 class BoundRunbook(Model):
@@ -234,6 +234,7 @@ class BoundRunbook(Model):
     owner: str
     alerts: tuple[str, ...]
     last_reviewed: str | None
+    reviewed_by: str | None = None
     steps: tuple[BoundStep, ...]
 
 

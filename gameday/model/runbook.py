@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gameday.model.base import Model
 from gameday.model.enums import StepKind
 from gameday.model.quantities import Duration, Share
 
-__all__ = ["BREAK_GLASS", "Runbook", "RunbookHeader", "Step", "StepAction", "StepHttp", "StepVerify"]
+__all__ = ["BREAK_GLASS", "Runbook", "RunbookHeader", "Step", "StepAction", "StepHttp", "StepVerify", "day_of"]
 
 BREAK_GLASS = "Break glass"
 """The section whose steps widen somebody's rights for a while."""
+
+
+def day_of(text: str) -> datetime.date | None:
+    """The day that is written as ``2026-11-01``; None for anything else."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 class StepHttp(Model):
@@ -67,6 +79,11 @@ class Step(Model):
     section: str = ""
     """The second-level heading that it stands under."""
 
+    @property
+    def limit(self) -> float | None:
+        """Plan seconds past which it is late: its timeout, or the ttl of a break-glass step."""
+        return self.timeout if self.timeout is not None else self.ttl
+
 
 class RunbookHeader(Model):
     """The front matter."""
@@ -79,6 +96,15 @@ class RunbookHeader(Model):
     owner: str
     alerts: tuple[str, ...] = ()
     last_reviewed: str | None = None
+    """The day on which somebody went through all of it, as ``2026-11-01``."""
+    reviewed_by: str | None = None
+
+    @field_validator("last_reviewed")
+    @classmethod
+    def _a_day(cls, value: str | None) -> str | None:
+        if value is not None and day_of(value) is None:
+            raise ValueError(f"'{value}' is no day: write it as 2026-11-01")
+        return value
 
 
 class Runbook(Model):

@@ -383,6 +383,7 @@ def _runbook(context: Context) -> BoundRunbook | None:
         owner=header.owner,
         alerts=header.alerts,
         last_reviewed=header.last_reviewed,
+        reviewed_by=header.reviewed_by,
         steps=_steps(document.value.steps, context.options.attended),
     )
 
@@ -390,16 +391,21 @@ def _runbook(context: Context) -> BoundRunbook | None:
 def _steps(steps: tuple[Step, ...], attended: bool) -> tuple[BoundStep, ...]:
     by_id = {step.id: step for step in steps}
     return tuple(
-        BoundStep(step=step, exercised=not reason, reason=reason)
+        BoundStep(step=step, exercised=not reason, reason=reason or _not_asked(step))
         for step in steps
         for reason in [_not_exercised(step, by_id, attended)]
     )
 
 
+def _not_asked(step: Step) -> str:
+    """What an exercised step leaves out: gameday carries an automated one out, and asks nobody's leave."""
+    if step.section != BREAK_GLASS or step.kind is StepKind.MANUAL or not step.approvers:
+        return ""
+    return f"its approval by {' or '.join(step.approvers)} is not exercised: nobody is asked for it"
+
+
 def _not_exercised(step: Step, by_id: Mapping[str, Step], attended: bool) -> str:
     """Why a step is not exercised; empty if it is. A step whose trigger is not exercised can not be either."""
-    if step.section == BREAK_GLASS:
-        return "break-glass steps are not exercised yet"
     if step.kind is StepKind.MANUAL and not attended:
         return "manual, and nobody attends this run"
     before = by_id.get(step.after)

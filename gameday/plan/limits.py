@@ -11,6 +11,7 @@ from gameday.model.environment import AwaitedRelease
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
+    BreakGlassReady,
     DegradedGracefully,
     Fault,
     Limited,
@@ -47,6 +48,7 @@ BLOCK = 5.0
 ANSWERS = 10
 """Answers that a stretch of time holds at least before a share of them says something."""
 _EPSILON = 1e-9
+_DAY = 86400.0
 
 
 def pairs_of(slo: Slo) -> tuple[BurnPair, ...]:
@@ -173,8 +175,8 @@ def _limits(context: Context) -> Iterator[tuple[str, Location, float]]:
         if step.kind is not StepKind.AUTOMATED:
             continue
         at: Location = ("steps", index)
-        if step.timeout is not None:
-            yield "runbook", (*at, "timeout"), step.timeout
+        if step.limit is not None:
+            yield "runbook", (*at, "timeout" if step.timeout is not None else "ttl"), step.limit
         if step.verify is not None and step.verify != "attest":
             yield "runbook", (*at, "verify", "within"), step.verify.within
 
@@ -322,6 +324,8 @@ def _expectations(context: Context) -> None:
         # An objective that has to be left can fail by that alone, and what only then recovers takes its time.
         if isinstance(expectation, Rollback) or (isinstance(expectation, Recovered) and not expectation.left):
             _outlasts(context, at, expectation.within)
+        if isinstance(expectation, BreakGlassReady) and expectation.reviewed < _DAY - _EPSILON:
+            context.in_experiment((*at, "reviewed"), "a review's age is counted in days: at least 1d")
         if isinstance(expectation, DegradedGracefully) and context.experiment.faults:
             _degradation(context, at, expectation)
 

@@ -18,6 +18,7 @@ from gameday.model.environment import (
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
+    BreakGlassReady,
     DataLoss,
     DegradedGracefully,
     Fault,
@@ -363,6 +364,8 @@ def _expectations(context: Context) -> None:
             )
         if isinstance(expectation, AlertRouted):
             _receiver(context, at, expectation)
+        if isinstance(expectation, BreakGlassReady) and context.experiment.runbook is None:
+            context.in_experiment(at, "the experiment names no runbook, so nothing says how to break the glass")
         if isinstance(expectation, DegradedGracefully):
             _degradation(context, at, expectation)
 

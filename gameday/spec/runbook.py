@@ -264,6 +264,8 @@ def _time_problems(step: Step) -> Iterator[_Finding]:
                 f"break-glass step '{step.id}' has no approvers",
                 "who may allow it, such as approvers: [lead]",
             )
+        if step.ttl is not None and step.expected > step.ttl:
+            yield ("expected",), "'expected' is longer than 'ttl'", ""
         return
     if step.timeout is None:
         yield (), f"step '{step.id}' has no timeout", "past it the step is late, such as timeout: 10m"

@@ -33,7 +33,15 @@ ALSO: dict[str, set[str]] = {
     "starved-load": {"rollback", "recovered", "alert_fired", "alert_routed", "runbook", "slo", "steady_after"},
     "stuck-fault": {"steady_after", "slo"},  # the day ends where the fault should have gone, and did not
 }
-OF_OTHERS = {"data_loss", "degraded_gracefully", "no_unexpected_alert", "restarts", "throttled", "unthrottled"}
+OF_OTHERS = {
+    "break_glass_ready",
+    "data_loss",
+    "degraded_gracefully",
+    "no_unexpected_alert",
+    "restarts",
+    "throttled",
+    "unthrottled",
+}
 """Kinds that the brownout has no expectation of."""
 STEPS = {"step-late": ("replay-parked", "late"), "step-claimed-not-done": ("replay-parked", "failed verification")}
 

@@ -82,6 +82,8 @@ class Figures:
     """Whether the plan has the expectations of an outage as well."""
     restarts: int = 0
     """As many of checkout are allowed."""
+    reviewed: str | None = "2026-09-11"
+    """When the runbook was reviewed; the day is 2026-09-21."""
 
     @property
     def end(self) -> float:
@@ -202,11 +204,13 @@ def _plan(f: Figures) -> Plan:
             ],
             "runbook": {
                 "id": "api-dependency-brownout", "title": "PaymentsBurnRate", "owner": "team-checkout",
-                "alerts": ["PaymentsBurnRate"], "lastReviewed": None,
+                "alerts": ["PaymentsBurnRate"], "lastReviewed": f.reviewed if f.more else None,
                 "steps": [
                     {"exercised": True, "step": _see_errors()},
                     {"exercised": False, "reason": "nobody attends", "step": _page()},
                     {"exercised": True, "step": _replay()},
+                    *(({"exercised": True, "reason": "its approval is not exercised", "step": _glass()},)
+                      if f.more else ()),
                 ],
             },
             "reproduce": "gameday run api-dependency-brownout",
@@ -217,6 +221,7 @@ def _plan(f: Figures) -> Plan:
 def _more_expected(f: Figures) -> list[JSON]:
     return [
         {"kind": "degraded_gracefully", "probe": DEGRADED, "within": 300.0, "ends": 300.0},
+        {"kind": "break_glass_ready", "reviewed": 90 * 86400.0},
         {"kind": "no_unexpected_alert"},
         {"kind": "restarts", "service": "checkout", "most": f.restarts},
     ]
@@ -249,6 +254,16 @@ def _replay() -> dict[str, JSON]:
         "run": {"http": {"service": "checkout", "method": "POST", "path": "/parked/replay"}},
         "verify": {"probe": PARKED, "above": 0.99, "for": 60.0, "within": 300.0},
         "expected": 120.0, "timeout": 600.0, "title": "Replay the parked orders", "section": "Mitigation",
+    }  # fmt: skip
+
+
+def _glass() -> dict[str, JSON]:
+    return {
+        "id": "break-glass", "kind": "automated", "owner": "oncall", "after": "alert",
+        "run": {"http": {"service": "checkout", "method": "POST", "path": "/break-glass"}},
+        "verify": {"probe": PROOF, "below": 1.0, "for": 60.0, "within": 300.0},
+        "expected": 120.0, "ttl": 600.0, "approvers": ["lead"], "title": "Hand out the sealed password",
+        "section": "Break glass",
     }  # fmt: skip
 
 
@@ -614,6 +629,8 @@ class _Day:
         if self.r.alert is not None:
             at = self.after(self.r.alert)
             self.step("see-errors", at + MS, at + 5 * MS, at + self.real(60.0) + 120 * MS)
+            if self.f.more:
+                self.step("break-glass", at + 2 * MS, at + 7 * MS, at + self.real(60.0) + 130 * MS)
         if self.r.rollback is not None:
             at = self.gone + 20 * MS
             done = self.unparked + self.real(60.0) + 200 * MS

@@ -840,7 +840,7 @@ def step_of(scene: Scene, chance: Random) -> Step:
 @breaking
 def step_late(scene: Scene, draft: Draft, chance: Random) -> str:
     step = step_of(scene, chance)
-    late = scene.real(step.timeout or 0) + chance.randint(MS, 2 * S)
+    late = scene.real(step.limit or 0) + chance.randint(MS, 2 * S)
     done, trigger = draft.one("step.done", id=step.id), draft.one("step.triggered", id=step.id)
     draft.move([done], trigger.mono + late - done.mono)
     return f"{step.id} was done {seconds(late)} after its trigger"
@@ -932,7 +932,7 @@ def step_before_its_trigger(scene: Scene, draft: Draft, chance: Random) -> str:
 @breaking
 def step_clock_held_back(scene: Scene, draft: Draft, chance: Random) -> str:
     step = step_of(scene, chance)
-    late = scene.real(step.timeout or 0) + chance.randint(100 * MS, 2 * S)
+    late = scene.real(step.limit or 0) + chance.randint(100 * MS, 2 * S)
     trigger, done = draft.one("step.triggered", id=step.id), draft.one("step.done", id=step.id)
     action = draft.one("step.action", id=step.id)
     draft.move([trigger, action, done], late)

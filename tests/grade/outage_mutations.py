@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from random import Random
 from typing import cast
@@ -18,7 +19,7 @@ __all__ = ["OUTAGE", "UNFIT"]
 
 OUTAGE: set[str] = set()
 """What breaks nothing unless the plan has those expectations."""
-UNFIT = frozenset({"stranger_alerts"})
+UNFIT = frozenset({"stranger_alerts", "clock_set_elsewhen"})
 """What is harmless unless the plan has them."""
 
 
@@ -204,3 +205,65 @@ def instances_not_known_before(scene: Scene, draft: Draft, _: Random) -> str:
     first = draft.one("phase.entered").mono
     draft.drop([line for line in draft.of("sample", type="instances") if line.mono < first])
     return "since when instances ran was not read before the run"
+
+
+# Break glass ---------------------------------------------------------------------------------------------------
+
+
+def _book(draft: Draft, **changed: JSON) -> None:
+    line = draft.one("run.opened")
+    plan = cast("dict[str, JSON]", line.data["plan"])
+    book = cast("dict[str, JSON]", plan["runbook"])
+    line.data["plan"] = {**plan, "runbook": {**book, **changed}}
+
+
+@breaking
+def review_long_ago(scene: Scene, draft: Draft, chance: Random) -> str:
+    days = chance.randint(91, 3000)
+    began = datetime.datetime.fromtimestamp(scene.record.opened.wall / 1e9, datetime.UTC).date()
+    _book(draft, lastReviewed=str(began - datetime.timedelta(days=days)))
+    return f"reviewed {days} days ago"
+
+
+@breaking
+def review_to_come(scene: Scene, draft: Draft, chance: Random) -> str:
+    days = chance.randint(1, 3000)
+    began = datetime.datetime.fromtimestamp(scene.record.opened.wall / 1e9, datetime.UTC).date()
+    _book(draft, lastReviewed=str(began + datetime.timedelta(days=days)))
+    return f"reviewed {days} days after the run"
+
+
+@breaking
+def review_not_dated(scene: Scene, draft: Draft, chance: Random) -> str:
+    text = chance.choice([None, "", "yesterday", "2026-13-01", "20260901", "2026-9-1"])
+    _book(draft, lastReviewed=text)
+    return f"reviewed: {text}"
+
+
+@breaking
+def glass_without_a_step(scene: Scene, draft: Draft, _: Random) -> str:
+    plan = scene.plan.model_dump(mode="json", by_alias=True)
+    steps = [one for one in plan["runbook"]["steps"] if one["step"]["section"] != "Break glass"]
+    _book(draft, steps=steps)
+    return "the runbook has no break-glass step"
+
+
+@breaking
+def runbook_of_nobody(scene: Scene, draft: Draft, chance: Random) -> str:
+    _book(draft, owner=chance.choice(["", " "]))
+    return "the runbook has no owner"
+
+
+@breaking
+def glass_not_broken(scene: Scene, draft: Draft, chance: Random) -> str:
+    done = draft.one("step.done", id="break-glass")
+    match chance.randrange(4):
+        case 0:
+            done.data.update(outcome="failed", reason="it did not help", ratio=None)
+        case 1:
+            draft.one("step.action", id="break-glass").data.update(outcome="failed", error="answered 403")
+        case 2:
+            draft.move([done], scene.real(600.0) + chance.randint(0, 2 * S))
+        case _:
+            draft.drop([done])
+    return "the break-glass step was not carried out, or not in time"

@@ -162,6 +162,7 @@ def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
 ALONE = {
     "alert_fired": "alert_of_another",
     "alert_routed": "alert_misrouted",
+    "break_glass_ready": "review_long_ago",
     "degraded_gracefully": "degradation_denied_once",
     "faults_removed": "removal_failed",
     "no_unexpected_alert": "alert_nobody_expected",

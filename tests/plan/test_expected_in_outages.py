@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.plan.conftest import FILES
+
 ALERTS = (
     "    alerts:\n      source: sink\n"
     '      listen: "127.0.0.1:0"\n'
@@ -74,3 +76,79 @@ def test_restarts_need_a_source_and_a_service(project: Any) -> None:
 def test_instances_are_bound_only_if_that_is_judged(project: Any) -> None:
     project.replace("environment", ALERTS, ALERTS + INSTANCES)
     assert project.bind().instances is None
+
+
+NOTHING = "Nothing in this runbook needs rights beyond those of the on-call engineer.\n"
+GLASS = """### Use the sealed password
+
+```yaml step
+id: open-glass
+kind: automated
+owner: oncall
+after: fault-effective
+run: {http: {service: checkout, method: POST, path: /break-glass}}
+verify: {probe: payments-answers, above: 10%, for: 1m, within: 5m}
+expected: 2m
+ttl: 30m
+approvers: [lead, security]
+```
+
+### Lock it away
+
+```yaml step
+id: lock-away
+kind: manual
+owner: lead
+after: open-glass
+expected: 2m
+ttl: 30m
+approvers: [lead]
+verify: attest
+```
+"""
+
+
+def broken(project: Any, *replacements: tuple[str, str]) -> None:
+    text = GLASS
+    for old, new in replacements:
+        text = text.replace(old, new)
+    project.replace("runbook", NOTHING, text)
+
+
+def test_an_automated_break_glass_step_is_exercised_without_its_approval(project: Any) -> None:
+    broken(project)
+    steps = {one.step.id: one for one in project.bind().runbook.steps}
+    opened, locked = steps["open-glass"], steps["lock-away"]
+    assert opened.exercised
+    assert opened.reason == "its approval by lead or security is not exercised: nobody is asked for it"
+    assert (locked.exercised, locked.reason) == (False, "manual, and nobody attends this run")
+    attended = {one.step.id: one for one in project.bind(attended=True).runbook.steps}
+    assert all(one.exercised for one in attended.values())
+    assert attended["lock-away"].reason == ""
+
+
+def test_a_ttl_is_scaled_as_a_timeout_is(project: Any) -> None:
+    broken(project, ("ttl: 30m", "ttl: 4m"))
+    found = [str(problem) for problem in project.problems()]
+    assert len(found) == 1, "the manual one is not scaled"
+    assert "a limit of 4m is 4 s of real time" in found[0]
+    line = next(
+        n for n, text in enumerate((project.root / FILES["runbook"]).read_text().split("\n"), 1) if "ttl" in text
+    )
+    assert found[0].startswith(f"{FILES['runbook']}:{line}:")
+
+
+def test_break_glass_is_judged_where_there_is_a_runbook(project: Any) -> None:
+    at = expect(project, "{kind: break_glass_ready, reviewed: §90d}")
+    broken(project)
+    project.replace(
+        "runbook", "owner: team-checkout\n", "owner: team-checkout\nlastReviewed: 2026-11-01\nreviewedBy: ada\n"
+    )
+    plan = project.bind()
+    assert plan.expect[0].reviewed == 90 * 86400.0
+    assert (plan.runbook.last_reviewed, plan.runbook.reviewed_by) == ("2026-11-01", "ada")
+    project.replace("experiment", "reviewed: 90d", "reviewed: 23h")
+    assert [str(one) for one in project.problems()] == [f"{at}: a review's age is counted in days: at least 1d"]
+    project.replace("experiment", "reviewed: 23h", "reviewed: 90d")
+    project.replace("experiment", "  runbook: api-dependency-brownout\n", "")
+    assert ["the experiment names no runbook" in str(one) for one in project.problems()] == [True]

@@ -187,6 +187,26 @@ def test_break_glass_has_ttl_and_approvers_instead_of_a_timeout() -> None:
     assert not parsed.problems
     assert parsed.value is not None
     assert parsed.value.steps[0].section == "Break glass"
+    assert parsed.value.steps[0].limit == 1800.0
+    short = good.replace("ttl: 30m", "ttl: 30s")
+    told = [problem.message for problem in parse_runbook(HEAD + REST + "## Break glass\n" + short, "r.md").problems]
+    assert told == ["'expected' is longer than 'ttl'"]
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "01.11.2026", "2026-1-1", "2026-11-01T10:00:00Z", "soon"])
+def test_a_review_has_a_day(day: str) -> None:
+    text, place = located((HEAD + REST).replace("owner: o\n", f"owner: o\nlastReviewed: §{day}\n", 1))
+    problems = parse_runbook(text, "runbooks/r.md").problems
+    assert [problem.message for problem in problems] == [f"'{day}' is no day: write it as 2026-11-01"]
+    assert place == (problems[0].line, problems[0].column)
+
+
+def test_who_reviewed_it_and_when() -> None:
+    head = HEAD.replace("owner: o\n", 'owner: o\nlastReviewed: "2026-11-01"\nreviewedBy: Ada L.\n', 1)
+    parsed = parse_runbook(head + REST, "r.md")
+    assert not parsed.problems
+    assert parsed.value is not None
+    assert (parsed.value.header.last_reviewed, parsed.value.header.reviewed_by) == ("2026-11-01", "Ada L.")
 
 
 def test_prose_that_looks_like_a_step_is_prose() -> None:

@@ -205,7 +205,8 @@ def _paragraphs(text: str) -> Sequence[str]:
 
 def _timer(one: OpenStep) -> Line:
     expected = f"expected {_seconds(one.step.expected)}"
-    timeout = f", timeout {_seconds(one.step.timeout)}" if one.step.timeout is not None else ""
+    name = "timeout" if one.step.timeout is not None else "ttl"
+    timeout = f", {name} {_seconds(one.step.limit)}" if one.step.limit is not None else ""
     word, style = _pace(one)
     owner = f"  {one.step.owner}: "
     return [
@@ -237,8 +238,8 @@ def _other(one: OpenStep) -> Line:
 def _pace(one: OpenStep) -> tuple[str, str]:
     if one.checked:
         return "said to be done, being verified", "warn"
-    if one.step.timeout is not None and one.since > one.step.timeout:
-        return f"LATE by {_seconds(one.since - one.step.timeout)}", "bad"
+    if one.step.limit is not None and one.since > one.step.limit:
+        return f"LATE by {_seconds(one.since - one.step.limit)}", "bad"
     if one.since > one.step.expected:
         return "longer than expected", "warn"
     return "in time", "good"
