@@ -407,7 +407,7 @@ def slo_watchdog(environment: str, only: str | None, project: Path) -> None:
 
 @gameday.group()
 def runbook() -> None:
-    """Bring the runbooks that you have."""
+    """Bring the runbooks that you have, and say when they were reviewed."""
 
 
 @runbook.command("adopt")
@@ -428,6 +428,22 @@ def runbook_adopt(file: Path, out: Path) -> None:
     from gameday.cli.adopting import adopt_file
 
     adopt_file(file, out)
+
+
+@runbook.command("review")
+@click.argument("id")
+@click.option("--by", required=True, metavar="NAME", help="Who went through all of it.")
+@click.option("--on", metavar="DATE", help="On which day, such as 2026-11-01. Default: today, in UTC.")
+@_project
+@_debug
+def runbook_review(id: str, by: str, on: str | None, project: Path) -> None:
+    """Write into the runbook ID when it was reviewed, and by whom; nothing else in it changes.
+
+    One of gameday's own is copied into the project first, which then uses the copy.
+    """
+    from gameday.cli.reviewing import review_runbook
+
+    review_runbook(id, by, on, project)
 
 
 @gameday.command("proxy")

@@ -12,6 +12,7 @@ from gameday.spec.loading import (
     load_runbook,
     load_slo,
 )
+from gameday.spec.review import stamp
 
 __all__ = [
     "Adopted",
@@ -28,4 +29,5 @@ __all__ = [
     "load_probe",
     "load_runbook",
     "load_slo",
+    "stamp",
 ]
