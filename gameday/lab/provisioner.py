@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import requests
 
 from gameday.errors import ProvisionError, UsageError
+from gameday.lab import database
 from gameday.lab import record as records
 from gameday.lab.client import http, receiver_url
 from gameday.lab.config import Receivers, RuleConfig, Rules, Selector
@@ -112,6 +113,8 @@ class LabProvisioner:
         names = [flaw.name for flaw in look_up_all(flaws)]
         if existing is not None:
             _attach(existing, plan, names)
+        elif database.PROCESS in parts_of(plan):
+            database.check()
 
     def connect(self, sink: str | None) -> None:
         """Have alerting send to ``sink``/RECEIVER, or to nobody."""

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from gameday.errors import UsageError
+from gameday.lab import remains
+from gameday.lab.config import DatabaseConfig
 from gameday.model.base import Model
 from gameday.model.token import ProcessIdentity
 from gameday.processes import alive
@@ -19,6 +21,7 @@ from gameday.state import state_dir
 __all__ = ["LabRecord", "find", "folder", "is_up", "labs_dir", "read_all", "remove", "token", "unrecorded", "write"]
 
 _FILE = "record.json"
+_DATABASE = "database.json"
 _TOKEN = "token"  # noqa: S105 - the name of a file
 
 
@@ -103,7 +106,13 @@ def find(lab: str) -> LabRecord:
 
 
 def remove(lab: str) -> None:
-    """Remove the lab's folder; nothing happens if it is not there."""
+    """Remove the lab's folder, and what its database had elsewhere; nothing happens if they are not there."""
+    try:
+        told = DatabaseConfig.model_validate_json((folder(lab) / _DATABASE).read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        told = None
+    if told is not None and Path(told.place).name.endswith(lab):
+        remains.remove(Path(told.place))
     shutil.rmtree(folder(lab), ignore_errors=True)
 
 

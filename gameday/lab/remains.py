@@ -5,14 +5,26 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["remove", "segments"]
+__all__ = ["place", "remove", "segments"]
+
+_LONGEST = 60
+"""Characters of its folder: the kernel takes 107 for the path of a socket in it."""
 
 _REMOVE = 0  # IPC_RMID
 _PID_FILE = "postmaster.pid"
 _PID_LINE, _SHARED_MEMORY_LINE = 0, 6
+
+
+def place(lab: str) -> Path:
+    """Where the database of a lab keeps what it has: short enough for a socket, and open to another user."""
+    folder = Path(tempfile.gettempdir())
+    if len(str(folder / f"gameday-{lab}")) > _LONGEST:
+        folder = Path("/tmp")  # noqa: S108 - the folder below it is made anew, and this user's alone
+    return folder / f"gameday-{lab}"
 
 
 def segments(place: Path) -> Iterator[int]:

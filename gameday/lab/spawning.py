@@ -19,10 +19,11 @@ _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "
 _ENDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
-def spawn(arguments: Sequence[str], log: Path, listeners: Sequence[int] = ()) -> int:
+def spawn(arguments: Sequence[str], log: Path, listeners: Sequence[int] = (), large: bool = False) -> int:
     """Begin ``gameday.lab.service`` with these arguments, in a session of its own; returns its pid.
 
     It inherits ``listeners``, descriptors above those that they become, from LISTEN_FD on in this order.
+    ``large``: it may write files of any size, its log among them.
     """
     actions: list[tuple[object, ...]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -40,8 +41,9 @@ def spawn(arguments: Sequence[str], log: Path, listeners: Sequence[int] = ()) ->
         setsigdef=_ENDED,
     )
     # A log can not grow beyond this, whatever its process does: writes fail then, the service goes on.
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_LOG_LIMIT, _LOG_LIMIT))
+    if not large:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (_LOG_LIMIT, _LOG_LIMIT))
     return pid
 
 

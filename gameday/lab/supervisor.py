@@ -131,6 +131,9 @@ class Lab:
         self._close_sockets()
         for name in (*_SERVICES, *(process.name for process in self._processes())):
             self._await_ready(name, urls[name])
+        for process in self._processes():
+            if process.parent:
+                self._update(processes={**self.record.processes, **self._children(process.name, urls)})
         self._update(state="up", control=urls, addresses={**_addresses(urls), **self._part_addresses(urls)})
 
     def _processes(self) -> list[Process]:
@@ -159,6 +162,15 @@ class Lab:
                 return tuple(map(str, answer.json()[address]))
         except (requests.RequestException, KeyError, TypeError) as error:
             raise self._failure(process, f"did not tell where {address} is: {error}") from error
+
+    def _children(self, process: str, urls: Mapping[str, str]) -> dict[str, ProcessIdentity]:
+        try:
+            with http() as session:
+                answer = session.get(f"{urls[process]}/processes", timeout=5.0)
+                answer.raise_for_status()
+                return {str(name): ProcessIdentity.model_validate(one) for name, one in answer.json().items()}
+        except (requests.RequestException, ValueError, AttributeError) as error:
+            raise self._failure(process, f"did not tell which processes it has: {error}") from error
 
     def _update(self, **changes: object) -> None:
         self.record = self.record.model_copy(update=changes)
@@ -224,11 +236,13 @@ class Lab:
         path = self._folder / f"{name}.json"
         path.write_text(config.model_dump_json(indent=2), encoding="utf-8")
         kind = process.kind if process else SERVICE if name in _REPLICAS else name
-        self._spawn(name, [kind, *self._common(), "--config", str(path)], process.listens if process else ())
+        self._spawn(name, [kind, *self._common(), "--config", str(path)], process)
 
-    def _spawn(self, name: str, arguments: Sequence[str], listens: Sequence[str] = ()) -> None:
-        sockets = (self._sockets[one].fileno() for one in (name, *listens) if one in self._sockets)
-        self._pids[name] = pid = spawn(arguments, self._log(name), tuple(sockets))
+    def _spawn(self, name: str, arguments: Sequence[str], process: Process | None = None) -> None:
+        names = (name, *(process.listens if process else ()))
+        sockets = tuple(self._sockets[one].fileno() for one in names if one in self._sockets)
+        large = process is not None and process.large
+        self._pids[name] = pid = spawn(arguments, self._log(name), sockets, large)
         identity = identify(pid)
         if identity is None:
             raise self._failure(name, "ended at once")

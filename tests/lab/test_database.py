@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,11 +16,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from gameday import databases
 from gameday.errors import ProvisionError, UsageError
 from gameday.lab import database, remains
-from gameday.lab.database import Announced, Programs, Servers
+from gameday.lab import record as records
+from gameday.lab.client import http
+from gameday.lab.database import Programs, Servers, Up
+from gameday.lab.spawning import spawn
+from gameday.lab.supervisor import Lab
 from gameday.model.database import database_address
 from gameday.model.token import ProcessIdentity
 from gameday.processes import alive, identify
@@ -33,7 +40,7 @@ asroot = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another 
 def place() -> Iterator[Path]:
     """A folder that is not there yet, and must not be there in the end; nor any shared memory."""
     before = (segments(), set(os.listdir("/dev/shm")))
-    folder = database.place(f"{LAB}-{os.getpid()}")
+    folder = remains.place(f"{LAB}-{os.getpid()}")
     assert not folder.exists()
     yield folder
     left = folder.exists()
@@ -69,7 +76,7 @@ def members(folder: Path) -> list[ProcessIdentity]:
     return [one for one in found if one is not None]
 
 
-def replicates(up: Announced) -> None:
+def replicates(up: Up) -> None:
     """What is written at the one is read at the other, which takes no writes."""
     primary, standby = up.addresses["primary"], up.addresses["standby"]
     ask(primary, "CREATE TABLE t (n int)")
@@ -131,7 +138,7 @@ def test_without_a_postgresql_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_a_socket_has_a_path_that_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "gettempdir", lambda: "/very" * 30)
-    assert str(database.place("lab-1")) == "/tmp/gameday-lab-1"
+    assert str(remains.place("lab-1")) == "/tmp/gameday-lab-1"
 
 
 # As a process of the lab
@@ -142,40 +149,63 @@ class Serving:
 
     def __init__(self, place: Path, folder: Path) -> None:
         self.place = place
+        self.log = folder / "log"
         self.owner = subprocess.Popen(["sleep", "600"])
         owner = identify(self.owner.pid)
         assert owner is not None
         config = folder / "database.json"
         config.write_text(json.dumps({"token_file": "x", "scale": 1, "place": str(place)}), encoding="utf-8")
-        command = ["-P", "-m", "gameday.lab.service", "database", "--owner", owner.model_dump_json()]
-        self.log = (folder / "log").open("w+b")
-        self.process = subprocess.Popen(
-            [sys.executable, *command, "--config", str(config)],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
+        arguments = ["database", "--owner", owner.model_dump_json(), "--config", str(config)]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            high = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, 64)
+            try:
+                self.pid = spawn(arguments, self.log, [high], large=True)
+            finally:
+                os.close(high)
+        self.code: int | None = None
+
+    def up(self) -> Up:
+        """Wait until it says so."""
+        with http() as session:
+            wait_until(lambda: self.over() or self._ready(session))
+            assert self.code is None, self.log.read_text(encoding="utf-8")
+            told = session.get(f"{self.url}/addresses", timeout=5).json()
+            processes = session.get(f"{self.url}/processes", timeout=5).json()
+        return Up(
+            addresses={name.removeprefix("lab://"): urls[0] for name, urls in told.items()},
+            processes={name.removeprefix("database-"): one for name, one in processes.items()},
         )
 
-    @property
-    def text(self) -> str:
-        """What it printed."""
-        self.log.seek(0)
-        return self.log.read().decode()
+    def _ready(self, session: requests.Session) -> bool:
+        try:
+            return session.get(f"{self.url}/healthz", timeout=1).ok
+        except requests.RequestException:
+            return False
 
-    def up(self) -> Announced:
-        """Wait until it says so."""
-        wait_until(lambda: self.process.poll() is not None or self.text.endswith("\n"))
-        found = database.announced(self.text)
-        assert found is not None, self.text
-        return found
+    def over(self) -> bool:
+        """Whether it has ended; then there is its exit code."""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code is not None
+
+    def end(self) -> int | None:
+        """Its exit code, once it has ended."""
+        wait_until(self.over, 10)
+        return self.code
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal."""
+        os.kill(self.pid, number)
 
     def close(self) -> None:
         """End what is left."""
-        for process in (self.process, self.owner):
-            process.kill()
-            process.wait(30)
-        self.log.close()
+        if not self.over():
+            self.send(signal.SIGKILL)
+            self.end()
+        self.owner.kill()
+        self.owner.wait(30)
 
 
 @pytest.fixture
@@ -189,7 +219,7 @@ def serving(place: Path, tmp_path: Path) -> Iterator[Serving]:
 
 
 def told(one: Serving) -> None:
-    one.process.terminate()
+    one.send(signal.SIGTERM)
 
 
 def orphaned(one: Serving) -> None:
@@ -199,9 +229,9 @@ def orphaned(one: Serving) -> None:
 
 def while_it_stands_still(one: Serving) -> None:
     """Neither answers the order to end."""
-    for process in database.announced(one.text).processes.values():  # type: ignore[union-attr]
+    for process in one.up().processes.values():
         os.kill(process.pid, signal.SIGSTOP)
-    one.process.terminate()
+    one.send(signal.SIGTERM)
 
 
 @pytest.mark.slow
@@ -210,15 +240,15 @@ def test_it_ends_with_all_that_it_started(serving: Serving, blow: Callable[[Serv
     up = serving.up()
     assert ask(up.addresses["standby"], "SELECT 1") == "1"
     blow(serving)
-    assert serving.process.wait(10) == 0
+    assert serving.end() == 0
     assert not members(serving.place)
 
 
 @pytest.mark.slow
 def test_it_is_told_to_end_before_it_is_up(serving: Serving) -> None:
     wait_until(lambda: (serving.place / "primary").exists())
-    serving.process.terminate()
-    assert serving.process.wait(10) == 0
+    serving.send(signal.SIGTERM)
+    assert serving.end() == 0
     assert not members(serving.place)
 
 
@@ -226,7 +256,7 @@ def test_it_is_told_to_end_before_it_is_up(serving: Serving) -> None:
 def test_it_is_killed_and_so_are_its_servers(serving: Serving) -> None:
     """Its folder is whoever's who removes the lab's."""
     serving.up()
-    serving.process.kill()
+    serving.send(signal.SIGKILL)
     wait_until(lambda: not members(serving.place), 5)
     remains.remove(serving.place)
 
@@ -235,7 +265,7 @@ def test_it_is_killed_and_so_are_its_servers(serving: Serving) -> None:
 def test_all_are_killed_at_once(serving: Serving) -> None:
     """Then shared memory is left, which goes with the folder."""
     up = serving.up()
-    for pid in (serving.process.pid, *(process.pid for process in up.processes.values())):
+    for pid in (serving.pid, *(process.pid for process in up.processes.values())):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not members(serving.place), 5)
     assert len(list(remains.segments(serving.place))) == 2
@@ -246,7 +276,7 @@ def test_all_are_killed_at_once(serving: Serving) -> None:
 def test_one_of_its_servers_dies(serving: Serving) -> None:
     up = serving.up()
     os.kill(up.processes["primary"].pid, signal.SIGKILL)
-    assert serving.process.wait(10) == 0
+    assert serving.end() == 0
     assert not members(serving.place)
 
 
@@ -296,3 +326,37 @@ def test_as_an_ordinary_user(place: Path) -> None:
     finally:
         shutil.rmtree(folder)
     assert not members(place)
+
+
+# As a part of a lab
+
+
+@pytest.mark.slow
+def test_a_lab_has_it_and_ends_it(state: Path) -> None:
+    lab = Lab.start(60, [], own=True, parts=["database"])
+    try:
+        record = records.find(lab.record.id)
+        assert {"database", "database-primary", "database-standby"} <= set(record.processes)
+        assert all(record.alive.values())
+        up = Up(addresses={name: record.addresses[f"lab://{name}"][0] for name in database.NAMES}, processes={})
+        replicates(up)
+        place = remains.place(lab.record.id)
+        assert place.exists()
+    finally:
+        lab.end()
+    assert not place.exists()
+    assert not members(place)
+    assert not any(record.alive.values())
+
+
+@pytest.mark.slow
+def test_a_lab_whose_processes_are_all_killed_is_removed_with_it(state: Path) -> None:
+    before = segments()
+    lab = Lab.start(60, [], own=True, parts=["database"])
+    place = remains.place(lab.record.id)
+    for process in lab.record.processes.values():
+        os.kill(process.pid, signal.SIGKILL)
+    lab.end()
+    wait_until(lambda: not members(place), 5)
+    assert not place.exists()
+    assert segments() == before
