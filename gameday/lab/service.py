@@ -28,13 +28,14 @@ SERVICES = {
     "accounts": "gameday.lab.accounts",
     "alerting": "gameday.lab.alerting",
     "checkout": "gameday.lab.checkout",
+    "database": "gameday.lab.database",
     "deployer": "gameday.lab.deployer",
     "edge": "gameday.lab.edge",
     "keeper": "gameday.lab.keeper",
     "payments": "gameday.lab.payments",
     "secrets": "gameday.lab.secrets",
 }
-"""Name -> the module whose ``build`` makes the application."""
+"""Name -> the module whose ``build`` makes the application, or (the database) that serves by itself."""
 PROXY = "gameday.proxy"
 DATABASE = "database"
 
@@ -66,13 +67,13 @@ def main(arguments: Sequence[str]) -> None:
     """Run one process of the lab until SIGTERM. What follows ``--`` is for the proxy."""
     cut = list(arguments).index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(prog="gameday.lab.service")
-    parser.add_argument("name", choices=[*SERVICES, DATABASE, "proxy"])
+    parser.add_argument("name", choices=[*SERVICES, "proxy"])
     parser.add_argument("--owner", required=True, type=ProcessIdentity.model_validate_json)
     parser.add_argument("--outlive", type=Path, help="record of a lab that outlives its owner once it is up")
     parser.add_argument("--config", type=Path, help="JSON file")
     given = parser.parse_args(arguments[:cut])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    database = importlib.import_module("gameday.lab.database") if given.name == DATABASE else None
+    database = importlib.import_module(SERVICES[DATABASE]) if given.name == DATABASE else None
     if database is not None:
         signal.pthread_sigmask(signal.SIG_BLOCK, database.ENDING)  # of all threads: so before there are any
     end = _at_once if database is None else _orderly
