@@ -20,6 +20,7 @@ __all__ = [
     "Errors",
     "KeeperConfig",
     "Kept",
+    "OrdersConfig",
     "PaymentsConfig",
     "Receivers",
     "RuleConfig",
@@ -64,6 +65,19 @@ class DatabaseConfig(ServiceConfig):
 
     place: str
     """The folder that it makes, and removes when it ends."""
+
+
+class OrdersConfig(ServiceConfig):
+    """One replica of orders. Durations are plan seconds."""
+
+    database: str
+    """Base URL of the database's process, which says where primary and standby are."""
+    rpo: Annotated[float, Field(gt=0)]
+    """How far behind the standby may be before orders are refused."""
+    caught_up: Annotated[float, Field(gt=0)]
+    """How far behind it may be for them to be taken again."""
+    stale: Annotated[float, Field(gt=0)]
+    """How far behind it may be for the catalogue to count as fresh."""
 
 
 class Version(Model):

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gameday.lab.config import AccountsConfig, DatabaseConfig, KeeperConfig, Kept, SecretsConfig, ServiceConfig
+from gameday.lab.config import (
+    AccountsConfig,
+    DatabaseConfig,
+    KeeperConfig,
+    Kept,
+    OrdersConfig,
+    SecretsConfig,
+    ServiceConfig,
+)
 from gameday.lab.remains import place
 from gameday.model.base import JSON
 
@@ -116,6 +124,15 @@ def _database(setting: Setting) -> DatabaseConfig:
     return DatabaseConfig.model_validate({**setting.shared, "place": str(place(setting.folder.name))})
 
 
+def _orders(setting: Setting) -> OrdersConfig:
+    own = {"rpo": _RPO, "caught_up": _CAUGHT_UP, "stale": _STALE}
+    return OrdersConfig.model_validate({**setting.shared, **own, "database": setting.urls["database"]})
+
+
+_ORDERS = ("orders-1", "orders-2")
+_RPO = 5 * 60.0
+_CAUGHT_UP = 30.0
+_STALE = 2 * 60.0
 _ACCOUNTS = ("accounts-1", "accounts-2", "accounts-3")
 _SIGNING_KEY = "accounts/signing"
 _LEASE = 15 * 60.0
@@ -130,6 +147,13 @@ _TABLE = (
         processes=(Process("database", "database", _database, parent=True, large=True),),
         addresses={},
         told={"lab://primary": "database", "lab://standby": "database"},
+    ),
+    Part(
+        "orders",
+        processes=tuple(Process(name, "orders", _orders) for name in _ORDERS),
+        addresses={"lab://orders": _ORDERS},
+        needs=("database",),
+        routes={"/orders": _ORDERS, "/catalogue": _ORDERS},
     ),
     Part(
         "secrets",

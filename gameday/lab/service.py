@@ -32,6 +32,7 @@ SERVICES = {
     "deployer": "gameday.lab.deployer",
     "edge": "gameday.lab.edge",
     "keeper": "gameday.lab.keeper",
+    "orders": "gameday.lab.orders",
     "payments": "gameday.lab.payments",
     "secrets": "gameday.lab.secrets",
 }
