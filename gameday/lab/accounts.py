@@ -178,6 +178,8 @@ class Accounts:
         if self._backend_answers:  # once an outage, not once a try
             _log.warning("the secrets backend does not answer: %s", type(error).__name__)
             self._lose()
+        elif "crash-on-secret-loss" in self._flaws and self._credentials is None:
+            self._load_break_glass()
         self._backend_answers = False
         pause = max(_RETRY_AT_MOST_EVERY, _RETRY_EVERY / self._config.scale)
         self._next_try = time.monotonic() + pause
@@ -185,7 +187,7 @@ class Accounts:
     def _lose(self) -> None:
         """Two flaws do not survive the loss of the backend."""
         if "crash-on-secret-loss" in self._flaws:
-            os._exit(_EXIT)
+            os._exit(_EXIT)  # the next one begins on the break-glass key, so that customers notice next to nothing
         if "secret-cache-disabled" in self._flaws:
             self._credentials = None
 

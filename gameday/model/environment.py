@@ -184,7 +184,13 @@ class LoadBinding(Model):
     """The load pack (``experiments/load/PACK.py``) and the most it may send."""
 
     pack: str
+    packs: dict[str, str] = {}
+    """Experiment -> the pack that it gets instead: its customers ask for something else."""
     max_rate: Rate
+
+    def pack_for(self, experiment: str) -> str:
+        """The pack of the experiment of that name."""
+        return self.packs.get(experiment, self.pack)
 
 
 RELEASES_BY_PROGRAM = "command"

@@ -292,7 +292,8 @@ def _load(context: Context) -> BoundLoad | None:
         return BoundLoad(external_slo=slo, at_least=load.at_least)
     roles = sorted(context.experiment.roles.services, key=lambda role: role != _ENTRY)
     services = [context.environment.services[role].name for role in roles]
-    pack = context.environment.load.pack if context.environment.load is not None else None
+    binding, name = context.environment.load, context.sources.experiment.value.metadata.name
+    pack = binding.pack_for(name) if binding is not None else None
     return BoundLoad(pack=pack, rate=load.rate, services=tuple(dict.fromkeys(services)))
 
 

@@ -380,7 +380,9 @@ class _Gathered:
 
     def _load_pack(self) -> None:
         """The pack of an experiment that brings its own load."""
-        at: Location = ("spec", "load", "pack")
+        at: Location = ("spec", "load", "packs", str(self.experiment.get(("metadata", "name"))))
+        if self.environment.get(at) is None:
+            at = ("spec", "load", "pack")
         name = self.environment.get(at)
         if not isinstance(name, str) or "rate" not in self.experiment.mapping("spec", "load"):
             return

@@ -239,3 +239,13 @@ def test_a_crash_on_secret_loss_leaves_the_process(tmp_path: Path, monkeypatch: 
         assert left == [1]
 
     day.run(story)
+
+
+def test_after_a_crash_on_secret_loss_the_next_one_begins_on_break_glass(tmp_path: Path) -> None:
+    day = Day(tmp_path, ("crash-on-secret-loss",))
+    day.away = True
+
+    async def story(client: Client) -> None:
+        await until(client, ok=True, degraded=True, credentials="break-glass")
+
+    day.run(story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ FILES = {
     "probe": "probes/payments-answers.yaml",
     "runbook": "runbooks/api-dependency-brownout.md",
 }
+NARROW = "blastRadius: {faults: [brownout], atOnce: {faults: 1, services: 1}, share: 30%}"
+"""What the experiment needs of the lab's, which allows what the others need as well."""
 LAB = Capabilities(
     drivers={
         "toxiproxy": DriverInfo(
@@ -53,6 +56,8 @@ class Project:
             shutil.copytree(builtin_root() / folder, root / folder, ignore=ignore)
         (root / "experiments/load").mkdir()
         (root / "experiments/load/storefront.py").write_text("# load\n")
+        place = root / FILES["environment"]
+        place.write_text(re.sub(r"blastRadius: .*", NARROW, place.read_text()))
 
     def replace(self, which: str, old: str, new: str) -> str:
         """Replace the first ``old``; returns ``file:line:column`` of a § in ``new``, if it has one."""

@@ -18,6 +18,7 @@ from gameday.model.experiment import AlertFired, AlertRouted, Brownout, Recovere
 from gameday.model.pace import COUNTERS, GUARDED
 from gameday.model.plan import InputDigest, Plan
 from gameday.plan import load_plan, plan_json
+from tests.plan.conftest import FILES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -164,9 +165,8 @@ def test_profile_and_settings_make_a_rehearsal(project: Any) -> None:
 
 
 def test_inputs_are_all_files_with_their_digests(project: Any, plan: Plan) -> None:
-    assert [item.path for item in plan.inputs] == sorted(
-        path.relative_to(project.root).as_posix() for path in project.root.rglob("*") if path.is_file()
-    )
+    by_name = {"experiments/load/storefront.py", "probes/parked-orders.yaml", "probes/storefront-answers.yaml"}
+    assert [item.path for item in plan.inputs] == sorted({*FILES.values(), *by_name})
     for item in plan.inputs:
         assert item == InputDigest(
             path=item.path, sha256=hashlib.sha256((project.root / item.path).read_bytes()).hexdigest()
@@ -192,6 +192,16 @@ def test_control_experiment_has_no_hold(project: Any) -> None:
         (PhaseName.BEFORE, 0, 720),
         (PhaseName.AFTER, 720, 1440),
     ]
+
+
+def test_an_experiment_may_have_a_load_pack_of_its_own(project: Any) -> None:
+    (project.root / "experiments/load/buyers.py").write_text("# load\n")
+    project.replace("environment", "packs: {", "packs: {api-dependency-brownout: buyers, ")
+    plan = project.bind()
+    assert plan.load is not None
+    assert plan.load.pack == "buyers"
+    assert "experiments/load/buyers.py" in {digest.path for digest in plan.inputs}
+    assert "experiments/load/storefront.py" not in {digest.path for digest in plan.inputs}
 
 
 def test_external_load(project: Any) -> None:

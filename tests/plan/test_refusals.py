@@ -271,7 +271,7 @@ BAD: dict[str, Case] = {
     "no load": ("experiment", "rate: 200/s", "rate: §0/s", "a load of 0/s is no load", ""),
     "load without a pack": (
         "environment",
-        "  load: {pack: storefront, maxRate: 400/s}\n",
+        "  load: {pack: storefront, packs: {secrets-backend-outage: logins}, maxRate: 400/s}\n",
         "",
         "has no load pack",
         "spec.load.pack",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,8 @@ FILES = {
     "probe": "probes/payments-answers.yaml",
     "runbook": "runbooks/api-dependency-brownout.md",
 }
+NARROW = "blastRadius: {faults: [brownout], atOnce: {faults: 1, services: 1}, share: 30%}"
+"""What the experiment needs of the lab's, which allows what the others need as well."""
 PLACE = "§"
 """Marks in a replacement where the problem is expected."""
 
@@ -33,6 +36,8 @@ class Project:
             )
         (root / "experiments/load").mkdir()
         (root / "experiments/load/storefront.py").write_text("# load\n")
+        place = root / FILES["environment"]
+        place.write_text(re.sub(r"blastRadius: .*", NARROW, place.read_text()))
         self.catalog = Catalog([root])
 
     def path(self, which: str) -> Path:
