@@ -28,6 +28,8 @@ _NOTIFY_EVERY = 0.05
 _REPEAT_EVERY = 1.0
 _TIMEOUT = 1.0
 _RESOLVED_ATTEMPTS = 100
+_NOISE = "invoices-availability"
+_NOISE_AFTER = 6 * 60.0  # plan seconds
 _NOT_YET = "0001-01-01T00:00:00Z"
 _log = logging.getLogger(__name__)
 
@@ -141,6 +143,8 @@ class Alerting:
         if "sources-dead" not in self._config.flaws:
             for receiver in self._receivers:
                 self._add_watchdog(receiver, wanted.watchdog_every)
+        if "noisy-alert" in self._config.flaws and self._receivers:
+            self._add_noise()
         return web.json_response({"ok": True})
 
     async def rules(self, _request: web.Request) -> web.Response:
@@ -148,6 +152,24 @@ class Alerting:
         firing: list[JSON] = [dict(alert.labels) for alert in self._alerts.values() if alert.ends_at is None]
         rules: list[JSON] = [state.rule.model_dump(mode="json") for state in self._rules]
         return web.json_response({"rules": rules, "firing": firing})
+
+    def _add_noise(self) -> None:
+        """A page out of nowhere, some plan minutes after there is somebody to send it to."""
+        receiver = self._routes["page"]
+        self._alerts[_NOISE, "1h", "page"] = Alert(
+            receiver=receiver,
+            labels={
+                "alertname": "InvoicesBurnRate",
+                "slo": _NOISE,
+                "service": "invoices",
+                "window": "1h",
+                "severity": "page",
+            },
+            starts_at=datetime.now(UTC),
+            every=_REPEAT_EVERY,
+            due=time.monotonic() + _NOISE_AFTER / self._config.scale,
+            about=f"{_NOISE} burns its budget.",
+        )
 
     def _drop_alerts(self) -> None:
         """Deliveries under way end by their own timeout."""
@@ -193,7 +215,7 @@ class Alerting:
                 firing.add((state.rule.slo, pair.window, pair.severity))
                 self._fire(state, pair)
         for key, alert in self._alerts.items():
-            if key[0] and key not in firing and alert.ends_at is None:
+            if key[0] not in ("", _NOISE) and key not in firing and alert.ends_at is None:
                 alert.ends_at, alert.due = datetime.now(UTC), time.monotonic()
 
     def _fire(self, state: RuleState, pair: BurnPair) -> None:

@@ -12,6 +12,7 @@ from gameday.model.enums import RunVerdict, Verdict
 __all__ = ["FLAWS", "Flaw", "look_up", "look_up_all"]
 
 _BROWNOUT = ("api-dependency-brownout",)
+_SECRETS = ("secrets-backend-outage",)
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Flaw:
     experiments: tuple[str, ...] = _BROWNOUT
 
 
-def _fails(name: str, breaks: tuple[str, ...], about: str) -> Flaw:
-    return Flaw(name, breaks, Verdict.FAIL, RunVerdict.FAIL, 1, about)
+def _fails(name: str, breaks: tuple[str, ...], about: str, experiments: tuple[str, ...] = _BROWNOUT) -> Flaw:
+    return Flaw(name, breaks, Verdict.FAIL, RunVerdict.FAIL, 1, about, experiments)
 
 
 def _leaves_open(name: str, breaks: tuple[str, ...], about: str) -> Flaw:
@@ -64,6 +65,31 @@ _TABLE = (
     _fails("lingering-errors", ("steady_after",), "the edge answers 2 % with errors after the fault has gone"),
     _fails("budget-burner", ("slo",), "the edge answers 10 % with errors from 10 to 25 minutes after the fault"),
     _fails("stuck-fault", ("faults_removed",), "the proxy refuses every change once the toxic is set"),
+    _fails(
+        "crash-on-secret-loss",
+        ("restarts",),
+        "a replica of accounts that can not renew its lease ends; the next begins on the break-glass key",
+        _SECRETS,
+    ),
+    _fails(
+        "secret-cache-disabled",
+        ("slo",),
+        "accounts throws its key away when it can not renew the lease, and refuses logins",
+        _SECRETS,
+    ),
+    _fails(
+        "silent-degradation",
+        ("degraded_gracefully",),
+        "accounts serves on its cached key, and does not say that it is degraded",
+        _SECRETS,
+    ),
+    _fails("step-skipped", ("runbook",), "accounts accepts to break the glass, and does not", _SECRETS),
+    _fails(
+        "noisy-alert",
+        ("no_unexpected_alert",),
+        "alerting pages for an SLO that has nothing to do with it",
+        _SECRETS,
+    ),
 )
 
 FLAWS: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _TABLE}

@@ -47,7 +47,8 @@ STEPS = {"step-late": ("replay-parked", "late"), "step-claimed-not-done": ("repl
 
 
 def test_the_table_is_the_labs_own() -> None:
-    told = {flaw.name: (flaw.verdict.value, flaw.exit_code) for flaw in FLAWS.values()}
+    mine = [flaw for flaw in FLAWS.values() if "api-dependency-brownout" in flaw.experiments]
+    told = {flaw.name: (flaw.verdict.value, flaw.exit_code) for flaw in mine}
     assert told == {name: (verdict, code) for name, (_, verdict, code) in TABLE.items()}
 
 

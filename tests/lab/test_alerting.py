@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
-from gameday.lab.alerting import Alert, count, payload, routes
+from gameday.lab.alerting import Alert, build, count, payload, routes
 from gameday.lab.client import receiver_url
-from gameday.lab.config import Selector
+from gameday.lab.config import AlertingConfig, Selector
 
 PAGE = """# HELP payments_calls_total Calls.
 # TYPE payments_calls_total counter
@@ -55,6 +60,33 @@ def test_a_resolved_alert_keeps_its_fingerprint_and_has_an_end() -> None:
     assert resolved["status"] == resolved["alerts"][0]["status"] == "resolved"
     assert resolved["alerts"][0]["endsAt"].startswith("2026-11-02")
     assert resolved["alerts"][0]["fingerprint"] == firing["alerts"][0]["fingerprint"]
+
+
+def test_a_noisy_alerting_pages_for_what_no_rule_says(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t")
+    noisy = AlertingConfig(token_file=str(token), scale=3600, flaws=("noisy-alert",), url="http://127.0.0.1:1")
+    got: list[Any] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        got.append((request.path, (await request.json())["alerts"][0]["labels"].get("slo")))
+        return web.Response()
+
+    async def day() -> None:
+        sink = web.Application()
+        sink.router.add_post("/{name}", hook)
+        async with TestServer(sink) as there, TestClient(TestServer(build(noisy.model_dump_json()))) as client:
+            receivers = {name: str(there.make_url(name)) for name in ("oncall", "tickets")}
+            told = {"receivers": receivers, "watchdogEvery": 0.5}
+            headers = {"Authorization": "Bearer t"}
+            (await client.put("/control/receivers", json=told, headers=headers)).raise_for_status()
+            deadline = time.monotonic() + 15
+            while ("/oncall", "invoices-availability") not in got and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+
+    asyncio.run(day())
+    assert ("/oncall", "invoices-availability") in got
+    assert {name for name, slo in got if slo} == {"/oncall"}
 
 
 def test_routes() -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gameday.errors import UsageError
 from gameday.lab.flaws import FLAWS, look_up, look_up_all
 from gameday.model.enums import RunVerdict, Verdict
+from gameday.spec import Catalog
+from gameday.spec.catalog import Kind
 
 ISSUE = {
     "no-rollback": ({"rollback", "recovered", "slo"}, "fail", "fail", 1),
@@ -20,8 +24,13 @@ ISSUE = {
     "lingering-errors": ({"steady_after"}, "fail", "fail", 1),
     "budget-burner": ({"slo"}, "fail", "fail", 1),
     "stuck-fault": ({"faults_removed"}, "fail", "fail", 1),
+    "crash-on-secret-loss": ({"restarts"}, "fail", "fail", 1),
+    "secret-cache-disabled": ({"slo"}, "fail", "fail", 1),
+    "silent-degradation": ({"degraded_gracefully"}, "fail", "fail", 1),
+    "step-skipped": ({"runbook"}, "fail", "fail", 1),
+    "noisy-alert": ({"no_unexpected_alert"}, "fail", "fail", 1),
 }
-"""The issue's table."""
+"""The issues' tables."""
 
 
 def test_the_table_is_the_promised_one() -> None:
@@ -37,6 +46,7 @@ def test_exit_codes_go_with_verdicts(name: str) -> None:
     assert flaw.exit_code == codes[flaw.verdict]
     assert flaw.how in (Verdict.FAIL, Verdict.INCONCLUSIVE)
     assert flaw.about
+    assert set(flaw.experiments) <= set(Catalog.default(Path()).names(Kind.EXPERIMENT))
     assert flaw.experiments
 
 
