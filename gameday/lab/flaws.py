@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from gameday.errors import UsageError
 from gameday.model.enums import RunVerdict, Verdict
 
-__all__ = ["FLAWS", "Flaw", "look_up", "look_up_all"]
+__all__ = ["FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
 
 _BROWNOUT = ("api-dependency-brownout",)
 _SECRETS = ("secrets-backend-outage",)
@@ -90,10 +90,21 @@ _TABLE = (
         "alerting pages for an SLO that has nothing to do with it",
         _SECRETS,
     ),
+    _fails(
+        "stale-break-glass",
+        ("break_glass_ready",),
+        "the copy of the runbook that a self-test makes was reviewed 120 days ago, not 10",
+        _SECRETS,
+    ),
 )
 
 FLAWS: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _TABLE}
 """Every flaw by name, in the order in which they are documented."""
+
+
+def reviewed_days_ago(flaws: Collection[str]) -> int:
+    """How many calendar days before today a shipped proof stamps its own copy of a runbook as reviewed."""
+    return 120 if "stale-break-glass" in flaws else 10
 
 
 def look_up(name: str) -> Flaw:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gameday.errors import UsageError
-from gameday.lab.flaws import FLAWS, look_up, look_up_all
+from gameday.lab.flaws import FLAWS, look_up, look_up_all, reviewed_days_ago
 from gameday.model.enums import RunVerdict, Verdict
 from gameday.spec import Catalog
 from gameday.spec.catalog import Kind
@@ -29,6 +29,7 @@ ISSUE = {
     "silent-degradation": ({"degraded_gracefully"}, "fail", "fail", 1),
     "step-skipped": ({"runbook"}, "fail", "fail", 1),
     "noisy-alert": ({"no_unexpected_alert"}, "fail", "fail", 1),
+    "stale-break-glass": ({"break_glass_ready"}, "fail", "fail", 1),
 }
 """The issues' tables."""
 
@@ -48,6 +49,11 @@ def test_exit_codes_go_with_verdicts(name: str) -> None:
     assert flaw.about
     assert set(flaw.experiments) <= set(Catalog.default(Path()).names(Kind.EXPERIMENT))
     assert flaw.experiments
+
+
+def test_a_review_is_old_enough_to_fail_only_where_that_is_the_flaw() -> None:
+    assert reviewed_days_ago(["noisy-alert"]) == 10
+    assert reviewed_days_ago(["noisy-alert", "stale-break-glass"]) == 120
 
 
 def test_an_unknown_flaw_is_refused_with_the_nearest_name() -> None:
