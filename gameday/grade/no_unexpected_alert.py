@@ -59,7 +59,8 @@ def _ruling(record: Record) -> Ruling:
     if lacking:
         return Ruling(Verdict.INCONCLUSIVE, lacking, None, _told(heard, observer), heard.seqs)
     reason = "No alert fired but those that the experiment names, and the alerting was alive all the time."
-    return Ruling(Verdict.PASS, reason, measured, _told(heard, observer), heard.seqs)
+    seqs = (first.seq, *heard.seqs, *(event.seq for event in record.of(AlertReceived)[-1:]))
+    return Ruling(Verdict.PASS, reason, measured, _told(heard, observer), seqs)
 
 
 def _heard(record: Record, first: At[PhaseEntered]) -> _Heard:

@@ -27,7 +27,7 @@ def checks(made: Draft, a: float = -10, b: float = 100) -> list[Line]:
 
 def heal(lines: list[Line]) -> None:
     for line in lines:
-        line.data["ok"], line.data["status"] = True, 200
+        line.data.update(ok=True, status=200, error="")
 
 
 def test_it_passes_with_the_share_as_an_interval(judge: Judge) -> None:
