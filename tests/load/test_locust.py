@@ -322,6 +322,26 @@ def test_what_a_pack_starts_ends_with_it(request_of: Any, records: Any, write_pa
     assert records.ended().outcome is Outcome.OK
 
 
+def test_what_a_pack_tells_of_its_answers_is_on_record(request_of: Any, records: Any, write_pack: Any) -> None:
+    body = """from gameday.load.pacing import Answered
+        def order(number):
+            return Answered(True, 201, f"order-{number}") if number % 4 else Answered(False, 429)
+        pace.run({"order": order, "look": lambda number: True}, ready=lambda url: True)
+        self.environment.runner.quit()"""
+    load = LocustLoad(request_of(100, 0.4, pack=write_pack(body)))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    told: dict[int, tuple[int, str]] = {}
+    for batch in records.all(LoadBatch):
+        told |= dict(zip(batch.end_id, zip(batch.end_status, batch.end_note, strict=True), strict=True))
+    assert told == {
+        number: (0, "") if number % 2 else (429, "") if number % 4 == 0 else (201, f"order-{number}")
+        for number in range(40)
+    }
+    assert records.ended().outcome is Outcome.OK
+
+
 def test_settings_of_locust_in_the_environment_do_not_matter(
     request_of: Any, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
