@@ -130,7 +130,9 @@ def test_rows_that_were_told_before_they_were_asked_for() -> None:
         line = made.one("rows.read")
         line.data["asked"] = str(line.mono + S)
 
-    assert loss(edit=odd).verdict is Verdict.INCONCLUSIVE
+    found = loss(edit=odd)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "rows that were asked for after they were recorded" in found.reason
 
 
 def test_a_load_that_stops_telling_is_doubted() -> None:
@@ -139,5 +141,6 @@ def test_a_load_that_stops_telling_is_doubted() -> None:
         line.data["endStatus"], line.data["endNote"] = [], []
 
     assert loss(edit=silent).verdict is Verdict.INCONCLUSIVE
+    assert "the load told of its answers, and does no more" in judged("recovered", edit=silent).reason
     kept = [call for call in calls_of() if call.name == ORDER]
     assert loss(edit=lambda made: tell(made, kept)).verdict is Verdict.INCONCLUSIVE, "half the load is missing"

@@ -76,6 +76,11 @@ def test_numbers_follow_each_other() -> None:
         ("sample", {"type": "probe", "ok": "perhaps", "start": "1", "end": "2"}, "sample does not validate"),
         ("load.batch", {"startId": [1], "startName": [], "startAt": [], "endId": [], "endAt": [], "endOk": []},
          "columns of different lengths"),
+        ("load.batch", {"startId": [], "startName": [], "startAt": [], "endId": [1], "endAt": [1], "endOk": [True],
+         "endStatus": [200]}, "columns of different lengths"),
+        ("load.batch", {"startId": [], "startName": [], "startAt": [], "endId": [1], "endAt": [1], "endOk": [True],
+         "endStatus": [200, 200], "endNote": ["", ""]}, "columns of different lengths"),
+        ("rows.read", {"outcome": "ok", "rows": ["a"]}, "rows.read does not validate"),
     ],
 )  # fmt: skip
 def test_what_does_not_validate_is_refused_with_its_seq(kind: str, data: dict[str, JSON], what: str) -> None:
