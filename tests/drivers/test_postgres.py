@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from gameday.drivers import POSTGRES
 from gameday.drivers.postgres import PostgresDriver
 from gameday.errors import DriverError
 from gameday.model.database import DatabaseAddress
@@ -221,3 +225,49 @@ def test_a_promotion_ends_the_pause(servers: Cluster, driver: PostgresDriver, tm
     assert (driver.is_clear(token), driver.in_effect(token)) == (True, False)
     with pytest.raises(DriverError, match="started again or promoted"):
         driver.inject(token)
+
+
+@pytest.mark.slow
+def test_a_pause_that_is_late_on_its_way_does_nothing(
+    standby: Server, driver: PostgresDriver, tmp_path: Path
+) -> None:
+    """It may arrive after the undo, when nobody looks any more."""
+    with relay(standby.port, b"SELECT pg_wal_replay_pause()", POSTGRES.settle + 0.3) as port:
+        url = DatabaseAddress("127.0.0.1", "postgres", port).url
+        token = driver.resolve(target(url, tmp_path))
+        with pytest.raises(DriverError, match="resumed meanwhile"):
+            driver.inject(token)
+    assert standby.ask(STATE) == "not paused"
+
+
+@contextmanager
+def relay(port: int, held: bytes, seconds: float) -> Iterator[int]:
+    """A way to that port on which whatever a client sends with these bytes in it takes longer."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if held in data:
+                    time.sleep(seconds)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        threads: list[threading.Thread] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    near = stack.enter_context(listener.accept()[0])
+                    far = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                    for ends in ((near, far), (far, near)):
+                        threads.append(threading.Thread(target=pump, args=ends))
+                        threads[-1].start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        for thread in (accepting, *threads):
+            thread.join(30)
