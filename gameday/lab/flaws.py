@@ -68,7 +68,7 @@ _TABLE = (
     _fails(
         "crash-on-secret-loss",
         ("restarts",),
-        "a replica of accounts that can not renew its lease ends; the next begins on the break-glass key",
+        "one replica of accounts ends when it can not renew its lease; the next begins on the break-glass key",
         _SECRETS,
     ),
     _fails(

@@ -70,7 +70,8 @@ class Keeper:
         path = self._folder / f"{kept.name}.json"
         path.write_text(kept.config, encoding="utf-8")
         arguments = [kept.kind, "--owner", self._owner.model_dump_json(), "--config", str(path)]
-        pid = spawn(arguments, self._folder / f"{kept.name}.log", [replica.descriptor])
+        # In our session: whoever ends the lab ends all of that.
+        pid = spawn(arguments, self._folder / f"{kept.name}.log", [replica.descriptor], session=False)
         replica.process, replica.starts = identify(pid), replica.starts + 1
         if replica.process is None:  # it ended at once
             os.waitpid(pid, 0)

@@ -97,24 +97,27 @@ def _secrets(setting: Setting) -> SecretsConfig:
     )
 
 
-def _account(setting: Setting, renew_at: float) -> AccountsConfig:
+def _account(setting: Setting, index: int) -> AccountsConfig:
+    # One that crashes shows the flaw; were it all of them, the day would be over before the next ones are up.
+    given = ServiceConfig.model_validate(setting.shared).flaws
+    flaws = [flaw for flaw in given if index == 0 or flaw != _CRASH]
     own = {
+        "flaws": flaws,
         "backend": setting.urls["secrets-through-proxy"],
         "backend_token_file": setting.file("secrets-token"),
         "secret": _SIGNING_KEY,
         "break_glass_file": setting.file("break-glass-key"),
-        "renew_at": renew_at,
+        # Not all at once: the backend would be asked by all, and missed by all, at the same moment.
+        "renew_at": _RENEW_AT - _APART * index,
         "cache_age": _CACHE_AGE,
     }
     return AccountsConfig.model_validate({**setting.shared, **own})
 
 
 def _accounts(setting: Setting) -> KeeperConfig:
-    # Not all at once: the backend would be asked by all at the same moment, and lost by all at the same moment.
-    configs = [_account(setting, _RENEW_AT - _APART * index) for index in range(len(_ACCOUNTS))]
     replicas = [
-        Kept(name=name, kind="accounts", config=config.model_dump_json())
-        for name, config in zip(_ACCOUNTS, configs, strict=True)
+        Kept(name=name, kind="accounts", config=_account(setting, index).model_dump_json())
+        for index, name in enumerate(_ACCOUNTS)
     ]
     own = {"folder": str(setting.folder), "replicas": replicas, "restart_after": _RESTART_AFTER}
     return KeeperConfig.model_validate({**setting.shared, **own})
@@ -140,6 +143,7 @@ _CACHE_AGE = 60 * 60.0
 _RENEW_AT = 2 / 3
 _APART = 0.08
 _RESTART_AFTER = 0.5
+_CRASH = "crash-on-secret-loss"
 
 _TABLE = (
     Part(

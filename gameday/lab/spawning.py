@@ -19,8 +19,10 @@ _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "
 _ENDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
-def spawn(arguments: Sequence[str], log: Path, listeners: Sequence[int] = (), large: bool = False) -> int:
-    """Begin ``gameday.lab.service`` with these arguments, in a session of its own; returns its pid.
+def spawn(
+    arguments: Sequence[str], log: Path, listeners: Sequence[int] = (), large: bool = False, session: bool = True
+) -> int:
+    """Begin ``gameday.lab.service`` with these arguments, in a session of its own or in ours; returns its pid.
 
     It inherits ``listeners``, descriptors above those that they become, from LISTEN_FD on in this order.
     ``large``: it may write files of any size, its log among them.
@@ -36,7 +38,7 @@ def spawn(arguments: Sequence[str], log: Path, listeners: Sequence[int] = (), la
         [sys.executable, "-P", "-m", "gameday.lab.service", *arguments],
         _environment(),
         file_actions=actions,
-        setsid=True,
+        setsid=session,
         setsigmask=(),
         setsigdef=_ENDED,
     )

@@ -36,7 +36,7 @@ from gameday.lab.record import LabRecord
 from gameday.lab.spawning import spawn
 from gameday.model.base import JSON
 from gameday.model.token import ProcessIdentity
-from gameday.processes import end, identify
+from gameday.processes import alive, end, fence_session, identify
 
 __all__ = ["PROXY_FLAWS", "SERVICE", "Lab", "end_processes"]
 
@@ -60,14 +60,16 @@ _UNHEALTHY_EVERY = 20
 
 
 def end_processes(processes: Iterable[ProcessIdentity]) -> None:
-    """End and reap them; ProvisionError if any outlives SIGKILL."""
+    """End and reap them, and what runs in their sessions; ProvisionError if any outlives SIGKILL."""
     known = tuple(processes)
-    left = end(known, _GRACE)
+    # Of a process that died long ago, the session's number may be somebody else's by now.
+    leaders = [process for process in known if alive(process)]
+    left = {*end(known, _GRACE)}.union(*map(fence_session, leaders))
     for process in known:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
     if left:
-        pids = ", ".join(str(process.pid) for process in left)
+        pids = ", ".join(sorted(str(process.pid) for process in left))
         raise ProvisionError(f"processes of the lab did not end: {pids}")
 
 

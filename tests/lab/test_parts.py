@@ -9,11 +9,12 @@ from gameday.errors import UsageError
 from gameday.lab import manage, parts, provisioner, supervisor
 from gameday.lab import record as records
 from gameday.lab.client import http
-from gameday.lab.config import PaymentsConfig
+from gameday.lab.config import AccountsConfig, KeeperConfig, PaymentsConfig
 from gameday.lab.parts import PARTS, Link, Part, Process, Setting, needed, select
 from gameday.lab.provisioner import LabProvisioner, parts_of
 from gameday.lab.service import SERVICES
 from gameday.lab.supervisor import Lab
+from gameday.model.base import JSON
 from gameday.model.plan import BoundService, Plan
 from gameday.processes import alive
 
@@ -111,3 +112,16 @@ def test_a_lab_by_hand_has_what_its_experiments_need_and_no_more(
         assert caught.value.hint == "gameday lab up --for x"
     finally:
         manage.down(record.id)
+
+
+def test_one_replica_of_accounts_crashes_where_that_is_the_flaw(tmp_path: Path) -> None:
+    shared: dict[str, JSON] = {"token_file": "t", "scale": 30, "flaws": ["crash-on-secret-loss", "noisy-alert"]}
+    setting = Setting(tmp_path, shared, {"secrets-through-proxy": "http://127.0.0.1:1"})
+    config = PARTS["accounts"].processes[0].config(setting)
+    assert isinstance(config, KeeperConfig)
+    replicas = [AccountsConfig.model_validate_json(kept.config) for kept in config.replicas]
+    assert [replica.flaws for replica in replicas] == [
+        ("crash-on-secret-loss", "noisy-alert"),
+        *[("noisy-alert",)] * 2,
+    ]
+    assert all(0.5 < replica.renew_at <= 2 / 3 for replica in replicas)
