@@ -39,6 +39,11 @@ def routes(flaws: Iterable[str]) -> Mapping[str, str]:
     return {"page": "tickets" if "misrouted-alert" in flaws else "oncall", "ticket": "tickets"}
 
 
+def owner(service: str, flaws: Iterable[str]) -> str | None:
+    """Whom pages about that service go to instead; None: whoever all go to."""
+    return "data" if service == "orders" and "lag-alert-misrouted" not in flaws else None
+
+
 def count(page: str, selector: Selector) -> float | None:
     """The selected counter on a ``/metrics`` page; None if the page has no such counter at all.
 
@@ -218,6 +223,10 @@ class Alerting:
             if key[0] not in ("", _NOISE) and key not in firing and alert.ends_at is None:
                 alert.ends_at, alert.due = datetime.now(UTC), time.monotonic()
 
+    def _receiver(self, service: str, severity: str) -> str:
+        own = owner(service, self._config.flaws) if severity == "page" else None
+        return own or self._routes[severity]
+
     def _fire(self, state: RuleState, pair: BurnPair) -> None:
         key = (state.rule.slo, pair.window, pair.severity)
         known = self._alerts.get(key)
@@ -225,7 +234,7 @@ class Alerting:
         if silent or (known is not None and known.ends_at is None):
             return
         self._alerts[key] = Alert(
-            receiver=self._routes[pair.severity],
+            receiver=self._receiver(state.rule.service, pair.severity),
             labels={
                 "alertname": state.rule.alert,
                 "slo": state.rule.slo,

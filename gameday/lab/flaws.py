@@ -13,6 +13,7 @@ __all__ = ["FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
 
 _BROWNOUT = ("api-dependency-brownout",)
 _SECRETS = ("secrets-backend-outage",)
+_LAG = ("read-replica-lag",)
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ _TABLE = (
         ("break_glass_ready",),
         "the copy of the runbook that a self-test makes was reviewed 120 days ago, not 10",
         _SECRETS,
+    ),
+    _fails("no-throttle", ("throttled",), "orders are never refused, however far the standby is behind", _LAG),
+    _fails("slow-throttle", ("throttled",), "orders are refused only 3 minutes after the RPO was passed", _LAG),
+    _fails("throttle-stuck", ("unthrottled",), "orders are refused on after the standby has caught up", _LAG),
+    _fails("acked-write-lost", ("data_loss",), "every 20th order is acknowledged and not written", _LAG),
+    _fails("lag-alert-misrouted", ("alert_routed",), "pages about orders go to the receiver 'oncall'", _LAG),
+    _fails(
+        "lag-metric-dead",
+        ("throttled", "recovered", "alert_fired"),
+        "orders takes the standby for fresh, whatever its lag",
+        _LAG,
     ),
 )
 

@@ -27,7 +27,7 @@ __all__ = ["LabProvisioner", "parts_of", "rule_for", "starvation"]
 _TIMEOUT = 5.0
 _STARVED_FROM = 5 * 60.0
 _STARVED_SHARE = 0.5
-_RECEIVERS = ("oncall", "tickets")
+_RECEIVERS = ("oncall", "tickets", "data")
 _EDGE = "lab://edge"
 Addresses = Mapping[str, Sequence[str]]
 

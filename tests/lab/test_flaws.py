@@ -30,6 +30,12 @@ ISSUE = {
     "step-skipped": ({"runbook"}, "fail", "fail", 1),
     "noisy-alert": ({"no_unexpected_alert"}, "fail", "fail", 1),
     "stale-break-glass": ({"break_glass_ready"}, "fail", "fail", 1),
+    "no-throttle": ({"throttled"}, "fail", "fail", 1),
+    "slow-throttle": ({"throttled"}, "fail", "fail", 1),
+    "throttle-stuck": ({"unthrottled"}, "fail", "fail", 1),
+    "acked-write-lost": ({"data_loss"}, "fail", "fail", 1),
+    "lag-alert-misrouted": ({"alert_routed"}, "fail", "fail", 1),
+    "lag-metric-dead": ({"throttled", "recovered", "alert_fired"}, "fail", "fail", 1),
 }
 """The issues' tables."""
 

@@ -1,0 +1,71 @@
+"""Load pack ``orders``: customers who place orders and look at the catalogue, in turns. By hand:
+
+    GAMEDAY_LOAD_HOSTS='{"storefront": ["http://127.0.0.1:8080"]}' \\
+        locust -f experiments/load/orders.py --headless -u 1
+"""
+
+import hashlib
+import json
+
+import gevent
+from locust import FastHttpUser, constant, events, task
+
+from gameday.load.pacing import Answered, Pace
+
+pace = Pace(gevent.spawn, gevent.sleep)
+_TAKEN = 201
+
+
+@events.test_stopping.add_listener
+def stop(**_: object) -> None:
+    """Locust was told to stop: start no more arrivals."""
+    pace.stop()
+
+
+class Orders(FastHttpUser):
+    """One user, who only keeps the pace: each arrival is a greenlet of its own, over one pool of connections."""
+
+    host = pace.order.target[0]
+    wait_time = constant(0)
+    concurrency = pace.most  # connections; with fewer, requests would queue for them
+
+    @task
+    def day(self) -> None:
+        """The whole run."""
+        try:
+            pace.run({"order": self.order, "catalogue": self.catalogue}, ready=self.ready)
+        finally:
+            self.environment.runner.quit()
+
+    def ready(self, url: str) -> bool:
+        """Warm the client up."""
+        with gevent.Timeout(pace.order.timeout, False):
+            return self.client.get(f"{url}/healthz", name="warm-up").status_code == 200
+        return False
+
+    def order(self, number: int) -> Answered:
+        """Arrival ``number``: good if it was taken. What it notes is the key that it was told, and the digest of
+        what it sent itself."""
+        content = json.dumps({"number": number, "sku": "tea-500g", "quantity": 1 + number % 3})
+        url = pace.url(number, "/orders")
+        with (
+            gevent.Timeout(pace.order.timeout, False),
+            self.client.post(
+                url, data=content, name="order", allow_redirects=False, catch_response=True
+            ) as answer,
+        ):
+            if answer.status_code != _TAKEN:
+                return Answered(False, answer.status_code or 0)
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            return Answered(True, _TAKEN, note=f"{answer.json()['key']} {digest}")
+        return Answered(False)
+
+    def catalogue(self, number: int) -> Answered:
+        """Arrival ``number``: good if there was a whole answer in time."""
+        url = pace.url(number, "/catalogue")
+        with (
+            gevent.Timeout(pace.order.timeout, False),
+            self.client.get(url, name="catalogue", allow_redirects=False, catch_response=True) as answer,
+        ):
+            return Answered(answer.status_code == 200, answer.status_code or 0)
+        return Answered(False)
