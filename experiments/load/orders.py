@@ -50,9 +50,7 @@ class Orders(FastHttpUser):
         url = pace.url(number, "/orders")
         with (
             gevent.Timeout(pace.order.timeout, False),
-            self.client.post(
-                url, data=content, name="order", allow_redirects=False, catch_response=True
-            ) as answer,
+            self.client.post(url, data=content, name="order", allow_redirects=False, catch_response=True) as answer,
         ):
             if answer.status_code != _TAKEN:
                 return Answered(False, answer.status_code or 0)
