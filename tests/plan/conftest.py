@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gameday.drivers import POSTGRES
 from gameday.errors import Problem, SpecError
 from gameday.model.enums import FaultKind
 from gameday.model.plan import Plan
@@ -37,6 +38,7 @@ LAB = Capabilities(
             needs={"status": "http_error", "reset": "reset_peer", "latency": "latency"},
             stock=frozenset({"reset_peer", "latency"}),
         ),
+        "postgres": POSTGRES,
         "deployer": DriverInfo(name="deployer", path="x:Deployer", kinds=frozenset({FaultKind.RELEASE})),
     },
     provisioners={

@@ -271,7 +271,8 @@ BAD: dict[str, Case] = {
     "no load": ("experiment", "rate: 200/s", "rate: §0/s", "a load of 0/s is no load", ""),
     "load without a pack": (
         "environment",
-        "  load: {pack: storefront, packs: {secrets-backend-outage: logins}, maxRate: 400/s}\n",
+        "  load: {pack: storefront, packs: {secrets-backend-outage: logins, read-replica-lag: orders},"
+        " maxRate: 400/s}\n",
         "",
         "has no load pack",
         "spec.load.pack",
@@ -302,7 +303,7 @@ BAD: dict[str, Case] = {
         "environment",
         "    alerts:\n      source: sink\n"
         '      listen: "127.0.0.1:0"\n'
-        "      receivers: {oncall: oncall, tickets: tickets}\n      watchdog: {every: 500ms}\n",
+        "      receivers: {oncall: oncall, tickets: tickets, data: data}\n      watchdog: {every: 500ms}\n",
         "",
         "has nothing that receives alerts",
         "observers.alerts",
