@@ -32,14 +32,15 @@ class Words:
 
 @dataclass(frozen=True)
 class Reaction:
-    """``met`` says of a refused share whether it is as it should be; ``watched``: from when on (monotonic
-    nanoseconds) the probe has to have been seen."""
+    """``met`` says of a refused share whether it is as it should be, ``lost`` whether it surely is so no more;
+    ``watched``: from when on (monotonic nanoseconds) the probe has to have been seen."""
 
     record: Record
     expected: Throttled | Unthrottled
     crossing: Crossing
     answers: Refusals
     met: Callable[[float], bool]
+    lost: Callable[[float], bool]
     watched: int
     words: Words
 
@@ -52,13 +53,16 @@ class Reaction:
             return inconclusive(self._short, (*seqs, *self.crossing.seqs))
         found = self.answers.first(self.crossing.lo, last, hold, self.met)
         due = self.crossing.hi + self.record.length(self.expected.within)
-        # Found or not: up to where it was looked for, load and probe have to be there.
-        end = (found.surely[1] if found.surely else min(last, due)) + hold
+        # Up to where it was looked for, or has to last, load and probe have to be there.
+        end = (last if found.surely else min(last, due)) + hold
         seqs = (*seqs, *self.crossing.seqs, *self.answers.seqs(self.crossing.lo, end))
         lacking = self._lacking(end)
         if lacking:
             return inconclusive(lacking, seqs)
-        return self._in_time(found, seqs) if found.surely else self._never(found, last, due, seqs)
+        if found.surely is None:
+            return self._never(found, last, due, seqs)
+        relapse = self.answers.first(found.surely[1], last, hold, self.lost).surely
+        return self._relapsed(relapse[1], seqs) if relapse else self._in_time(found, seqs)
 
     def _lacking(self, end: int) -> str:
         load = self.answers.lacking(self.crossing.lo, end)
@@ -78,6 +82,13 @@ class Reaction:
         verdict = at_most(measured, self.expected.within)
         reason = f"{self.words.done} {length_text(measured)} after {self.words.since}"
         return Ruling(verdict, reason + against(verdict, duration_text(self.expected.within)), measured, seqs=seqs)
+
+    def _relapsed(self, at: int, seqs: tuple[int, ...]) -> Ruling:
+        """What does not last while the number is where it is was no reaction."""
+        after = self.record.span(at - self.crossing.hi)
+        reason = f"{self.words.done} after {self.words.since}, but no more {duration_text(after)} after it,"
+        reason += f" though it was still {self.words.side}."
+        return Ruling(Verdict.FAIL, reason, (after, after), seqs=seqs)
 
     def _never(self, found: Found, last: int, due: int, seqs: tuple[int, ...]) -> Ruling:
         if found.possibly is not None:

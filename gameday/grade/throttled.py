@@ -17,6 +17,8 @@ __all__ = ["judge", "throttles"]
 
 _MOST = 0.9
 """The share of requests that has to be refused."""
+_LET_GO = 0.5
+"""Under this share nobody would call it a throttle."""
 _ALREADY = 0.01
 """The share of requests that must not be refused before there is a reason."""
 
@@ -52,8 +54,12 @@ def _ruling(record: Record, expected: Throttled, on: Ground) -> Ruling:
         undone=f"{name.capitalize()} requests were not throttled",
         side=f"above {above}",
     )
-    found = Reaction(record, expected, crossing, answers, throttles, on.effect.lo, words)
+    found = Reaction(record, expected, crossing, answers, throttles, _let_go, on.effect.lo, words)
     return found.ruling(on.effect.seqs)
+
+
+def _let_go(share: float) -> bool:
+    return share < _LET_GO
 
 
 def _already(record: Record, expected: Throttled, crossing: Crossing, answers: Refusals) -> Ruling | None:

@@ -19,6 +19,8 @@ __all__ = ["judge"]
 
 _MOST = 0.01
 """The share of requests that may still be refused."""
+_AGAIN = 0.1
+"""From this share on they are refused once more."""
 
 
 def judge(record: Record, expected: Unthrottled, on: Ground) -> Criterion:
@@ -50,8 +52,13 @@ def _ruling(record: Record, expected: Unthrottled, on: Ground) -> Ruling:
         undone=f"{name} requests were not taken again",
         side=f"below {below}",
     )
-    return Reaction(record, expected, crossing, answers, _taken, crossing.lo, words).ruling(on.effect.seqs)
+    found = Reaction(record, expected, crossing, answers, _taken, _again, crossing.lo, words)
+    return found.ruling(on.effect.seqs)
 
 
 def _taken(share: float) -> bool:
     return share <= _MOST + 1e-9
+
+
+def _again(share: float) -> bool:
+    return share >= _AGAIN

@@ -8,7 +8,7 @@ from gameday.grade import grade
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import SourceGap
 from gameday.model.grade import Criterion
-from tests.grade.builder import Draft, S
+from tests.grade.builder import Draft, S, drawn
 from tests.grade.standby import (
     INJECT,
     LAG,
@@ -81,6 +81,26 @@ def test_a_system_that_never_throttles_fails() -> None:
 @pytest.mark.parametrize(("share", "verdict"), [(0.85, Verdict.FAIL), (0.95, Verdict.PASS)])
 def test_nine_of_ten_must_be_refused(share: float, verdict: Verdict) -> None:
     assert throttled(Standby(share=share)).verdict is verdict
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.2, Verdict.FAIL), (1.0, Verdict.PASS)])
+def test_a_throttle_has_to_last_as_long_as_the_lag(share: float, verdict: Verdict) -> None:
+    def let_go(call: Call) -> Call:
+        late = call.name == ORDER and CROSSED + 15 * S < call.end < UNDO
+        return answered(call, REFUSED if drawn(call.number // 2, share) else TAKEN) if late else call
+
+    found = throttled(edit=changed(let_go))
+    assert found.verdict is verdict, found.reason
+    assert verdict is Verdict.PASS or found.reason.endswith("though it was still above 5m.")
+
+
+def test_orders_that_are_refused_once_more_were_not_taken_again() -> None:
+    def again(call: Call) -> Call:
+        return answered(call, REFUSED) if call.name == ORDER and call.end > UNDO + 18 * S else call
+
+    found = unthrottled(edit=changed(again))
+    assert found.verdict is Verdict.FAIL, found.reason
+    assert found.reason.endswith("though it was still below 1m.")
 
 
 def test_another_status_is_no_throttle() -> None:
