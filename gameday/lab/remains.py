@@ -28,8 +28,8 @@ def place(lab: str) -> Path:
 
 
 def segments(place: Path) -> Iterator[int]:
-    """The shared memory that a dead postmaster below ``place`` left, and nobody uses."""
-    left = dict(_unused())
+    """The shared memory that postmasters below ``place`` made, and that is still there."""
+    left = dict(_all())
     for path in place.glob(f"*/{_PID_FILE}"):
         try:
             lines = path.read_text(encoding="ascii", errors="replace").splitlines()
@@ -41,7 +41,10 @@ def segments(place: Path) -> Iterator[int]:
 
 
 def remove(place: Path) -> None:
-    """Remove the folder and that shared memory; nothing happens if they are not there."""
+    """Remove the folder and that shared memory; nothing happens if they are not there.
+
+    A process of a dead postmaster may be about to end: what it has attached goes when it does.
+    """
     found = list(segments(place))
     if found:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -50,8 +53,8 @@ def remove(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def _unused() -> Iterator[tuple[int, int]]:
-    """Segments of System V that no process has attached: identity and the pid of their creator."""
+def _all() -> Iterator[tuple[int, int]]:
+    """Segments of System V: identity and the pid of their creator."""
     try:
         head, *lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
@@ -59,5 +62,4 @@ def _unused() -> Iterator[tuple[int, int]]:
     names = head.split()
     for line in lines:
         told = dict(zip(names, line.split(), strict=False))
-        if told.get("nattch") == "0":
-            yield int(told["shmid"]), int(told["cpid"])
+        yield int(told["shmid"]), int(told["cpid"])

@@ -10,7 +10,7 @@ import pytest
 
 from gameday.lab.flaws import FLAWS
 from gameday.timeline import read
-from tests.e2e.conftest import Cli, verdicts
+from tests.e2e.conftest import LONGEST, Cli, injected, verdicts, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 NAME = "read-replica-lag"
@@ -57,3 +57,15 @@ def test_flaw(cli: Cli, flaw: str) -> None:
     assert (code, grade["verdict"]) == (1, "fail")
     others = {kind for kind, verdict in found.items() if verdict in {"fail", "inconclusive"}} - broken
     assert others <= ALSO.get(flaw, set()), reasons
+
+
+def test_the_engine_is_killed_and_its_own_lab_goes_with_it(cli: Cli) -> None:
+    """Its database as well, which runs as somebody else where this is root."""
+    process = cli.start("run", NAME, "--out", str(cli.folder / "run"))
+    wait_for(lambda: injected(cli.folder / "run"), LONGEST)
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for(lambda: not cli.processes(), 20)
+    wait_for(lambda: _left(cli) == [], 5)
+    assert json.loads(cli("status", "-o", "json").stdout) == {"runs": [], "open_faults": [], "unresolved": []}
+    assert cli("grade", str(cli.folder / "run")).returncode == 5
