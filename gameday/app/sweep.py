@@ -171,14 +171,15 @@ class _Sweeper:
         info = tables.DRIVERS.get(driver)
         address = next(iter(self.place.addresses.get(api, ())), "") if api else _argv(asked)
         problem = f"no driver of this version is called '{driver}'" if info is None else ""
-        problem = problem or ("" if address else "nothing there has that address")
         problem = problem or (f"{self.recoverer.interrupted} came first" if self.recoverer.stopped() else "")
         if info is None or problem:
             return [self._row(driver, address or api, "", f"could not look: {problem}", "stands")]
         made = tables.driver(info.path)
         if not made.sweepable or address == "-":
             why = "what this driver makes carries no marks" if address != "-" else "its binding has no 'find'"
-            return [self._row(driver, address, "", f"cannot tell: {why}")]
+            return [self._row(driver, address or api, "", f"cannot tell: {why}")]
+        if not address:
+            return [self._row(driver, api, "", "could not look: nothing there has that address", "stands")]
         one = ForkedDriver(made, info.deadline, self.recoverer.waker.glance)
         try:
             search = asked.search

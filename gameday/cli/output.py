@@ -30,7 +30,7 @@ _STYLES = {
     Verdict.NOT_APPLICABLE: "dim",
 }
 _PIPED = 200
-_READABLE = 20
+_READABLE = 16
 """Characters of a column below which it is better not wrapped."""
 _NARROW = 60
 """Below this width a table would break words apart: a line per criterion instead."""

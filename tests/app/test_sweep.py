@@ -188,6 +188,7 @@ def test_every_instance_or_the_one_that_is_named(world: Path, monkeypatch: pytes
     made(world, "a")
     rows = sweep("labs", "lab-2", world)
     assert told(rows)[0] == ("marked", "", "could not look: nothing there has that address", "stands")
+    assert told(rows)[1] == CANNOT, "an address would not help"
     rows = sweep("labs", None, world)
     assert told(rows)[:2] == [("marked", "r9/a", "removed, verified clear", "clear"), CANNOT]
     assert len(rows) == 4

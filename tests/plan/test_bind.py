@@ -17,8 +17,9 @@ from gameday.model.enums import PhaseName, StepKind
 from gameday.model.experiment import AlertFired, AlertRouted, Brownout, Recovered, Rollback, SteadyBurn
 from gameday.model.pace import COUNTERS, GUARDED
 from gameday.model.plan import InputDigest, Plan
-from gameday.plan import load_plan, plan_json
-from tests.plan.conftest import FILES
+from gameday.plan import BindOptions, bind, load_plan, plan_json
+from gameday.spec import Catalog, builtin_root, gather
+from tests.plan.conftest import FILES, LAB
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -202,6 +203,19 @@ def test_an_experiment_may_have_a_load_pack_of_its_own(project: Any) -> None:
     assert plan.load.pack == "buyers"
     assert "experiments/load/buyers.py" in {digest.path for digest in plan.inputs}
     assert "experiments/load/storefront.py" not in {digest.path for digest in plan.inputs}
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("api-dependency-brownout", ["edge", "checkout", "payments"]),
+        ("secrets-backend-outage", ["edge", "accounts", "secrets"]),
+        ("read-replica-lag", ["edge", "orders", "primary", "standby"]),
+    ],
+)
+def test_each_shipped_experiment_asks_for_its_own_part_of_the_lab(name: str, names: list[str]) -> None:
+    plan = bind(gather(Catalog([builtin_root()]), name, "lab"), LAB, BindOptions())
+    assert [service.url for service in plan.services] == [f"lab://{one}" for one in names]
 
 
 def test_external_load(project: Any) -> None:
