@@ -11,7 +11,8 @@ from tests.plan.conftest import FILES
 ALERTS = (
     "    alerts:\n      source: sink\n"
     '      listen: "127.0.0.1:0"\n'
-    "      receivers: {oncall: oncall, tickets: tickets}\n      watchdog: {every: 500ms}\n"
+    "      receivers: {oncall: oncall, tickets: tickets, data: data}\n"
+    "      watchdog: {every: 500ms}\n"
 )
 
 
@@ -61,6 +62,7 @@ INSTANCES = "    instances: {source: metrics}\n"
 
 def test_restarts_need_a_source_and_a_service(project: Any) -> None:
     at = expect(project, "§{kind: restarts, service: service}")
+    project.replace("environment", INSTANCES, "")
     assert [str(problem) for problem in project.problems()] == [
         f"{at}: environment 'lab' does not say since when instances run "
         "(name it in observers.instances: {source: metrics})"
@@ -74,7 +76,7 @@ def test_restarts_need_a_source_and_a_service(project: Any) -> None:
 
 
 def test_instances_are_bound_only_if_that_is_judged(project: Any) -> None:
-    project.replace("environment", ALERTS, ALERTS + INSTANCES)
+    assert INSTANCES in (project.root / FILES["environment"]).read_text()
     assert project.bind().instances is None
 
 
