@@ -82,13 +82,7 @@ class Reply(Model):
 
 def once(question: Question, given: Given, alone: bool = False, leaves: bool = False) -> tuple[Reply, bool]:
     """The answer of a process of its own, and whether it left processes behind; see `Worker`."""
-    worker = Worker(given, alone)
-    try:
-        reply = worker.ask(question)
-    except BaseException:
-        worker.end()
-        raise
-    return reply, worker.end(leaves)
+    return Worker(given, alone).ask_last(question, leaves)
 
 
 class Worker:
@@ -139,6 +133,15 @@ class Worker:
         self._forget_printed()
         self._send(process, question)
         return self._receive(question.seconds, question.call.name if question.call is not None else PROGRAM)
+
+    def ask_last(self, question: Question, leaves: bool = False) -> tuple[Reply, bool]:
+        """`ask`, then `end`, also where that raises: the answer, and whether processes were left behind."""
+        try:
+            reply = self.ask(question)
+        except BaseException:
+            self.end()
+            raise
+        return reply, self.end(leaves)
 
     def interrupt(self) -> None:
         """Kill the child: whoever waits for its answer waits no more."""

@@ -70,12 +70,7 @@ class _Children:
         """The answer of a process of its own, and whether that left others behind, which were ended."""
         self._are_of(told)
         worker, self._next = self._next or Worker(told.given), None
-        try:
-            reply = worker.ask(question)
-        except BaseException:
-            worker.end()
-            raise
-        return reply, worker.end(leaves)
+        return worker.ask_last(question, leaves)
 
     def end(self) -> None:
         """End them; idempotent."""
