@@ -102,9 +102,10 @@ class Arrivals:
         """The requests started in [start, end)."""
         return self.all[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
 
-    def bad(self, arrival: Arrival) -> bool:
-        """Not answered well within the client's timeout."""
-        return not arrival.ok or arrival.end is None or arrival.end - arrival.start > self.timeout
+    def bad(self, arrival: Arrival, slowest: float | None = None) -> bool:
+        """Not answered well within the client's timeout, nor within ``slowest`` (real seconds) if that is given."""
+        most = self.timeout if slowest is None else min(self.timeout, round(slowest * 1e9))
+        return not arrival.ok or arrival.end is None or arrival.end - arrival.start > most
 
 
 def index_arrivals(load: BoundLoad, t0: int, planned_end: int, batches: Sequence[At[LoadBatch]]) -> Arrivals:

@@ -46,7 +46,7 @@ def _of_load(record: Record, slo: BoundSlo, start: int, end: int) -> Level:
     missing = arrivals.missing(arrivals.due(start, known))
     batches = record.of(LoadBatch)
     seqs = tuple(batch.seq for batch in batches if start <= batch.mono <= end + arrivals.timeout)
-    bad = sum(arrivals.bad(arrival) for arrival in counted)
+    bad = sum(arrivals.bad(arrival, slo.slowest) for arrival in counted)
     return Level(bad, len(counted), missing, _thin(record, start, end), seqs)
 
 

@@ -179,7 +179,7 @@ def _events(record: Record, slo: BoundSlo, start: int, end: int) -> Sequence[_We
     if arrivals is None:
         return ()
     found = [
-        _Weighted(arrival.start, 1.0, float(arrivals.bad(arrival)), 0.0)
+        _Weighted(arrival.start, 1.0, float(arrivals.bad(arrival, slo.slowest)), 0.0)
         for arrival in arrivals.between(start, end + 1)
         if endpoint in (None, arrival.name)
     ]

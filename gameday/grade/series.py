@@ -63,7 +63,7 @@ def _of_load(record: Record, slo: BoundSlo) -> Series:
     endpoint = slo.total.spec.endpoint if slo.total.type == "load" else None
     known = _known_until(record)
     seen = [
-        (arrival.start, not arrivals.bad(arrival))
+        (arrival.start, not arrivals.bad(arrival, slo.slowest))
         for arrival in (arrivals.all if arrivals else ())
         if arrivals and endpoint in (None, arrival.name) and arrival.start <= known
     ]

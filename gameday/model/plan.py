@@ -30,7 +30,7 @@ from gameday.model.guard import Guard, GuardPace
 from gameday.model.pace import COUNTERS, query_timeout
 from gameday.model.quantities import Duration, Rate
 from gameday.model.runbook import Step
-from gameday.model.slo import BurnPair, HttpCheck, PromqlCheck, RowsCheck, Source, SqlCheck
+from gameday.model.slo import BurnPair, HttpCheck, LoadSource, PromqlCheck, RowsCheck, Source, SqlCheck
 
 __all__ = [
     "BoundFault",
@@ -111,6 +111,11 @@ class BoundSlo(Model):
     """Real seconds between two readings of its counters."""
     lag: Duration = 0.0
     """Real seconds, at most, that pass between an event and the first moment at which a reading can tell of it."""
+
+    @property
+    def slowest(self) -> float | None:
+        """Real seconds that a good request of the run's own load takes at most; None: until the client gives up."""
+        return self.good.spec.within if isinstance(self.good, LoadSource) else None
 
 
 class BoundProbe(Model):

@@ -35,10 +35,14 @@ __all__ = [
 
 
 class LoadSelector(Model):
-    """Requests of the run's own load: all of an endpoint (or of all), only the good ones with ``outcome: ok``."""
+    """Requests of the run's own load: all of an endpoint (or of all), only the good ones with ``outcome: ok``.
+
+    ``within``: of these only those that took no longer (real time, never scaled).
+    """
 
     endpoint: str | None = None
     outcome: Literal["ok"] | None = None
+    within: Annotated[Duration, Field(gt=0)] | None = None
 
 
 class LoadSource(Model):

@@ -15,10 +15,10 @@ from gameday.model.answers import Answers
 from gameday.model.document import Document, Location
 from gameday.model.environment import Environment
 from gameday.model.experiment import Experiment
-from gameday.model.plan import InputDigest
+from gameday.model.plan import BoundLoad, InputDigest
 from gameday.model.quantities import duration_text
 from gameday.model.runbook import Runbook
-from gameday.model.slo import Probe, Slo
+from gameday.model.slo import LoadSource, Probe, RatioMetric, Slo
 from gameday.model.sources import Sources
 from gameday.model.suggest import one_of
 from gameday.slo.burn import parse_pairs
@@ -289,6 +289,26 @@ def _slo_findings(name: str, value: Slo) -> Iterator[Finding]:
     elif ratio.good == ratio.total:
         at: Location = ("spec", "indicator", "spec", "ratioMetric", "good")
         yield at, "'good' and 'total' count the same, so nothing is ever bad", "such as outcome: ok for 'good'"
+    yield from _load_findings(ratio)
+
+
+def _load_findings(ratio: RatioMetric) -> Iterator[Finding]:
+    good, total = ratio.good.metric_source, ratio.total.metric_source
+    if not isinstance(good, LoadSource) or not isinstance(total, LoadSource):
+        return
+    at: Location = ("spec", "indicator", "spec", "ratioMetric")
+    if total.spec.within is not None:
+        yield (
+            (*at, "total", "metricSource", "spec", "within"),
+            "'within' says which requests are good",
+            "move it to 'good'",
+        )
+    slowest, most = good.spec.within, BoundLoad().timeout
+    if slowest is not None and slowest >= most:
+        message = f"clients give up after {duration_text(most)}, so that this is every good request"
+        yield (*at, "good", "metricSource", "spec", "within"), message, "say less, or leave it out"
+    if good.spec.within is not None and good.spec.outcome is None:
+        yield (*at, "good", "metricSource", "spec"), "an error that came quickly would be good", "add outcome: ok"
 
 
 def _burn_findings(text: str, period: float) -> Iterator[Finding]:

@@ -127,6 +127,15 @@ def test_error_ratio_just_below_and_just_above(bad: float, breaches: bool) -> No
         assert changed.value > 0.3
 
 
+@pytest.mark.parametrize(("seconds", "breaches"), [(0.299, False), (0.301, True)])
+def test_a_good_answer_that_came_later_than_its_slo_allows_is_bad(seconds: float, breaches: bool) -> None:
+    plan = plan_with(RATIO)
+    quick = {"good": {"type": "load", "spec": {"outcome": "ok", "within": 0.3}}, "total": {"type": "load"}}
+    bed = Bed(plan.model_copy(update={"slos": (BoundSlo.model_validate({**plan.slos[0].model_dump(), **quick}),)}))
+    assert bed.requests(4) is None
+    assert (bed.requests(8, seconds=seconds) is not None) is breaches
+
+
 def test_a_window_that_is_not_full_breaches_on_thirty_events_only() -> None:
     bed = Bed(plan_with({**RATIO, "over": "1m"}))
     assert bed.requests(0.2, bad=1) is None

@@ -14,6 +14,7 @@ from gameday.model.events import AbortRequested
 from gameday.model.experiment import SteadyProbe
 from gameday.model.grade import Interval
 from gameday.model.plan import Plan
+from gameday.model.slo import LoadSelector, LoadSource
 from gameday.timeline import TimelineRead
 from tests.grade.builder import (
     DEPENDENCY,
@@ -70,6 +71,22 @@ def test_the_burn_must_be_below_its_limit_not_at_it(judge: Judge, bad: int, verd
     assert found.verdict is verdict
     assert found.measured is not None
     assert found.measured.hi == pytest.approx(bad / 6)
+
+
+@pytest.mark.parametrize(("latency", "verdict"), [(0.299, Verdict.PASS), (0.301, Verdict.FAIL)])
+def test_a_good_answer_that_came_later_than_its_slo_allows_is_bad(latency: float, verdict: Verdict) -> None:
+    def quick(made: Draft) -> None:
+        def slos(plan: Plan) -> dict[str, object]:
+            customer = plan.slos[0]
+            good = LoadSource(type="load", spec=LoadSelector(outcome="ok", within=0.3))
+            return {"slos": (customer.model_copy(update={"good": good}), *plan.slos[1:])}
+
+        replan(made, slos)
+
+    graded = grade(make(Reality(figures=LEAN, latency=latency), quick))
+    assert graded.criteria[0].verdict is verdict
+    values = [point.value for point in graded.series[0].points if point.n and point.at < 300]
+    assert set(values) == ({1.0} if verdict is Verdict.PASS else {0.0})
 
 
 def test_errors_of_the_dependency_fail_it_too(judge: Judge) -> None:

@@ -402,6 +402,27 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "",
     ),
     "nothing bad": ("customer", ", outcome: ok", "", "so nothing is ever bad", "outcome: ok"),
+    "slower than clients wait": (
+        "customer",
+        "outcome: ok}",
+        "outcome: ok, within: §2s}",
+        "clients give up after 2s",
+        "say less",
+    ),
+    "quick errors": (
+        "customer",
+        "spec: {endpoint: checkout, outcome: ok}",
+        "spec: §{endpoint: checkout, within: 300ms}",
+        "an error that came quickly would be good",
+        "outcome: ok",
+    ),
+    "a limit on all": (
+        "customer",
+        "total: {metricSource: {type: load, spec: {endpoint: checkout",
+        "total: {metricSource: {type: load, spec: {within: §1s, endpoint: checkout",
+        "'within' says which requests are good",
+        "move it to 'good'",
+    ),
     # YAML itself
     "flow with a bare parameter": (
         "experiment",

@@ -101,8 +101,9 @@ class LoadTraffic:
 
     source = "load"
 
-    def __init__(self, load: BoundLoad, endpoint: str | None) -> None:
+    def __init__(self, load: BoundLoad, endpoint: str | None, slowest: float | None = None) -> None:
         self._requests = Requests(load, endpoint)
+        self._slowest = load.timeout if slowest is None else slowest
 
     @property
     def since(self) -> int | None:
@@ -111,7 +112,10 @@ class LoadTraffic:
 
     def take(self, event: Event) -> Sequence[Seen]:
         """What the event adds."""
-        return [Seen(request.at, 0 if request.ok else 1, 1) for request in self._requests.take(event)]
+        return [Seen(one.at, 0 if self._good(one) else 1, 1) for one in self._requests.take(event)]
+
+    def _good(self, request: Request) -> bool:
+        return request.ok and request.seconds <= self._slowest
 
 
 class CounterTraffic:
@@ -157,5 +161,5 @@ class ProbeTraffic:
 def slo_traffic(slo: BoundSlo, load: BoundLoad | None) -> Traffic:
     """The source of an SLO's indicator."""
     if isinstance(slo.total, LoadSource) and load is not None:
-        return LoadTraffic(load, slo.total.spec.endpoint)
+        return LoadTraffic(load, slo.total.spec.endpoint, slo.slowest)
     return CounterTraffic(slo)
