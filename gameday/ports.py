@@ -12,7 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
 from gameday.model.events import Event, Payload, RowsRead
-from gameday.model.plan import BoundFault, BoundStimulus, Plan
+from gameday.model.plan import BoundFault, BoundScale, BoundStimulus, Plan
 from gameday.model.quantities import parse_duration
 from gameday.model.token import ProcessIdentity, Token
 
@@ -29,6 +29,8 @@ __all__ = [
     "OptionShape",
     "Options",
     "People",
+    "Proceeding",
+    "Progress",
     "Provisioned",
     "Provisioner",
     "ProvisionerInfo",
@@ -38,6 +40,7 @@ __all__ = [
     "Said",
     "Search",
     "Searching",
+    "Superseding",
     "Target",
 ]
 
@@ -52,7 +55,7 @@ class Target:
     """One fault or stimulus of the plan with its driver's address resolved: what a driver needs to resolve it."""
 
     run: str
-    plan: BoundFault | BoundStimulus
+    plan: BoundFault | BoundStimulus | BoundScale
     api: str
     """The resolved control address of the driver; empty for a driver that has none."""
 
@@ -105,6 +108,8 @@ class DriverInfo:
     """What it asks for beside these where it is bound to a fault; it may have no other keys."""
     releases: Options = field(default_factory=Options)
     """As ``faults``, where it is bound to releases."""
+    scales: Options = field(default_factory=Options)
+    """As ``faults``, where it is bound to what scales a service."""
     foreign: frozenset[str] = frozenset()
     """Keys that its binding must have where gameday does not start what the address names."""
     schemes: frozenset[str] = frozenset({"http", "https"})
@@ -126,7 +131,7 @@ class DriverInfo:
 
     def asks(self, kind: FaultKind) -> Options:
         """The keys of a binding to that kind."""
-        more = self.releases if kind is FaultKind.RELEASE else self.faults
+        more = {FaultKind.RELEASE: self.releases, FaultKind.SCALE: self.scales}.get(kind, self.faults)
         return Options({**dict.fromkeys(self.options, OptionShape.TEXT), **more.required}, more.optional)
 
     def deadline_of(self, binding: DriverBinding) -> float:
@@ -182,6 +187,33 @@ class Searching(Protocol):
 
     def search(self, place: Search) -> list[Token]:
         """As `Driver.find`; DriverError."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one further call for a fault did."""
+
+    said: str
+    """For people; the same text as before: nothing is new."""
+    done: bool
+    """Nothing more is to be done."""
+
+
+@runtime_checkable
+class Proceeding(Protocol):
+    """A driver of faults that take many calls, such as one eviction each: as long as the fault stands, the engine
+    asks it again and again, until it says that it is done. What these calls do needs no undo."""
+
+    def proceed(self, token: Token) -> Progress:
+        """One step, within the deadline of one call; a refusal is no error. DriverError ends the run."""
+
+
+@runtime_checkable
+class Superseding(Protocol):
+    """A driver that can tell that somebody else has changed what it touched, and that it left that alone."""
+
+    def superseded(self, token: Token) -> bool:
+        """Asked where `Driver.is_clear` holds: whether the field has neither our value nor that of before."""
 
 
 class Recorder(Protocol):

@@ -9,7 +9,7 @@ gameday starts it with Locust, out of process; arrivals are open and evenly spac
 import gevent
 from locust import FastHttpUser, constant, events, task
 
-from gameday.load.pacing import Pace
+from gameday.load.pacing import Pace, Send
 
 pace = Pace(gevent.spawn, gevent.sleep)
 BASKET = {"items": [{"sku": "tea-500g", "quantity": 1}], "currency": "EUR"}
@@ -32,9 +32,14 @@ class Storefront(FastHttpUser):
     def day(self) -> None:
         """The whole run."""
         try:
-            pace.run({"checkout": self.checkout}, ready=self.ready)
+            pace.run(self.requests(), ready=self.ready)
         finally:
             self.environment.runner.quit()
+
+    def requests(self) -> dict[str, Send]:
+        """What this run's services take, in turns; a checkout if they tell nothing else."""
+        known = {"checkout": ("checkout", self.checkout), "catalog": ("items", self.items)}
+        return dict(known[name] for name in pace.order.hosts if name in known) or {"checkout": self.checkout}
 
     def ready(self, url: str) -> bool:
         """Warm the client up."""
@@ -50,6 +55,16 @@ class Storefront(FastHttpUser):
             self.client.post(
                 url, json=BASKET, name="checkout", allow_redirects=False, catch_response=True
             ) as answer,
+        ):
+            return answer.request_meta["exception"] is None
+        return False
+
+    def items(self, number: int) -> bool:
+        """Arrival ``number``: as `checkout`, of what there is to buy."""
+        url = pace.url(number, "/items")
+        with (
+            gevent.Timeout(pace.order.timeout, False),
+            self.client.get(url, name="items", allow_redirects=False, catch_response=True) as answer,
         ):
             return answer.request_meta["exception"] is None
         return False

@@ -214,7 +214,7 @@ def _touched(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
     undone = {one.id: one for one in _all(events, PreflightUndo)}
     for item in preflight.injections(plan):
         token, proof = matched.get(item.id), undone.get(item.id)
-        name = f"fault {item.id}" if isinstance(item, BoundFault) else f"release {item.id}"
+        name = f"fault {item.id}" if isinstance(item, BoundFault) else f"{item.kind.value} {item.id}"
         if token is None or proof is None:
             yield Check(name, Mark.UNTRIED, "not matched" if token is None else "its undo was not tried")
         elif proof.outcome is Outcome.OK:
@@ -250,8 +250,8 @@ def _sources(plan: Plan, events: Sequence[Event]) -> Iterator[Check]:
     yield from _told_answers(plan, _all(events, LoadBatch), sent)
     for service in sorted({one.service for one in plan.expect if isinstance(one, Restarts)}):
         yield _heard(f"instances/{service}", told, gaps)
-    if plan.releases is not None and plan.releases_of:
-        yield _heard("releases", told, gaps)
+    asked = {"workloads": plan.workloads is not None, "releases": plan.releases is not None and plan.releases_of}
+    yield from (_heard(source, told, gaps) for source, wanted in asked.items() if wanted)
 
 
 def _told_answers(plan: Plan, batches: Sequence[LoadBatch], sent: set[str]) -> Iterator[Check]:

@@ -19,7 +19,7 @@ from gameday.errors import DriverError
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Driver, Search, Searching, Target
+from gameday.ports import Driver, Search, Searching, Superseding, Target
 
 __all__ = ["ForkedDriver", "forked"]
 
@@ -93,6 +93,12 @@ class ForkedDriver:
     def is_clear(self, token: Token) -> bool:
         """In a child, as `undo`."""
         return bool(self._run("is_clear", lambda: CALLS["is_clear"](self._inner, token), token.deadline))
+
+    def superseded(self, token: Token) -> bool:
+        """In a child, as `undo`."""
+        if not isinstance(self._inner, Superseding):
+            return False
+        return bool(self._run("superseded", lambda: CALLS["superseded"](self._inner, token), token.deadline))
 
     def _run(self, call: str, work: Callable[[], JSON], seconds: float | None) -> JSON:
         """``seconds``: its deadline; None: the driver's."""

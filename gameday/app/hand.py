@@ -23,7 +23,7 @@ from gameday.app import tables
 from gameday.errors import DriverError
 from gameday.model.base import JSON
 from gameday.model.token import Token
-from gameday.ports import Driver
+from gameday.ports import Driver, Proceeding, Superseding
 
 __all__ = ["CALLS", "main"]
 
@@ -32,8 +32,17 @@ CALLS: Mapping[str, Callable[[Driver, Token], JSON]] = {
     "in_effect": lambda driver, token: driver.in_effect(token),
     "undo": lambda driver, token: driver.undo(token),
     "is_clear": lambda driver, token: driver.is_clear(token),
+    "proceed": lambda driver, token: _proceed(driver, token),
+    "superseded": lambda driver, token: isinstance(driver, Superseding) and driver.superseded(token),
 }
 """The calls that touch a substrate; ``resolve`` and ``find`` only read, and are the engine's own."""
+
+
+def _proceed(driver: Driver, token: Token) -> JSON:
+    if not isinstance(driver, Proceeding):
+        return {"said": "", "done": True}
+    found = driver.proceed(token)
+    return {"said": found.said, "done": found.done}
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from gameday.errors import DriverError, PreflightError
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Target
+from gameday.ports import Progress, Superseding, Target
 
 __all__ = ["Hand", "HandDied", "HandedDriver", "Hands"]
 
@@ -274,6 +274,18 @@ class HandedDriver:
         """Read back, in the hand."""
         return bool(self._call(self._current(), "in_effect", token))
 
+    def proceed(self, token: Token) -> Progress:
+        """In the hand that injected; as `inject` where it overran or failed."""
+        if self._hand.dead:
+            raise HandDied("the hand died before it was asked")
+        answer = self._call(self._hand, "proceed", token)
+        found = answer if isinstance(answer, dict) else {}
+        return Progress(str(found.get("said", "")), bool(found.get("done", True)))
+
+    def superseded(self, token: Token) -> bool:
+        """As `undo`."""
+        return isinstance(self._inner, Superseding) and bool(self._clearing("superseded", token))
+
     def undo(self, token: Token) -> None:
         """In the hand, or in another one where that is dead: never waits for the reaper."""
         self._clearing("undo", token)
@@ -312,7 +324,7 @@ class HandedDriver:
         except (TimeoutError, HandDied, ValueError) as error:
             # Nothing that this hand began may go on: killed and awaited before anything else is asked.
             self._hands.drop(hand)
-            if isinstance(error, HandDied) or call in {"inject", "in_effect"}:
+            if isinstance(error, HandDied) or call in {"inject", "in_effect", "proceed"}:
                 self._hands.lose(f"{token.id}: {call}: {error}")
             kind = TimeoutError if isinstance(error, TimeoutError) else HandDied
             raise kind(f"{call}: {error}") from error
@@ -323,6 +335,6 @@ class HandedDriver:
         if "error" not in answer:
             value: JSON = answer["value"]
             return value
-        if call == "inject":
+        if call in {"inject", "proceed"}:
             self._hands.drop(hand)  # what it may have started must not go on beside the undo
         raise DriverError(answer["error"], str(answer.get("hint", "")))

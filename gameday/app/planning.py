@@ -76,6 +76,7 @@ def capabilities() -> Capabilities:
         drivers=tables.DRIVERS,
         provisioners=tables.PROVISIONERS,
         release_sources=frozenset(tables.RELEASE_SOURCES),
+        workload_sources=frozenset(tables.WORKLOAD_SOURCES),
     )
 
 

@@ -26,7 +26,7 @@ from gameday.model.events import (
     PreflightReady,
 )
 from gameday.model.experiment import Restarts
-from gameday.model.plan import BoundFault, BoundStimulus, Plan
+from gameday.model.plan import BoundFault, BoundScale, BoundStimulus, Plan
 from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.model.token import Token
 from gameday.observers.chaostoolkit import ChaosProbe
@@ -119,9 +119,9 @@ def provision(plan: Plan, flaws: Sequence[str], existing: str | None, record: Ti
     return Stand(provisioned, provisioner)
 
 
-def injections(plan: Plan) -> Sequence[BoundStimulus | BoundFault]:
+def injections(plan: Plan) -> Sequence[BoundStimulus | BoundScale | BoundFault]:
     """Everything that this run will touch, in the order of the plan."""
-    return [*plan.stimuli, *plan.faults]
+    return [*plan.stimuli, *plan.scales, *plan.faults]
 
 
 def _addresses(plan: Plan) -> set[str]:
@@ -129,6 +129,8 @@ def _addresses(plan: Plan) -> set[str]:
     found |= {item.binding.api for item in injections(plan) if item.binding.api}
     if plan.releases is not None and plan.releases.api:
         found.add(plan.releases.api)
+    if plan.workloads is not None:
+        found.add(plan.workloads.api)
     if plan.prometheus is not None:
         found.add(plan.prometheus.url)
     return found
@@ -166,7 +168,7 @@ def prepare(plan: Plan, run: str, addresses: Addresses, hands: Hands, record: Ti
         token = found.attempt(partial(_token, driver, target))
         if token is not None:
             record("preflight", PreflightMatched(token=token))
-            stimulus = isinstance(item, BoundStimulus)
+            stimulus = not isinstance(item, BoundFault)
             prepared.append(Prepared(token, driver, stimulus, _until(plan, item), info.settle, driver.hand))
     found.tell()
     safety.check_replicas(plan, [one.token for one in prepared])
@@ -183,7 +185,7 @@ def _token(driver: Driver, target: Target) -> Token:
         raise PreflightError(f"{name}: {error}", hint="nothing was injected; only 'resolve' ran") from error
 
 
-def _until(plan: Plan, item: BoundFault | BoundStimulus) -> float:
+def _until(plan: Plan, item: BoundFault | BoundStimulus | BoundScale) -> float:
     return item.at + item.for_ if isinstance(item, BoundFault) else plan.duration
 
 
@@ -210,6 +212,8 @@ def make_observers(
         services = sorted({release.service for release in plan.releases_of})
         api = addresses[plan.releases.api][0] if plan.releases.api else ""
         observers += [tables.observe_releases(plan.releases, service, api) for service in services]
+    if plan.workloads is not None:
+        observers.append(tables.observe_workloads(plan.workloads, addresses[plan.workloads.api][0]))
     alerts = plan.alerts
     sink = own.attempt(lambda: AlertSink(alerts)) if alerts is not None else None
     if found is None:
@@ -298,6 +302,7 @@ def load_request(
         rate=plan.load.rate,
         seconds=plan.duration / plan.time_scale,
         timeout=plan.load.timeout,
+        surges=plan.load.rhythm(plan.time_scale).surges,
         hosts={name: hosts[name] for name in plan.load.services},
         environment=stand.provisioned.load_environment if stand.provisioned else {},
         log=log,

@@ -20,7 +20,7 @@ from gameday.app.interrupts import Interrupts
 from gameday.app.planning import control_addresses, file_or_name
 from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone
 from gameday.errors import DriverError, EnvironmentBusy, UsageError
-from gameday.model.enums import FaultKind, Outcome
+from gameday.model.enums import STIMULI, FaultKind, Outcome
 from gameday.model.environment import ChaosBinding, Environment, scheme_of
 from gameday.model.token import ProcessIdentity, Token
 from gameday.ports import Addresses, DriverInfo, Provisioned, Search
@@ -118,6 +118,8 @@ def _searches(environment: Environment) -> Iterator[Search]:
             yield Search(service.name, kind, binding)
         if service.release_driver is not None:
             yield Search(service.name, FaultKind.RELEASE, service.release_driver)
+        if service.scale is not None:
+            yield Search(service.name, FaultKind.SCALE, service.scale)
 
 
 def _instances(scheme: str, wanted: str | None) -> Sequence[Provisioned]:
@@ -213,7 +215,7 @@ class _Sweeper:
         return Entry(
             id=next(free),
             environment=self.place.name,
-            stimulus=token.kind is FaultKind.RELEASE,
+            stimulus=token.kind in STIMULI,
             token=token,
             opened=now,
             expires=now,

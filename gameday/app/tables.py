@@ -11,16 +11,18 @@ from gameday.drivers import CHAOSTOOLKIT, COMMAND, POSTGRES
 from gameday.drivers import INFO as TOXIPROXY
 from gameday.errors import UsageError
 from gameday.model.enums import FaultKind
-from gameday.model.environment import ReleasesObserver, scheme_of
+from gameday.model.environment import ReleasesObserver, WorkloadsObserver, scheme_of
 from gameday.ports import Driver, DriverInfo, Observer, Provisioner, ProvisionerInfo
 
 __all__ = [
     "DRIVERS",
     "PROVISIONERS",
     "RELEASE_SOURCES",
+    "WORKLOAD_SOURCES",
     "driver",
     "info",
     "observe_releases",
+    "observe_workloads",
     "own_scheme",
     "provisioner",
 ]
@@ -30,7 +32,8 @@ _lab: Any = import_module(_LAB) if find_spec(_LAB) is not None else None
 """None where it was left out: it is one environment among others, and nothing else needs it."""
 
 DRIVERS: Mapping[str, DriverInfo] = {
-    info.name: info for info in (TOXIPROXY, COMMAND, CHAOSTOOLKIT, POSTGRES, *((_lab.DRIVER_INFO,) if _lab else ()))
+    info.name: info
+    for info in (TOXIPROXY, COMMAND, CHAOSTOOLKIT, POSTGRES, *((_lab.DRIVER_INFO, _lab.CLUSTER) if _lab else ()))
 }
 """As environments spell them."""
 _DRILLS: Mapping[str, DriverInfo] = {
@@ -45,6 +48,8 @@ RELEASE_SOURCES: Mapping[str, str] = {
     "command": "gameday.observers.releases:observe",
 }
 """``observers.releases.source`` -> a function called with the service's name, the binding, the resolved address."""
+WORKLOAD_SOURCES: Mapping[str, str] = {"cluster": "gameday.lab.workloads:observe"}
+"""``observers.workloads.source`` -> a function called with the binding and the resolved address."""
 
 
 def _load(path: str) -> Callable[..., Any]:
@@ -76,6 +81,12 @@ def provisioner(scheme: str) -> Provisioner:
 def observe_releases(releases: ReleasesObserver, service: str, api: str) -> Observer:
     """The observer of a release history; KeyError if the source is unknown. ``api`` is empty where it has none."""
     made: Observer = _load(RELEASE_SOURCES[releases.source])(service, releases, api)
+    return made
+
+
+def observe_workloads(workloads: WorkloadsObserver, api: str) -> Observer:
+    """The observer of services and nodes; KeyError if the source is unknown."""
+    made: Observer = _load(WORKLOAD_SOURCES[workloads.source])(workloads, api)
     return made
 
 

@@ -22,6 +22,7 @@ from gameday.model.events import (
     Event,
     FaultCleared,
     FaultInjected,
+    FaultProceeded,
     LoadBatch,
     LoadEnded,
     LoadStarted,
@@ -66,7 +67,7 @@ class Progress:
         self._standing: list[str] = []
         self._ends: deque[tuple[int, bool]] = deque()
         self._said: set[str] = set()
-        self._proofs = {f"probe/{fault.proof}": fault.id for fault in plan.faults}
+        self._proofs = {f"probe/{fault.proof}": fault.id for fault in plan.faults if fault.proof}
         self._beat = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -177,6 +178,10 @@ class Progress:
         done = event.read(FaultInjected)
         self._standing.append(done.id)
         return f"INJECTED {done.id}: {done.error or done.outcome.value}"
+
+    def _on_fault_proceeded(self, event: Event) -> str:
+        went = event.read(FaultProceeded)
+        return f"{went.id}: {went.error or went.said}"
 
     def _on_fault_cleared(self, event: Event) -> str:
         done = event.read(FaultCleared)

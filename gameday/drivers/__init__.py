@@ -21,12 +21,14 @@ INFO = DriverInfo(
 """The Toxiproxy driver, as binding sees it. Its features are types of toxics: a stock Toxiproxy has no
 ``http_error``. An outage needs none: the proxy is disabled."""
 
+_OF_NODES = frozenset({FaultKind.EXHAUST, FaultKind.DRAIN, FaultKind.SCALE})
+"""What asks for more than one call to break and one to mend, or for the value of before."""
 _ARGV, _MORE = OptionShape.ARGV, {"deadline": OptionShape.DURATION, "env": OptionShape.REFERENCES}
 
 COMMAND = DriverInfo(
     name="command",
     path="gameday.drivers.command:CommandDriver",
-    kinds=frozenset(FaultKind),
+    kinds=frozenset(FaultKind) - _OF_NODES,
     faults=Options(
         required={"inject": _ARGV, "check": _ARGV, "undo": _ARGV},
         optional={"resolve": _ARGV, "find": _ARGV, **_MORE},
@@ -43,7 +45,7 @@ COMMAND = DriverInfo(
 CHAOSTOOLKIT = DriverInfo(
     name="chaostoolkit",
     path="gameday.drivers.chaostoolkit:ChaosToolkitDriver",
-    kinds=frozenset(FaultKind) - {FaultKind.RELEASE},
+    kinds=frozenset(FaultKind) - {FaultKind.RELEASE} - _OF_NODES,
     faults=Options(optional={"deadline": OptionShape.DURATION}),
     needs_api=False,
     modes={FaultKind.BROWNOUT: frozenset({"status", "reset", "timeout"})},

@@ -24,7 +24,7 @@ from gameday.drivers import COMMAND
 from gameday.errors import DriverError
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
-from gameday.model.plan import BoundFault, BoundStimulus
+from gameday.model.plan import BoundFault, BoundScale, BoundStimulus
 from gameday.model.token import Token
 from gameday.ports import Search, Target
 from gameday.programs import Call, Ended
@@ -168,18 +168,18 @@ def _variables(service: str, kind: FaultKind, details: Mapping[str, object]) -> 
     return {f"GAMEDAY_{name.strip('_').upper()}": _text(value) for name, value in told.items() if value is not None}
 
 
-def _details(plan: BoundFault | BoundStimulus) -> Mapping[str, object]:
+def _details(plan: BoundFault | BoundStimulus | BoundScale) -> Mapping[str, object]:
     """The parameters of the fault (``GAMEDAY_SHARE`` is from 0 to 1, durations are seconds), or the revision."""
     if isinstance(plan, BoundStimulus):
         return {"revision": plan.revision}
-    return plan.with_.model_dump(mode="json", by_alias=False)
+    return plan.with_.model_dump(mode="json", by_alias=False) if isinstance(plan, BoundFault) else {}
 
 
 def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _revision(plan: BoundFault | BoundStimulus) -> str:
+def _revision(plan: BoundFault | BoundStimulus | BoundScale) -> str:
     return plan.revision if isinstance(plan, BoundStimulus) else ""
 
 

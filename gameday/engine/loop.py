@@ -13,7 +13,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gameday.engine.agenda import Agenda, Await, Begin, Enter, Finish, Inject, Item, Judge, Undo, agenda, dry_agenda
+from gameday.engine.agenda import (
+    PROCEED,
+    Agenda,
+    Await,
+    Begin,
+    Enter,
+    Finish,
+    Inject,
+    Item,
+    Judge,
+    Proceed,
+    Undo,
+    agenda,
+    dry_agenda,
+)
 from gameday.engine.awaited import Awaited
 from gameday.engine.guards import Guards
 from gameday.engine.ledger import SETTLE, Entry, Ledger
@@ -30,15 +44,18 @@ from gameday.model.events import (
     FaultEffective,
     FaultInjected,
     FaultIntent,
+    FaultProceeded,
     PhaseEntered,
     StimulusEffective,
     StimulusInjected,
     StimulusIntent,
+    WorkloadSample,
 )
+from gameday.model.experiment import Exhaust
 from gameday.model.grade import Criterion
-from gameday.model.plan import Plan
+from gameday.model.plan import BoundFault, Plan
 from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Driver, Observer, People, Reader
+from gameday.ports import Driver, Observer, People, Proceeding, Progress, Reader
 from gameday.timeline import Timeline
 
 __all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
@@ -48,6 +65,7 @@ _LOOK = 1_000_000_000
 """Nanoseconds after which the engine looks around though nothing woke it."""
 _TRIES = 3
 """Undos of one entry that may be cut short by what is no error, such as a program's own signal handler."""
+_WORKLOADS = "workloads"
 _TRIGGERS = frozenset({"alert.received", "release.changed", "step.done"})
 
 
@@ -142,6 +160,9 @@ class _Run:
         self._guards = Guards(setup.plan, self._write)
         self._awaited = Awaited(setup.plan, self._write)
         self._effective: set[str] = set()
+        self._nodes: frozenset[str] | None = None
+        self._proceeded: dict[str, FaultProceeded] = {}
+        self._proceed_from = 0
         self._injected = False
         self._loaded = False
 
@@ -225,7 +246,9 @@ class _Run:
         if self._awaited.hears(event):
             self._awaited.notice(event)
         for fault in self._plan.faults:
-            if event.source == f"probe/{fault.proof}" and fault.id not in self._effective:
+            if fault.id in self._effective:
+                continue
+            if event.source == f"probe/{fault.proof}" or (not fault.proof and self._shows(event, fault)):
                 self._effective.add(fault.id)
                 self._steps.effective(fault.id)
 
@@ -253,6 +276,8 @@ class _Run:
             case Inject(id):
                 self._gate()
                 self._inject(self._prepared(id))
+            case Proceed(id):
+                self._proceed(id)
             case Undo(id):
                 self._undo([pair for pair in self._open if pair[0].token.id == id], "ended")
                 self._removed(id)
@@ -324,6 +349,28 @@ class _Run:
         if outcome is not Outcome.OK:
             self._stop("engine", f"{token.id} could not be injected: {problem}")
         self._read_back(prepared)
+
+    def _proceed(self, id: str) -> None:
+        """One further call for a fault that stands; where the engine is late, none is made up for."""
+        prepared, now = self._prepared(id), self._waker.monotonic_ns()
+        driver, before = prepared.driver, self._proceeded.get(id)
+        stands = any(entry.token.id == id for entry, _ in self._open)
+        if not stands or not isinstance(driver, Proceeding) or (before is not None and before.done):
+            return
+        if now < self._proceed_from:
+            return
+        self._proceed_from = now + int(PROCEED / 2 * 1e9)
+        found: list[Progress] = []
+        outcome, problem = _attempt(lambda: found.append(driver.proceed(prepared.token)))
+        self._landed = self._waker.monotonic_ns()
+        told = FaultProceeded(id=id, outcome=outcome, error=problem)
+        if found:
+            told = told.model_copy(update={"said": found[0].said, "done": found[0].done})
+        if told != before:
+            self._write(told)
+        self._proceeded[id] = told
+        if outcome is not Outcome.OK:
+            self._stop("engine", f"{id} could not be carried further: {problem}")
 
     def _read_back(self, prepared: Prepared) -> None:
         token = prepared.token
@@ -410,10 +457,24 @@ class _Run:
 
     def _shows_effect(self, event: Event) -> bool:
         """A bad answer of a probe that proves a fault whose effect was not yet seen."""
+        if event.source == _WORKLOADS and event.kind == WorkloadSample.KIND:
+            if not self._injected:
+                self._nodes = frozenset(event.read(WorkloadSample).nodes)
+            return any(not fault.proof and fault.id not in self._effective for fault in self._plan.faults)
         if event.data.get("ok") is not False:
             return False
         waiting = {f"probe/{fault.proof}" for fault in self._plan.faults if fault.id not in self._effective}
         return event.source in waiting
+
+    def _shows(self, event: Event, fault: BoundFault) -> bool:
+        """Whether what was read of nodes shows that fault."""
+        opened = any(entry.token.id == fault.id for entry, _ in self._open)
+        if event.source != _WORKLOADS or not opened:
+            return False
+        sample = event.read(WorkloadSample)
+        if isinstance(fault.with_, Exhaust):
+            return self._nodes is not None and sample.free(fault.pool, self._nodes) == 0
+        return bool(sample.cordoned(fault.pool))
 
     def _make_room(self) -> bool:
         """In the thread that could not write, which may be an observer's."""

@@ -7,6 +7,7 @@ write: a timeline that can not be written must not keep a fault in place.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,7 @@ from gameday.engine.ledger import Entry, Ledger
 from gameday.engine.wait import Waker
 from gameday.model.enums import Outcome
 from gameday.model.events import FaultCleared, FaultUndo, Payload, StimulusCleared, StimulusUndo
-from gameday.ports import Driver, Recorder
+from gameday.ports import Driver, Recorder, Superseding
 
 __all__ = ["DEADLINE", "UNSURE", "Reason", "Undoing", "Undone", "in_order", "pause", "quietly", "undo_entry"]
 
@@ -86,12 +87,20 @@ def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
         by.write(_undo(entry, attempt, by.reason))
         error = _attempt(entry, driver, by)
         if not error:
-            return _close(entry, by, Undone(entry, Outcome.OK))
+            return _close(entry, by, Undone(entry, _how(entry, driver)))
         if by.gone(entry):
             return _close(entry, by, Undone(entry, Outcome.GONE, error))
         if by.waker.monotonic_ns() >= deadline:
             return _close(entry, by, Undone(entry, Outcome.FAILED, error))
         pause(by.waker, PAUSE)
+
+
+def _how(entry: Entry, driver: Driver) -> Outcome:
+    """Of what is clear: whether it was we who restored it. Nothing hangs on the answer but its word."""
+    with contextlib.suppress(Exception):
+        if isinstance(driver, Superseding) and driver.superseded(entry.token):
+            return Outcome.SUPERSEDED
+    return Outcome.OK
 
 
 def pause(waker: Waker, seconds: float) -> None:

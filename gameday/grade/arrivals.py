@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gameday.model.events import LoadBatch
 from gameday.model.plan import BoundLoad
+from gameday.model.rhythm import Rhythm
 
 if TYPE_CHECKING:
     from gameday.grade.record import At
@@ -43,13 +43,18 @@ class Arrivals:
     """All requests by start; instants in monotonic nanoseconds."""
 
     t0: int
-    rate: float
+    rhythm: Rhythm
     timeout: int
     planned: int
     """How many arrivals the plan intends."""
     all: tuple[Arrival, ...]
     odd: tuple[str, ...]
     """What in the record contradicts itself."""
+
+    @property
+    def rate(self) -> float:
+        """Arrivals per real second, where nothing raises them."""
+        return self.rhythm.rate
 
     @cached_property
     def tells(self) -> bool:
@@ -63,15 +68,14 @@ class Arrivals:
 
     def intended(self, number: int) -> int:
         """When an arrival is due."""
-        return self.t0 + round(number / self.rate * 1e9)
+        return self.t0 + round(self.rhythm.due(number) * 1e9)
 
     def due(self, start: int, end: int) -> range:
         """The numbers of the arrivals intended in [start, end)."""
         return range(self._first_due(start), self._first_due(end))
 
     def _first_due(self, at: int) -> int:
-        number = max(0, math.ceil(round((at - self.t0) / 1e9 * self.rate, 6)))
-        return min(number, self.planned)
+        return min(self.rhythm.before((at - self.t0) / 1e9), self.planned)
 
     @cached_property
     def _on_time(self) -> Sequence[int]:
@@ -108,10 +112,16 @@ class Arrivals:
         return not arrival.ok or arrival.end is None or arrival.end - arrival.start > most
 
 
-def index_arrivals(load: BoundLoad, t0: int, planned_end: int, batches: Sequence[At[LoadBatch]]) -> Arrivals:
-    """Join starts and ends by the arrival's number; what does not fit together is listed as odd."""
-    rate = load.rate or 0.0
-    planned = math.ceil(round(rate * (planned_end - t0) / 1e9, 6))
+def index_arrivals(
+    load: BoundLoad, scale: float, span: tuple[int, int], batches: Sequence[At[LoadBatch]]
+) -> Arrivals:
+    """Join starts and ends by the arrival's number; what does not fit together is listed as odd.
+
+    ``span``: t0 and the planned end.
+    """
+    t0, planned_end = span
+    rhythm = load.rhythm(scale)
+    planned = rhythm.before((planned_end - t0) / 1e9)
     odd: list[str] = []
     ends = _ends(t0, batches, odd)
     found: dict[int, Arrival] = {}
@@ -120,7 +130,7 @@ def index_arrivals(load: BoundLoad, t0: int, planned_end: int, batches: Sequence
             batch.data.start_id, batch.data.start_name, batch.data.start_at, strict=True
         ):
             end = ends.pop(number, _NO_END)
-            intended = t0 + round(number / rate * 1e9)
+            intended = t0 + round(rhythm.due(number) * 1e9)
             start = t0 + micros * 1000
             arrival = Arrival(number, name, intended, start, end.at, end.ok, end.status, end.note)
             if number in found or not 0 <= number < planned:
@@ -132,7 +142,7 @@ def index_arrivals(load: BoundLoad, t0: int, planned_end: int, batches: Sequence
                 odd.append(f"seq {batch.seq}: arrival {number} {problem}")
     odd += [f"arrival {number} ended without a start" for number in list(ends)[:1]]
     ordered = tuple(sorted(found.values(), key=lambda arrival: arrival.start))
-    return Arrivals(t0, rate, round(load.timeout * 1e9), planned, ordered, tuple(odd))
+    return Arrivals(t0, rhythm, round(load.timeout * 1e9), planned, ordered, tuple(odd))
 
 
 SLACK = 50_000_000

@@ -38,7 +38,7 @@ from gameday.model.events import (
     StimulusIntent,
     StimulusUndo,
 )
-from gameday.model.plan import BoundFault, BoundProbe, BoundStimulus
+from gameday.model.plan import BoundFault, BoundProbe, BoundScale, BoundStimulus
 from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.slo.counters import SUM, fell
 
@@ -72,6 +72,7 @@ def contradictions(record: Record) -> tuple[str, ...]:
         _awaited,
         _load,
         _rows,
+        _workloads,
         _injections,
         _faults,
         _phases,
@@ -237,9 +238,29 @@ def _rows(record: Record) -> Iterator[str]:
             yield f"seq {reading.seq}: rows that were read, and were not: {reading.data.error}"
 
 
+def _workloads(record: Record) -> Iterator[str]:
+    for sample in record.workloads:
+        data = sample.data
+        if data.asked > sample.mono or data.asked < record.opened.mono - _SINCE:
+            yield f"seq {sample.seq}: nodes that were asked for after they were recorded, or before the run"
+        over = [name for name, one in data.nodes.items() if one.used > one.slots or one.replicas > one.used]
+        if over:
+            yield f"seq {sample.seq}: more runs on {over[0]} than it has room for"
+    for a, b in pairwise(record.workloads):
+        was, now = a.data.evictions, b.data.evictions
+        if now.asked < was.asked or now.refused < was.refused or now.done < was.done:
+            yield f"seq {b.seq}: fewer evictions than before"
+        if now.refused + now.done > now.asked:
+            yield f"seq {b.seq}: more evictions were answered than asked for"
+
+
 def _injections(record: Record) -> Iterator[str]:
     """Whatever was injected is what the plan says, once, and as what it says."""
-    items: list[BoundFault | BoundStimulus] = [*record.plan.faults, *record.plan.stimuli]
+    items: list[BoundFault | BoundStimulus | BoundScale] = [
+        *record.plan.faults,
+        *record.plan.stimuli,
+        *record.plan.scales,
+    ]
     known = {item.id: item for item in items}
     for event in record.events:
         if isinstance(event.data, _TOUCHING) and event.data.id not in known:

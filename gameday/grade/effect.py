@@ -16,11 +16,25 @@ from gameday.model.events import (
     FaultIntent,
     FaultUndo,
     ProbeSample,
+    WorkloadSample,
 )
-from gameday.model.experiment import Brownout, Outage, ReplayPause
+from gameday.model.experiment import Brownout, Drain, Exhaust, OfPool, Outage, ReplayPause
 from gameday.model.plan import BoundFault
 
-__all__ = ["PAUSED", "Effect", "FaultStory", "first_effect", "last_cleared", "shows_fault", "signs", "story"]
+__all__ = [
+    "PAUSED",
+    "Effect",
+    "FaultStory",
+    "Sign",
+    "effect_of",
+    "evidence",
+    "first_effect",
+    "last_cleared",
+    "node_shows",
+    "shows_fault",
+    "signs",
+    "story",
+]
 
 PAUSED = 0.8
 """The real seconds that a standby whose replay is paused falls behind in one real second, at least."""
@@ -47,6 +61,17 @@ class FaultStory:
         """The events of the story."""
         events = (self.intent, self.injected, self.read_back, self.undo, *self.cleared)
         return tuple(event.seq for event in events if event is not None)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """Something that shows a fault: when it was asked and told (monotonic nanoseconds), and its event."""
+
+    start: int
+    end: int
+    seq: int
+    mono: int
+    """When it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +131,7 @@ def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:
             return sample.status is None and not late
         case Outage():
             return sample.status is None or sample.status in _NOBODY_THERE
-        case ReplayPause():
+        case ReplayPause() | Exhaust() | Drain():
             return False
         case _:
             return late
@@ -132,6 +157,38 @@ def signs(record: Record, fault: BoundFault) -> Sequence[At[ProbeSample]]:
     return [sample for sample, value in told if sample.data.end >= intent.mono and value > most]
 
 
+def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadSample], bool]]:
+    """The readings from the fault's intent on, and whether each shows it; none if nobody looked before.
+
+    Exhausted: of the nodes that the pool had before, none that takes something new has a free slot. Drained: a node
+    is cordoned that was not before.
+    """
+    intent = story(record, fault).intent
+    base = [one for one in record.workloads if intent is not None and one.mono < intent.mono]
+    if intent is None or not base:
+        return ()
+    before = base[-1].data
+    later = [one for one in record.workloads if one.data.asked >= intent.mono]
+    if isinstance(fault.with_, Exhaust):
+        known = before.of_pool(fault.pool)
+        return [(one, one.data.free(fault.pool, known) == 0) for one in later]
+    return [(one, bool(one.data.cordoned(fault.pool) - before.cordoned(fault.pool))) for one in later]
+
+
+def evidence(record: Record, fault: BoundFault) -> Sequence[Sign]:
+    """Whatever shows a fault, from its intent on where nodes tell of it: in order."""
+    if isinstance(fault.with_, OfPool):
+        return [
+            Sign(one.data.asked, one.mono, one.seq, one.mono) for one, shows in node_shows(record, fault) if shows
+        ]
+    return [Sign(one.data.start, one.data.end, one.seq, one.mono) for one in signs(record, fault)]
+
+
+def effect_of(record: Record, fault: BoundFault) -> Effect | None:
+    """The effect of one fault; None if it was not injected, or there is no sign of it."""
+    return _effect(record, story(record, fault))
+
+
 def first_effect(record: Record) -> Effect | None:
     """The effect of the fault that was injected first; None if there was none, or no sign of it."""
     stories = [story(record, fault) for fault in record.plan.faults]
@@ -143,8 +200,8 @@ def _effect(record: Record, told: FaultStory) -> Effect | None:
     if told.intent is None or told.injected is None or told.injected.data.outcome is not Outcome.OK:
         return None
     until = told.undo.mono if told.undo else record.end
-    for sample in signs(record, told.fault):
-        if sample.data.end >= told.intent.mono and sample.data.start < until:
-            seqs = (told.intent.seq, told.injected.seq, sample.seq)
-            return Effect(told, told.intent.mono, sample.data.end, told.intent.wall, seqs)
+    for sign in evidence(record, told.fault):
+        if sign.end >= told.intent.mono and sign.start < until:
+            seqs = (told.intent.seq, told.injected.seq, sign.seq)
+            return Effect(told, told.intent.mono, sign.end, told.intent.wall, seqs)
     return None

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from gameday.grade.coverage import Observed
-from gameday.grade.effect import PAUSED, FaultStory, shows_fault, signs, story
+from gameday.grade.effect import PAUSED, FaultStory, node_shows, shows_fault, signs, story
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, Unit, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
-from gameday.model.events import ProbeSample
-from gameday.model.experiment import ReplayPause
+from gameday.model.events import ProbeSample, WorkloadSample
+from gameday.model.experiment import Exhaust, OfPool, ReplayPause
 from gameday.model.grade import Criterion
 from gameday.model.plan import BoundFault
 from gameday.model.quantities import duration_text, share_text
@@ -39,7 +39,8 @@ def judge(record: Record) -> Criterion:
     """The criterion ``fault_effective``; not applicable to a declared control."""
     faults = record.plan.faults
     unit: Unit = "ratio" if faults and all(isinstance(fault.with_, ReplayPause) for fault in faults) else "share"
-    share = faults[0].with_.share if len(faults) == 1 else None
+    # Of nodes no share of calls is declared: all readings have to show it.
+    share = (faults[0].with_.share or 1.0) if len(faults) == 1 else None
     title = f"{', '.join(fault.id for fault in faults)} in effect" if faults else "fault in effect"
     form = Form("fault_effective", "fault_effective", title, limit=share, comparator="=", unit=unit)
     if not faults and not record.plan.experiment.control:
@@ -47,7 +48,7 @@ def judge(record: Record) -> Criterion:
     if not faults:
         why = "A control: the experiment declares no fault."
         return dress(Form("fault_effective", "fault_effective", title, False), Ruling(Verdict.NOT_APPLICABLE, why))
-    found = [_kind_of(fault)(record, story(record, fault)).ruling() for fault in faults]
+    found = [_judge_of(fault)(record, story(record, fault)).ruling() for fault in faults]
     lacking = [one for one in found if one.verdict is not Verdict.PASS]
     worst = lacking[0] if lacking else found[0]
     return dress(
@@ -62,6 +63,33 @@ def judge(record: Record) -> Criterion:
     )
 
 
+def _unfinished(told: FaultStory) -> str:
+    name = told.fault.id
+    if told.intent is None:
+        return f"{name} was never injected."
+    if told.injected is None:
+        return f"Whether {name} was injected is not on record."
+    if told.injected.data.outcome is not Outcome.OK:
+        return f"{name} could not be injected: {told.injected.data.error or 'no reason given'}."
+    if told.read_back is None or told.read_back.data.outcome is not Outcome.OK:
+        return f"{name} was injected, but reading it back did not show it."
+    return "" if told.undo else f"The end of {name} is not on record."
+
+
+def _misplaced(record: Record, fault: BoundFault, intent: int) -> str:
+    if abs(intent - record.instant(fault.at)) <= ns(_PUNCTUAL):
+        return ""
+    at, planned = duration_text(record.plan_time(intent)), duration_text(fault.at)
+    return f"{fault.id} was injected at {at}, not at {planned} as planned."
+
+
+def _shortened(record: Record, fault: BoundFault, stood: int) -> str:
+    held = record.span(stood)
+    if held >= _HELD * fault.for_:
+        return ""
+    return f"{fault.id} stood for {duration_text(held)} only, not {duration_text(fault.for_)}."
+
+
 class _Fault:
     """One fault, question by question; the first that is not answered well decides."""
 
@@ -74,7 +102,7 @@ class _Fault:
 
     def ruling(self) -> Ruling:
         told = self._told
-        unfinished = self._unfinished()
+        unfinished = _unfinished(told)
         if unfinished or told.intent is None or told.injected is None or told.undo is None:
             return inconclusive(unfinished, told.seqs)
         self._from, self._to = told.injected.mono, told.undo.mono
@@ -87,8 +115,8 @@ class _Fault:
     def _questions(self, intent: int, hold: list[At[ProbeSample]]) -> Sequence[Callable[[], str]]:
         bad = self._bad(hold)
         return (
-            lambda: self._misplaced(intent),
-            self._shortened,
+            lambda: _misplaced(self._record, self._fault, intent),
+            lambda: _shortened(self._record, self._fault, self._to - self._from),
             lambda: self._unwatched(intent),
             lambda: self._few(len(hold)),
             lambda: self._weak(wilson(len(bad), len(hold))),
@@ -126,30 +154,6 @@ class _Fault:
             return [s for s in self._samples if s.data.start >= self._from and s.data.end <= self._to]
         self._until -= ns(self._probe.timeout)
         return [s for s in self._samples if self._from <= s.data.start <= self._until]
-
-    def _unfinished(self) -> str:
-        told = self._told
-        if told.intent is None:
-            return f"{self._name} was never injected."
-        if told.injected is None:
-            return f"Whether {self._name} was injected is not on record."
-        if told.injected.data.outcome is not Outcome.OK:
-            return f"{self._name} could not be injected: {told.injected.data.error or 'no reason given'}."
-        if told.read_back is None or told.read_back.data.outcome is not Outcome.OK:
-            return f"{self._name} was injected, but reading it back did not show it."
-        return "" if told.undo else f"The end of {self._name} is not on record."
-
-    def _misplaced(self, intent: int) -> str:
-        if abs(intent - self._record.instant(self._fault.at)) <= ns(_PUNCTUAL):
-            return ""
-        at, planned = duration_text(self._record.plan_time(intent)), duration_text(self._fault.at)
-        return f"{self._name} was injected at {at}, not at {planned} as planned."
-
-    def _shortened(self) -> str:
-        held = self._record.span(self._to - self._from)
-        if held >= _HELD * self._fault.for_:
-            return ""
-        return f"{self._name} stood for {duration_text(held)} only, not {duration_text(self._fault.for_)}."
 
     def _unwatched(self, intent: int) -> str:
         """The probe must be looking before the injection, so that its first evidence is the first effect."""
@@ -210,8 +214,8 @@ class _Paused(_Fault):
 
     def _questions(self, intent: int, hold: list[At[ProbeSample]]) -> Sequence[Callable[[], str]]:
         return (
-            lambda: self._misplaced(intent),
-            self._shortened,
+            lambda: _misplaced(self._record, self._fault, intent),
+            lambda: _shortened(self._record, self._fault, self._to - self._from),
             lambda: self._unwatched(intent),
             lambda: self._few(len(hold)),
             lambda: self._unseen(intent),
@@ -256,5 +260,73 @@ class _Paused(_Fault):
         return f"{self._probe.name} grew with time while {self._name} stood, up to {last} of real time."
 
 
-def _kind_of(fault: BoundFault) -> type[_Fault]:
+class _OfNodes:
+    """A pool without room, or a cordoned node: every reading of nodes shows it for as long as it stands."""
+
+    def __init__(self, record: Record, told: FaultStory) -> None:
+        self._record = record
+        self._told = told
+        self._fault = told.fault
+
+    def ruling(self) -> Ruling:
+        told = self._told
+        unfinished = _unfinished(told)
+        if unfinished or told.intent is None or told.injected is None or told.undo is None:
+            return inconclusive(unfinished, told.seqs)
+        start, end = told.injected.mono, told.undo.mono
+        held = [
+            (one, shows)
+            for one, shows in node_shows(self._record, self._fault)
+            if one.data.asked >= start and one.mono <= end
+        ]
+        seqs = (*told.seqs, *(one.seq for one, _ in held))
+        problem = (
+            _misplaced(self._record, self._fault, told.intent.mono)
+            or _shortened(self._record, self._fault, end - start)
+            or self._unwatched(told.intent.mono, (start, end))
+            or self._before(told.intent.mono)
+            or self._missing(held)
+        )
+        shown = sum(shows for _, shows in held)
+        measured = (shown / len(held), shown / len(held)) if held else None
+        text = f"All {len(held)} readings of the pool '{self._fault.pool}' showed {self._fault.id}: {self._what}."
+        verdict = Verdict.INCONCLUSIVE if problem else Verdict.PASS
+        return Ruling(verdict, problem or text, measured, seqs=seqs)
+
+    @property
+    def _what(self) -> str:
+        exhausted = isinstance(self._fault.with_, Exhaust)
+        return "no slot was free on the nodes that it had before" if exhausted else "a node was cordoned"
+
+    def _unwatched(self, intent: int, held: tuple[int, int]) -> str:
+        looks, observed = self._record.workloads, self._record.workloads_observed()
+        base = max(self._record.t0, intent - ns(1))
+        if not any(base <= one.mono < intent for one in looks):
+            return f"Nodes were not looked at before {self._fault.id}."
+        if observed.covers(base, held[1]) and observed.covers(*held):
+            return ""
+        covered = share_text(observed.coverage(*held), 1)
+        return f"The readings of nodes have gaps: they cover {covered} of the time that {self._fault.id} stood."
+
+    def _before(self, intent: int) -> str:
+        before: WorkloadSample = [one.data for one in self._record.workloads if one.mono < intent][-1]
+        if not before.of_pool(self._fault.pool):
+            return f"There was no node in the pool '{self._fault.pool}'."
+        if isinstance(self._fault.with_, Exhaust) and before.free(self._fault.pool) == 0:
+            return f"The pool '{self._fault.pool}' had no free slot before {self._fault.id} either."
+        return ""
+
+    def _missing(self, held: Sequence[tuple[At[WorkloadSample], bool]]) -> str:
+        if not held:
+            return f"No reading of nodes falls into the time that {self._fault.id} stood."
+        lacking = next((one for one, shows in held if not shows), None)
+        if lacking is None:
+            return ""
+        at = duration_text(self._record.plan_time(lacking.mono))
+        return f"{self._fault.id} was not in effect all the time: not at {at}, as nodes tell."
+
+
+def _judge_of(fault: BoundFault) -> type[_Fault] | type[_OfNodes]:
+    if isinstance(fault.with_, OfPool):
+        return _OfNodes
     return _Paused if isinstance(fault.with_, ReplayPause) else _Fault

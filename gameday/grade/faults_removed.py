@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gameday.grade.coverage import ENOUGH, Observed
-from gameday.grade.effect import PAUSED, FaultStory, story
+from gameday.grade.effect import PAUSED, FaultStory, node_shows, story
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
@@ -22,7 +22,7 @@ from gameday.model.events import (
     StimulusInjected,
     StimulusIntent,
 )
-from gameday.model.experiment import ReplayPause
+from gameday.model.experiment import Drain, OfPool, ReplayPause
 from gameday.model.grade import Criterion
 from gameday.slo.wilson import wilson
 
@@ -106,6 +106,8 @@ def _afterwards(record: Record, told: FaultStory, cleared: At[FaultCleared], fou
     end = min(record.end, record.planned_end)
     if record.stopped_at is not None or cleared.data.outcome is Outcome.GONE or end <= cleared.mono:
         return found  # the run ended with its removal, or its environment did: there is nothing to look at
+    if isinstance(told.fault.with_, OfPool):
+        return _nodes_afterwards(record, told, (cleared.mono, end), found)
     name, probe = told.fault.id, record.plan.probe(told.fault.proof)
     after = [s for s in record.probe_samples(probe.name) if cleared.mono < s.data.start and s.data.end <= end]
     paused = isinstance(told.fault.with_, ReplayPause)
@@ -120,6 +122,25 @@ def _afterwards(record: Record, told: FaultStory, cleared: At[FaultCleared], fou
             f"{name} was reported as removed, but {probe.name} was not looking long enough to say that it is gone."
         )
         return found.but(Verdict.INCONCLUSIVE, why)
+    return found
+
+
+def _nodes_afterwards(record: Record, told: FaultStory, span: tuple[int, int], found: Ruling) -> Ruling:
+    """What nodes tell goes on until the run ends; a cordon that somebody else holds by then is not ours."""
+    name, (cleared, end) = told.fault.id, span
+    after = [
+        (one, shows)
+        for one, shows in node_shows(record, told.fault)
+        if one.data.asked > cleared and one.mono <= end
+    ]
+    if isinstance(told.fault.with_, Drain) and any(shows for _, shows in after):
+        return found.but(Verdict.FAIL, f"{name} was reported as removed, but a node is still cordoned.")
+    # A pool may be full by itself afterwards, so that this alone shows no balloons.
+    if not record.workloads_observed().covers(cleared, end):
+        why = f"{name} was reported as removed, but nodes were not looked at long enough to say that it is gone."
+        return found.but(Verdict.INCONCLUSIVE, why)
+    if after and all(shows for _, shows in after):
+        return found.but(Verdict.FAIL, f"{name} was reported as removed, but the pool never had a free slot again.")
     return found
 
 
@@ -159,18 +180,18 @@ def _windows(samples: Sequence[At[ProbeSample]]) -> Iterator[list[At[ProbeSample
 
 def _stimuli(record: Record) -> Iterator[Ruling]:
     """What gameday asked for beside the faults is ended as well; how long that takes is not limited."""
-    for stimulus in record.plan.stimuli:
+    for name in (*(one.id for one in record.plan.stimuli), *(one.id for one in record.plan.scales)):
         told: list[At[StimulusIntent] | At[StimulusInjected]]
         told = [*record.of(StimulusIntent), *record.of(StimulusInjected)]
-        begun = [event for event in told if event.data.id == stimulus.id]
-        ended = [event for event in record.of(StimulusCleared) if event.data.id == stimulus.id]
+        begun = [event for event in told if event.data.id == name]
+        ended = [event for event in record.of(StimulusCleared) if event.data.id == name]
         if not begun:
             continue
         seqs = tuple(event.seq for event in (*begun, *ended))
         if ended and ended[-1].data.outcome in _GONE and ended[-1].seq > max(event.seq for event in begun):
-            yield Ruling(Verdict.PASS, f"{stimulus.id} was ended.", seqs=seqs)
+            yield Ruling(Verdict.PASS, f"{name} was ended.", seqs=seqs)
         elif record.closed is None and not ended:
-            yield inconclusive(f"The record ends before {stimulus.id} was ended.", seqs)
+            yield inconclusive(f"The record ends before {name} was ended.", seqs)
         else:
             why = (ended[-1].data.error if ended else "") or "no reason given"
-            yield Ruling(Verdict.FAIL, f"The stimulus {stimulus.id} was never verified as ended: {why}.", seqs=seqs)
+            yield Ruling(Verdict.FAIL, f"The stimulus {name} was never verified as ended: {why}.", seqs=seqs)

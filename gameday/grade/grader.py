@@ -15,16 +15,19 @@ from gameday.grade import (
     budget_left,
     data_loss,
     degraded_gracefully,
+    drained,
     fault_effective,
     faults_removed,
     guards,
     lattice,
     load_valid,
     no_unexpected_alert,
+    pdb_respected,
     recovered,
     restarts,
     rollback,
     runbook,
+    scaled,
     slo,
     steady_after,
     steady_before,
@@ -46,11 +49,14 @@ from gameday.model.experiment import (
     BreakGlassReady,
     DataLoss,
     DegradedGracefully,
+    Drained,
     Expectation,
     NoUnexpectedAlert,
+    PdbRespected,
     Recovered,
     Restarts,
     Rollback,
+    Scaled,
     SloBudget,
     Throttled,
     Unthrottled,
@@ -66,14 +72,17 @@ KINDS = (
     "break_glass_ready",
     "data_loss",
     "degraded_gracefully",
+    "drained",
     "fault_effective",
     "faults_removed",
     "load_valid",
     "no_unexpected_alert",
+    "pdb_respected",
     "recovered",
     "restarts",
     "rollback",
     "runbook",
+    "scaled",
     "slo",
     "steady_after",
     "steady_before",
@@ -222,6 +231,12 @@ def _judged(record: Record, expected: Expectation, on: Ground) -> Criterion:  # 
             return break_glass_ready.judge(record, expected, on)
         case NoUnexpectedAlert():
             return no_unexpected_alert.judge(record, expected, on)
+        case Scaled():
+            return scaled.judge(record, expected, on)
+        case Drained():
+            return drained.judge(record, expected, on)
+        case PdbRespected():
+            return pdb_respected.judge(record, expected, on)
 
 
 def _runbook(record: Record, on: Ground) -> tuple[list[Criterion], tuple[GradedStep, ...]]:

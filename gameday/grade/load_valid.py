@@ -109,6 +109,9 @@ def _wrong_generator(record: Record) -> str:
         return "The load was started more than once." if started else "The load was never started."
     if number(started[0].data.rate) != number(load.rate):
         return f"The load was started at {started[0].data.rate:g}/s, the plan says {load.rate:g}/s."
+    planned = [*load.rhythm(record.scale).surges]
+    if [tuple(map(number, one)) for one in started[0].data.surges] != [tuple(map(number, one)) for one in planned]:
+        return "The load was started without the rise in demand that the plan says, or with another."
     return ""
 
 

@@ -35,8 +35,18 @@ from gameday.model.events import (
     RunClosed,
     RunOpened,
     SourceGap,
+    WorkloadSample,
 )
-from gameday.model.experiment import OfProbe, OfSlo, ReplayPause, Restarts, SteadyBurn, SteadyProbe
+from gameday.model.experiment import (
+    OfPool,
+    OfProbe,
+    OfSlo,
+    ReplayPause,
+    Restarts,
+    Scaled,
+    SteadyBurn,
+    SteadyProbe,
+)
 from gameday.model.pace import COUNTERS
 from gameday.model.plan import BoundFault, BoundProbe, BoundSlo, Plan
 from gameday.model.runbook import StepVerify
@@ -58,6 +68,7 @@ _SAMPLES: Mapping[object, type[Payload]] = {
     "counters": CounterSample,
     "release": ReleaseSample,
     "instances": InstanceSample,
+    "workloads": WorkloadSample,
 }
 
 
@@ -195,7 +206,7 @@ class Record:
         load, started = self.plan.load, self.of(LoadStarted)
         if load is None or load.rate is None or not started:
             return None
-        return index_arrivals(load, self.t0, self.planned_end, self.of(LoadBatch))
+        return index_arrivals(load, self.scale, (self.t0, self.planned_end), self.of(LoadBatch))
 
     @cached_property
     def load_known_until(self) -> int:
@@ -295,6 +306,19 @@ class Record:
         looks = [(sample.mono, sample.mono) for sample in self.release_samples(service)]
         return Observed(looks, self.release_step, self.gaps_declared("releases"))
 
+    @cached_property
+    def workloads(self) -> tuple[At[WorkloadSample], ...]:
+        """The readings of services, nodes and evictions."""
+        return self.of(WorkloadSample)
+
+    def workloads_observed(self) -> Observed:
+        """When services and nodes were looked at: from the question to the answer."""
+        looks = [(one.data.asked, one.mono) for one in self.workloads]
+        every = COUNTERS if self.plan.workloads is None else self.plan.workloads.every
+        # A busy machine stalls for longer than a few quick readings.
+        step = max(ns(every), ns(_STALL) // INTERVALS)
+        return Observed(looks, step, self.gaps_declared("workloads"))
+
     @property
     def release_step(self) -> int:
         """The interval of the readings of releases, in nanoseconds."""
@@ -318,7 +342,9 @@ def index(read: TimelineRead | Sequence[Event], live: bool = False) -> Record:
 def _check_plan(plan: Plan) -> None:
     """What the plan refers to is in it; binding made sure, a plan from elsewhere may not."""
     steps = (bound.step.verify for bound in plan.runbook.steps) if plan.runbook else ()
-    probes = {fault.proof for fault in plan.faults} | {v.probe for v in steps if isinstance(v, StepVerify)}
+    probes = {fault.proof for fault in plan.faults if fault.proof} | {
+        v.probe for v in steps if isinstance(v, StepVerify)
+    }
     probes |= {condition.probe for condition in plan.steady_state if isinstance(condition, SteadyProbe)}
     slos = {condition.slo for condition in plan.steady_state if isinstance(condition, SteadyBurn)}
     slos |= {expected.slo for expected in plan.expect if isinstance(expected, OfSlo)}
@@ -326,12 +352,13 @@ def _check_plan(plan: Plan) -> None:
     if plan.load is not None and plan.load.external_slo is not None:
         slos.add(plan.load.external_slo)
     services = {slo.total.spec.service for slo in plan.slos if isinstance(slo.total, MetricsSource)}
-    services |= {expected.service for expected in plan.expect if isinstance(expected, Restarts)}
+    services |= {expected.service for expected in plan.expect if isinstance(expected, Restarts | Scaled)}
     lost = probes - {probe.name for probe in plan.probes} | slos - {slo.name for slo in plan.slos}
     lost |= services - {service.name for service in plan.services}
     # What a query tells is no call through the faulted path; only how far a standby is behind is told by one.
     kinds = {probe.name: probe for probe in plan.probes}
     lost |= {one.proof for one in plan.faults if one.proof in kinds and not _proves(kinds[one.proof], one)}
+    lost |= {one.id for one in plan.faults if bool(one.proof) == isinstance(one.with_, OfPool)}
     if lost:
         raise TimelineError(f"seq 1: the plan does not hold what it refers to: {', '.join(sorted(lost))}")
     rates = [probe.rate for probe in plan.probes]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gameday.grade.effect import signs
+from gameday.grade.effect import evidence
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record
 from gameday.grade.ruling import Form, Ruling, dress, number, ranges
@@ -195,7 +195,7 @@ class _Step:
             history = (event for event in record.of(ReleaseChanged) if event.data.change == "rolled_back")
             return ((event.mono, event.seq) for event in history if event.data.by == "system")
         if after == "fault-effective":
-            return ((sample.mono, sample.seq) for fault in record.plan.faults for sample in signs(record, fault))
+            return ((sign.mono, sign.seq) for fault in record.plan.faults for sign in evidence(record, fault))
         return ((event.mono, event.seq) for event in record.of(StepDone) if event.data.id == after)
 
     def _unended(self) -> _Found:

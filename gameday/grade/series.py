@@ -26,7 +26,7 @@ def all_series(record: Record) -> tuple[Series, ...]:
     plan = record.plan
     slos = [_of_slo(record, slo) for slo in plan.slos]
     steady = [condition.probe for condition in plan.steady_state if isinstance(condition, SteadyProbe)]
-    names = dict.fromkeys([*(fault.proof for fault in plan.faults), *steady])
+    names = dict.fromkeys([*(fault.proof for fault in plan.faults if fault.proof), *steady])
     return (*slos, *(_of_probe(record, plan.probe(name)) for name in names))
 
 

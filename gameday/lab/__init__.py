@@ -6,9 +6,9 @@ It is a system under test: the engine reaches it only over its addresses, as it 
 from __future__ import annotations
 
 from gameday.model.enums import FaultKind
-from gameday.ports import DriverInfo, ProvisionerInfo
+from gameday.ports import DriverInfo, Options, OptionShape, ProvisionerInfo
 
-__all__ = ["DRIVER_INFO", "INFO"]
+__all__ = ["CLUSTER", "DRIVER_INFO", "INFO"]
 
 INFO = ProvisionerInfo(
     scheme="lab",
@@ -26,3 +26,13 @@ DRIVER_INFO = DriverInfo(
     settle=0.3,
 )
 """The driver of the lab's own deployer."""
+
+CLUSTER = DriverInfo(
+    name="cluster",
+    path="gameday.lab.cluster:ClusterDriver",
+    kinds=frozenset({FaultKind.EXHAUST, FaultKind.DRAIN, FaultKind.SCALE}),
+    faults=Options(required={"pool": OptionShape.TEXT}),
+    deadline=2.0,
+    settle=0.3,
+)
+"""The driver of the lab's own nodes and the replicas on them."""

@@ -13,6 +13,7 @@ __all__ = [
     "LISTEN_FD",
     "AccountsConfig",
     "AlertingConfig",
+    "CatalogConfig",
     "CheckoutConfig",
     "DatabaseConfig",
     "DeployerConfig",
@@ -20,9 +21,11 @@ __all__ = [
     "Errors",
     "KeeperConfig",
     "Kept",
+    "NodesConfig",
     "OrdersConfig",
     "PaymentsConfig",
     "Receivers",
+    "Routes",
     "RuleConfig",
     "Rules",
     "SecretsConfig",
@@ -93,6 +96,12 @@ class Versions(Model):
     """Body of ``PUT /control/versions``: replaces what the edge balances over."""
 
     versions: dict[str, Version]
+
+
+class Routes(Model):
+    """Body of ``PUT /control/routes``: which replicas answer these further paths from now on."""
+
+    routes: dict[str, tuple[str, ...]]
 
 
 class Errors(Model):
@@ -177,6 +186,41 @@ class KeeperConfig(ServiceConfig):
     replicas: tuple[Kept, ...]
     restart_after: Annotated[float, Field(ge=0)]
     """Real seconds between the death of a replica and the next start."""
+
+
+class CatalogConfig(ServiceConfig):
+    """One replica of the catalogue."""
+
+    start_up: Annotated[float, Field(ge=0)]
+    """Plan seconds, from its start, that it warms up before it is ready."""
+
+
+class NodesConfig(ServiceConfig):
+    """The nodes, what places replicas on them, and what adds nodes."""
+
+    folder: str
+    """For the replicas' configuration and logs."""
+    edge: str
+    """Base URL: it is told where the replicas are."""
+    route: str
+    """The path at the edge that they answer."""
+    service: str
+    kind: str
+    """Of its processes, a name in ``gameday.lab.service.SERVICES``."""
+    replicas: Annotated[int, Field(ge=1)]
+    """Wanted at the start."""
+    max_unavailable: Annotated[int, Field(ge=0)]
+    """The disruption budget: so many fewer than wanted may be ready after an eviction."""
+    start_up: Annotated[float, Field(ge=0)]
+    """Of a replica, plan seconds."""
+    pool: str
+    nodes: Annotated[int, Field(ge=1)]
+    """At the start."""
+    most_nodes: Annotated[int, Field(ge=1)]
+    slots: Annotated[int, Field(ge=1)]
+    """Of each node."""
+    node_after: Annotated[float, Field(ge=0)]
+    """Plan seconds from the moment at which a replica finds no room until there is one node more."""
 
 
 class Selector(Model):

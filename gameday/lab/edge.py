@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
 from gameday.lab.balance import EveryNth, SmoothWeights
-from gameday.lab.config import EdgeConfig, Errors, Version, Versions
+from gameday.lab.config import EdgeConfig, Errors, Routes, Version, Versions
 from gameday.lab.serving import HTTP_ERRORS, Handler, background, body, client, guard, metrics_handler
 
 __all__ = ["Edge", "build"]
@@ -46,16 +46,26 @@ class Edge:
             "edge_requests", "Requests by answer.", ["endpoint", "version", "outcome"], registry=self.registry
         )
         self._series: dict[tuple[str, bool], Counter] = {}
+        self._standby = config.standby
+        self._routes: dict[str, tuple[str, ...]] = {}
         self.use(config.versions)
         for path, replicas in config.routes.items():
             self._add_route(path, replicas)
 
     def _add_route(self, path: str, replicas: tuple[str, ...]) -> None:
         self._turn[path] = 0
+        self._routes[path] = replicas
         for ok, outcome in ((True, "ok"), (False, "error")):
             self._series[path, ok] = self._counter.labels(path.strip("/"), _UNVERSIONED, outcome)
         for replica in replicas:
             self._failures.setdefault(replica, _UNHEALTHY_AFTER)
+
+    def reroute(self, routes: Mapping[str, tuple[str, ...]]) -> None:
+        """These replicas answer these paths from now on; what answers nothing any more is not checked any more."""
+        self._routes |= routes
+        used = {*self._standby, *(url for urls in self._routes.values() for url in urls)}
+        used |= {url for version in self._versions.values() for url in version.replicas}
+        self._failures = {url: self._failures.get(url, _UNHEALTHY_AFTER) for url in sorted(used)}
 
     def use(self, versions: Mapping[str, Version]) -> None:
         """Balance over these versions from now on; counters go on."""
@@ -108,13 +118,13 @@ class Edge:
         self._series[version, status < 400].inc()
         return web.Response(status=status, body=answer, content_type="application/json")
 
-    def route(self, path: str, replicas: Sequence[str]) -> Handler:
+    def route(self, path: str) -> Handler:
         """The handler of a further path: its healthy replicas take turns; counted under the path's name."""
 
         async def forward(request: web.Request) -> web.Response:
             content = await request.read()
             spoilt = self._errors.next()
-            healthy = [url for url in replicas if self._healthy(url)]
+            healthy = [url for url in self._routes[path] if self._healthy(url)]
             self._turn[path] += 1
             if spoilt or not healthy:
                 answer = web.json_response({"error": "edge"}, status=500 if spoilt else 503)
@@ -159,7 +169,8 @@ class Edge:
                 fine = answer.status == 200
         except HTTP_ERRORS:
             fine = False
-        self._failures[replica] = 0 if fine else self._failures[replica] + 1
+        if replica in self._failures:  # it may have been taken out meanwhile
+            self._failures[replica] = 0 if fine else self._failures[replica] + 1
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """200 if every version that is to take traffic has a healthy replica, else 503."""
@@ -183,6 +194,15 @@ class Edge:
         self.use((await body(request, Versions)).versions)
         return web.json_response({"ok": True})
 
+    async def set_routes(self, request: web.Request) -> web.Response:
+        """Replace the replicas of further paths; 404 for a path that it does not have."""
+        told = (await body(request, Routes)).routes
+        unknown = sorted(told.keys() - self._routes.keys())
+        if unknown:
+            raise web.HTTPNotFound(text=f"the edge has no path {', '.join(unknown)}\n")
+        self.reroute(told)
+        return web.json_response({"ok": True})
+
     async def set_errors(self, request: web.Request) -> web.Response:
         """A flaw's share of errors."""
         self._errors = EveryNth((await body(request, Errors)).every)
@@ -197,11 +217,12 @@ def build(config: str) -> web.Application:
     app = web.Application()
     app.cleanup_ctx.extend([edge.session, background(edge.check)])
     app.router.add_post(f"/{_ENDPOINT}", edge.checkout)
-    for path, replicas in settings.routes.items():
-        app.router.add_route("*", path, edge.route(path, replicas))
+    for path in settings.routes:
+        app.router.add_route("*", path, edge.route(path))
     app.router.add_get("/healthz", edge.healthz)
     app.router.add_get("/metrics", metrics_handler(edge.registry))
     app.router.add_get("/control/state", guarded(edge.state))
     app.router.add_put("/control/versions", guarded(edge.set_versions))
+    app.router.add_put("/control/routes", guarded(edge.set_routes))
     app.router.add_put("/control/errors", guarded(edge.set_errors))
     return app

@@ -14,6 +14,7 @@ __all__ = ["FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
 _BROWNOUT = ("api-dependency-brownout",)
 _SECRETS = ("secrets-backend-outage",)
 _LAG = ("read-replica-lag",)
+_NODES = ("node-pool-exhaustion",)
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,10 @@ _TABLE = (
         "orders takes the standby for fresh, whatever its lag",
         _LAG,
     ),
+    _fails("no-autoscaler", ("scaled", "drained"), "no node is ever added, however long they lack room", _NODES),
+    _fails("slow-autoscaler", ("scaled",), "a node is added only 10 minutes after replicas lack room", _NODES),
+    _fails("pdb-ignored", ("drained", "pdb_respected"), "every eviction is let through at once", _NODES),
+    _fails("drain-stuck", ("drained",), "every eviction is refused, whatever the budget allows", _NODES),
 )
 
 FLAWS: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _TABLE}

@@ -14,6 +14,7 @@ from gameday.lab.config import (
     DatabaseConfig,
     KeeperConfig,
     Kept,
+    NodesConfig,
     OrdersConfig,
     SecretsConfig,
     ServiceConfig,
@@ -136,6 +137,30 @@ _ORDERS = ("orders-1", "orders-2")
 _RPO = 5 * 60.0
 _CAUGHT_UP = 30.0
 _STALE = 2 * 60.0
+
+
+def _nodes(setting: Setting) -> NodesConfig:
+    own: dict[str, JSON] = {
+        "folder": str(setting.folder),
+        "edge": setting.urls["edge"],
+        "route": "/items",
+        "service": "catalog",
+        "kind": "catalog",
+        "replicas": 4,
+        "max_unavailable": 1,
+        "start_up": _CATALOG_STARTS,
+        "pool": "main",
+        "nodes": 2,
+        "most_nodes": 5,
+        "slots": 4,
+        "node_after": _NODE_AFTER,
+    }
+    return NodesConfig.model_validate({**setting.shared, **own})
+
+
+_CATALOG_STARTS = 30.0
+_NODE_AFTER = 60.0
+
 _ACCOUNTS = ("accounts-1", "accounts-2", "accounts-3")
 _SIGNING_KEY = "accounts/signing"
 _LEASE = 15 * 60.0
@@ -173,6 +198,13 @@ _TABLE = (
         needs=("secrets",),
         routes={"/login": _ACCOUNTS},
         secrets=("break-glass-key",),
+    ),
+    Part(
+        "nodes",
+        processes=(Process("nodes", "nodes", _nodes, resets=True),),
+        # Callers reach the catalogue through the edge, which the nodes tell where its replicas are.
+        addresses={"lab://nodes": ("nodes",), "lab://catalog": ("edge",)},
+        routes={"/items": ()},
     ),
 )
 

@@ -74,7 +74,8 @@ def parts_of(plan: Plan) -> tuple[str, ...]:
     """The lab's parts that this plan's addresses ask for, beside its core."""
     found = {service.url for service in plan.services}
     found |= {stimulus.binding.api for stimulus in plan.stimuli} | {fault.binding.api for fault in plan.faults}
-    found |= {observer.api for observer in (plan.releases,) if observer is not None}
+    found |= {scale.binding.api for scale in plan.scales}
+    found |= {observer.api for observer in (plan.releases, plan.workloads) if observer is not None}
     return needed(found)
 
 

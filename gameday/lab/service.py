@@ -27,11 +27,13 @@ __all__ = ["SERVICES", "main"]
 SERVICES = {
     "accounts": "gameday.lab.accounts",
     "alerting": "gameday.lab.alerting",
+    "catalog": "gameday.lab.catalog",
     "checkout": "gameday.lab.checkout",
     "database": "gameday.lab.database",
     "deployer": "gameday.lab.deployer",
     "edge": "gameday.lab.edge",
     "keeper": "gameday.lab.keeper",
+    "nodes": "gameday.lab.nodes",
     "orders": "gameday.lab.orders",
     "payments": "gameday.lab.payments",
     "secrets": "gameday.lab.secrets",

@@ -58,6 +58,8 @@ class LoadRequest:
     """Takes Locust's own output, up to 1 MiB."""
     timeout: float = 2.0
     """The client's, in real seconds."""
+    surges: Sequence[tuple[float, float, float]] = ()
+    """From, to (real seconds), and the share of the rate that is added in between."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables for the locustfile."""
 
@@ -80,6 +82,7 @@ class LoadRequest:
             "GAMEDAY_LOAD_SECONDS": repr(self.seconds),
             "GAMEDAY_LOAD_TIMEOUT": repr(self.timeout),
             "GAMEDAY_LOAD_HOSTS": json.dumps({name: list(urls) for name, urls in self.hosts.items()}),
+            "GAMEDAY_LOAD_SURGES": ",".join(":".join(map(repr, one)) for one in self.surges),
         }
         return ours | dict(self.environment) | order
 
@@ -96,7 +99,7 @@ class LocustLoad:
         """``started`` is told the process as soon as there is one: its session has to end with it."""
         self._request = request
         self._started = started
-        self._reader = Reader(arrivals(request.rate, request.seconds))
+        self._reader = Reader(arrivals(request.rate, request.seconds, request.surges))
         self._hello: Future[int] = Future()
         self._drained = threading.Event()
         self._lock = threading.Lock()
@@ -234,7 +237,7 @@ class LocustLoad:
         if isinstance(found, LoadBatch):
             self._record(_SOURCE, found)
             return
-        self._record(_SOURCE, LoadStarted(t0=found, rate=self._request.rate))
+        self._record(_SOURCE, LoadStarted(t0=found, rate=self._request.rate, surges=tuple(self._request.surges)))
         self._hello.set_result(found)
 
     def _note_silence(self) -> None:

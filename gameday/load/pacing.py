@@ -1,7 +1,8 @@
 """Open, evenly spaced arrivals for locustfiles, and the stream of their starts and ends to the engine.
 
-Arrival ``i`` is intended at ``t0 + i / rate``, whatever became of the ones before: a system that stalls does not
-slow the load down. A locustfile makes a :class:`Pace` and calls :meth:`Pace.run` from the one task of its one user.
+Arrival ``i`` is intended at ``t0 + i / rate`` (sooner where a surge raises the rate), whatever became of the ones
+before: a system that stalls does not slow the load down. A locustfile makes a :class:`Pace` and calls
+:meth:`Pace.run` from the one task of its one user.
 
 This module imports neither locust nor gevent, nor anything that must not be loaded before ``import locust`` has
 patched the standard library. Everything runs in greenlets of one thread, so there are no locks.
@@ -24,8 +25,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gameday.model.pace import LOAD
+from gameday.model.rhythm import Rhythm
 
-__all__ = ["EXIT_ORPHANED", "LONGEST_NOTE", "Answered", "Order", "Pace", "Send", "Thin", "arrivals"]
+__all__ = ["EXIT_ORPHANED", "LONGEST_NOTE", "Answered", "Order", "Pace", "Send", "Thin", "arrivals", "parse_surges"]
 
 LONGEST_NOTE = 200
 """Characters that a note has at most."""
@@ -67,9 +69,24 @@ _MOST_UNSENT = 4 << 20
 """Bytes that the engine may leave unread before it counts as dead."""
 
 
-def arrivals(rate: float, seconds: float) -> int:
-    """How many arrivals a load of ``rate`` a second over ``seconds`` has: each i with ``i / rate < seconds``."""
-    return math.ceil(round(rate * seconds, 6))
+Surges = Sequence[tuple[float, float, float]]
+"""Each: from, to (real seconds), and the share of the rate that is added in between."""
+
+
+def arrivals(rate: float, seconds: float, surges: Surges = ()) -> int:
+    """How many arrivals a load of ``rate`` a second over ``seconds`` has: each that is due before the end."""
+    return Rhythm(rate, surges).before(seconds)
+
+
+def parse_surges(text: str) -> Surges:
+    """``FROM:TO:SHARE``, several apart by commas, as in ``4:34:0.5``; ValueError otherwise."""
+    found = []
+    for one in filter(None, text.split(",")):
+        start, end, share = map(float, one.split(":"))
+        if not (0 <= start < end and share > 0):
+            raise ValueError(f"'{one}' is not FROM:TO:SHARE")
+        found.append((start, end, share))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -88,9 +105,9 @@ class Thin:
             raise ValueError(f"'{text}' is not SECONDS:SHARE")
         return thin
 
-    def skips(self, number: int, rate: float) -> bool:
-        """Whether that arrival is left out; the others stay evenly spread."""
-        if number / rate < self.after:
+    def skips(self, number: int, due: float) -> bool:
+        """Whether that arrival, due at that real second, is left out; the others stay evenly spread."""
+        if due < self.after:
             return False
         return math.floor((number + 1) * self.share) == math.floor(number * self.share)
 
@@ -109,6 +126,7 @@ class Order:
     descriptor: int | None = None
     """The stream's; None if the locustfile was started by hand."""
     thin: Thin | None = None
+    surges: Surges = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Order:
@@ -123,6 +141,7 @@ class Order:
             hosts={name: [url.rstrip("/") for url in urls] for name, urls in hosts.items()},
             descriptor=int(descriptor) if descriptor else None,
             thin=Thin.parse(thin) if thin else None,
+            surges=parse_surges(environment.get("GAMEDAY_LOAD_SURGES", "")),
         )
 
     @property
@@ -215,6 +234,7 @@ class Pace:
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         self.order = Order.from_environment() if order is None else order
+        self._rhythm = Rhythm(self.order.rate, self.order.surges)
         self._spawn = spawn
         self._sleep = sleep
         self._stream = _Stream(self.order.descriptor, leave)
@@ -227,7 +247,7 @@ class Pace:
     @property
     def most(self) -> int:
         """The most requests ever under way: twice what the timeout allows, and a second's worth of late ones."""
-        return math.ceil(self.order.rate * (2 * self.order.timeout + _LATE))
+        return math.ceil(self._rhythm.highest * (2 * self.order.timeout + _LATE))
 
     def url(self, number: int, path: str) -> str:
         """The target's URL for arrival ``number``: its addresses take turns."""
@@ -266,7 +286,7 @@ class Pace:
             self._listen()
 
     def _start_all(self, requests: Sequence[tuple[str, Send]]) -> None:
-        total, number = arrivals(self.order.rate, self.order.seconds), 0
+        total, number = self._rhythm.before(self.order.seconds), 0
         tick = self._now()
         while number < total and not self._stopped:
             now = self._now()
@@ -274,16 +294,17 @@ class Pace:
                 tick = max(tick + _TICK, now)
                 self._send_batch()
                 self._listen()
-            while number < total and number / self.order.rate <= now:
+            while number < total and self._rhythm.due(number) <= now:
                 self._start(number, requests[number % len(requests)], now)
                 number += 1
-            self._sleep(max(0.0, min(number / self.order.rate, tick) - self._now()))
+            self._sleep(max(0.0, min(self._rhythm.due(number), tick) - self._now()))
 
     def _start(self, number: int, request: tuple[str, Send], now: float) -> None:
         """Start one arrival, unless it is too late or too much is outstanding: it is then missing, which shows."""
-        if now - number / self.order.rate >= _LATE or self._flying >= self.most:
+        due = self._rhythm.due(number)
+        if now - due >= _LATE or self._flying >= self.most:
             return
-        if self.order.thin is not None and self.order.thin.skips(number, self.order.rate):
+        if self.order.thin is not None and self.order.thin.skips(number, due):
             return
         self._flying += 1
         self._spawn(self._one, number, *request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "STIMULI",
     "FaultKind",
     "GuardState",
     "Outcome",
@@ -18,15 +19,25 @@ __all__ = [
 
 
 class FaultKind(StrEnum):
-    """What can be broken, or (the last) asked for: one file under ``drivers/`` or ``lab/`` knows how."""
+    """What can be broken, or (`STIMULI`) asked for: one file under ``drivers/`` or ``lab/`` knows how."""
 
     BROWNOUT = "brownout"
     LATENCY = "latency"
     OUTAGE = "outage"
     REPLAY_PAUSE = "replay_pause"
     """A standby goes on receiving, and applies nothing of it."""
+    EXHAUST = "exhaust"
+    """All free capacity of a pool of nodes is taken."""
+    DRAIN = "drain"
+    """A node of a pool takes nothing new, and what runs there is evicted."""
     RELEASE = "release"
     """A stimulus: a new revision is rolled out."""
+    SCALE = "scale"
+    """A stimulus: a service is to have more replicas."""
+
+
+STIMULI = frozenset({FaultKind.RELEASE, FaultKind.SCALE})
+"""What is harmless, and only asked for because the experiment needs it to happen."""
 
 
 class Tier(StrEnum):

@@ -37,6 +37,7 @@ __all__ = [
     "Safety",
     "ServiceBinding",
     "Watchdog",
+    "WorkloadsObserver",
     "scheme_of",
 ]
 
@@ -172,6 +173,8 @@ class ServiceBinding(Model):
     login: DatabaseLogin | None = None
     """Of a database."""
     release: Release | None = None
+    scale: DriverBinding | None = None
+    """What changes how many replicas it is to have."""
     faults: dict[FaultKind, FaultBinding] = {}
 
     @property
@@ -278,11 +281,21 @@ class InstancesObserver(Model):
     """Real seconds between two readings, never scaled."""
 
 
+class WorkloadsObserver(Model):
+    """Where it is read how many replicas services have, and what nodes there are."""
+
+    source: str
+    api: str
+    """The address of the source."""
+    every: Annotated[Duration, Field(ge=0.1)] = 0.5
+    """Real seconds between two readings, never scaled."""
+
+
 class Observers(Model):
     """Where reactions are seen."""
 
     instances: InstancesObserver | None = None
-
+    workloads: WorkloadsObserver | None = None
     releases: ReleasesObserver | None = None
     alerts: AlertsObserver | None = None
     prometheus: PrometheusObserver | None = None
@@ -354,7 +367,8 @@ class EnvironmentSpec(Model):
         """Every driver that a service names."""
         services = self.services.values()
         faults = [binding for service in services for binding in service.faults.values()]
-        return (*faults, *(driver for service in services if (driver := service.release_driver) is not None))
+        releases = [driver for service in services if (driver := service.release_driver) is not None]
+        return (*faults, *releases, *(service.scale for service in services if service.scale is not None))
 
 
 class EnvironmentMetadata(Model):

@@ -7,7 +7,7 @@ their unit. ``docs/reference/timeline.md`` is the same list for people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -29,10 +29,12 @@ __all__ = [
     "CounterPair",
     "CounterSample",
     "Event",
+    "Evictions",
     "FaultCleared",
     "FaultEffective",
     "FaultInjected",
     "FaultIntent",
+    "FaultProceeded",
     "FaultUndo",
     "GuardChanged",
     "GuardEnded",
@@ -40,6 +42,7 @@ __all__ = [
     "LoadBatch",
     "LoadEnded",
     "LoadStarted",
+    "NodeState",
     "NoteAdded",
     "Payload",
     "PhaseEntered",
@@ -69,6 +72,8 @@ __all__ = [
     "StimulusInjected",
     "StimulusIntent",
     "StimulusUndo",
+    "WorkloadSample",
+    "WorkloadState",
 ]
 
 
@@ -93,7 +98,7 @@ class Event:
     """Nanoseconds since the Unix epoch at which it was recorded."""
     source: str
     """``engine``, ``load``, ``alerts``, ``releases``, ``probe/NAME``, ``slo/NAME``, ``steps``, ``people``,
-    ``preflight``, ``reaper``."""
+    ``preflight``, ``reaper``, ``workloads``."""
     kind: str
     data: Mapping[str, JSON]
     prev: str
@@ -222,6 +227,16 @@ class FaultEffective(_Outcome):
     KIND: ClassVar = "fault.effective"
 
 
+class FaultProceeded(_Outcome):
+    """A fault that takes several calls was carried further. Only what is new is told."""
+
+    KIND: ClassVar = "fault.proceeded"
+    said: str = ""
+    """What came of it, for people."""
+    done: bool = False
+    """Whether nothing more is to be done."""
+
+
 class FaultUndo(Payload):
     """Undo is called next; ``attempt`` counts from 1."""
 
@@ -326,6 +341,64 @@ class InstanceSample(Payload):
     """Address -> its ``process_start_time_seconds``, seconds since the Unix epoch; None: it did not answer."""
 
 
+class WorkloadState(Model):
+    """The replicas of one service."""
+
+    desired: Annotated[int, Field(ge=0)]
+    ready: Annotated[int, Field(ge=0)]
+    pending: Annotated[int, Field(ge=0)]
+    """Those that no node has room for."""
+    min_available: Annotated[int, Field(ge=0)] | None = None
+    """Ready ones that an eviction has to leave, as its disruption budget says now; None: it has none."""
+
+
+class NodeState(Model):
+    """One node."""
+
+    pool: str
+    slots: Annotated[int, Field(ge=0)]
+    """What it has room for."""
+    used: Annotated[int, Field(ge=0)]
+    """Of its slots, by whomever."""
+    replicas: Annotated[int, Field(ge=0)]
+    """Of services: what a drain has to move."""
+    cordoned: bool = False
+
+
+class Evictions(Model):
+    """What was asked for since the source began to count; none of these ever falls."""
+
+    asked: Annotated[int, Field(ge=0)]
+    refused: Annotated[int, Field(ge=0)]
+    """At a disruption budget."""
+    done: Annotated[int, Field(ge=0)]
+
+
+class WorkloadSample(Payload):
+    """Services, nodes and evictions, read at one time. Source ``workloads``."""
+
+    KIND: ClassVar = "sample"
+    type: Literal["workloads"] = "workloads"
+    services: dict[str, WorkloadState]
+    nodes: dict[str, NodeState]
+    evictions: Evictions
+    asked: Nanoseconds
+    """When the reading began: the state is of some moment from then on."""
+
+    def free(self, pool: str, among: Collection[str] | None = None) -> int:
+        """Slots that are free on nodes of the pool that take something new; ``among``: only of these nodes."""
+        nodes = [one for name, one in self.nodes.items() if among is None or name in among]
+        return sum(max(0, one.slots - one.used) for one in nodes if one.pool == pool and not one.cordoned)
+
+    def of_pool(self, pool: str) -> frozenset[str]:
+        """The names of its nodes."""
+        return frozenset(name for name, one in self.nodes.items() if one.pool == pool)
+
+    def cordoned(self, pool: str) -> frozenset[str]:
+        """The names of those that take nothing new."""
+        return frozenset(name for name, one in self.nodes.items() if one.pool == pool and one.cordoned)
+
+
 class RowsRead(Payload):
     """What stood in a database when all load had ended. Source ``probe/NAME``."""
 
@@ -403,12 +476,14 @@ class SourceGap(Payload):
 
 
 class LoadStarted(Payload):
-    """The generator's schedule begins: arrival i is intended at ``t0 + i / rate``."""
+    """The generator's schedule begins: arrival i is intended at ``t0 + i / rate``, sooner where it surges."""
 
     KIND: ClassVar = "load.started"
     t0: Nanoseconds
     rate: float
     """Arrivals per real second."""
+    surges: tuple[tuple[float, float, float], ...] = ()
+    """From, to (real seconds from t0), and the share of the rate that is added in between."""
 
 
 class LoadBatch(Payload):
@@ -564,4 +639,4 @@ PAYLOADS: Mapping[str, tuple[type[Payload], ...]] = {
     kind: tuple(leaf for leaf in _leaves(Payload) if kind == leaf.KIND)
     for kind in sorted({leaf.KIND for leaf in _leaves(Payload)})
 }
-"""Every kind of event, and the payloads it may carry (``sample`` has three, told apart by ``type``)."""
+"""Every kind of event, and the payloads it may carry (``sample`` has several, told apart by ``type``)."""

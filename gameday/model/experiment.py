@@ -19,6 +19,12 @@ __all__ = [
     "BrownoutFault",
     "DataLoss",
     "DegradedGracefully",
+    "DemandStimulus",
+    "Drain",
+    "DrainFault",
+    "Drained",
+    "Exhaust",
+    "ExhaustFault",
     "Expectation",
     "Experiment",
     "ExperimentSpec",
@@ -30,10 +36,13 @@ __all__ = [
     "LoadSpec",
     "Metadata",
     "NoUnexpectedAlert",
+    "OfPool",
     "OfProbe",
     "OfSlo",
+    "OfWorkloads",
     "Outage",
     "OutageFault",
+    "PdbRespected",
     "Proof",
     "Recovered",
     "ReleaseStimulus",
@@ -42,6 +51,8 @@ __all__ = [
     "Restarts",
     "Roles",
     "Rollback",
+    "ScaleStimulus",
+    "Scaled",
     "SloBudget",
     "SteadyBurn",
     "SteadyCondition",
@@ -140,12 +151,34 @@ class ReleaseStimulus(Model):
     revision: str
 
 
+class ScaleStimulus(Model):
+    """A service is to have more replicas: ``by`` of those that it is to have, rounded up to a whole one."""
+
+    service: str
+    by: Annotated[Share, Field(gt=0, le=1)]
+
+
+class DemandStimulus(Model):
+    """The run's own load rises by this share of its rate, for a while."""
+
+    by: Annotated[Share, Field(gt=0, le=1)]
+    for_: Annotated[Duration, Field(alias="for", gt=0)]
+
+
 class Stimulus(Model):
-    """Something harmless that the experiment needs to happen."""
+    """Something harmless that the experiment needs to happen: one of its forms."""
 
     id: Name
     at: Duration
-    release: ReleaseStimulus
+    release: ReleaseStimulus | None = None
+    scale: ScaleStimulus | None = None
+    demand: DemandStimulus | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if [self.release, self.scale, self.demand].count(None) != 2:
+            raise ValueError("a stimulus is one thing: write either 'release', 'scale' or 'demand'")
+        return self
 
 
 class Brownout(Model):
@@ -248,14 +281,55 @@ class ReplayPause(_Whole):
         return False
 
 
-Harm = Brownout | Latency | Outage | ReplayPause
+class _OfNodes(Model):
+    """What happens to nodes: no call of a service is broken by it."""
+
+    @property
+    def share(self) -> float:
+        """Of the calls: none."""
+        return 0.0
+
+    @property
+    def mode(self) -> None:
+        """There is only one way."""
+
+    @property
+    def per_connection(self) -> bool:
+        """It touches no connection."""
+        return False
+
+    @property
+    def slow(self) -> bool:
+        """Nor does a check take longer."""
+        return False
+
+
+class Exhaust(_OfNodes):
+    """All free capacity of the pool is taken, of the nodes that it has then."""
+
+
+class Drain(_OfNodes):
+    """One node of the pool takes nothing new, and what runs there is evicted as the disruption budgets allow."""
+
+
+OfPool = Exhaust | Drain
+"""What samples of workloads prove, and no probe."""
+Harm = Brownout | Latency | Outage | ReplayPause | Exhaust | Drain
 """What ``with`` says; the kind of the fault decides which."""
 
 
 class Proof(Model):
-    """The probe through the faulted path that shows the effect."""
+    """What shows the effect: a probe through the faulted path, or what the cluster says of nodes and workloads."""
 
-    probe: str
+    probe: str = ""
+    """A role; empty: ``workloads``."""
+    workloads: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.probe) == self.workloads:
+            raise ValueError("a proof is either a 'probe', or 'workloads: true'")
+        return self
 
 
 class _Fault(Identified):
@@ -293,7 +367,24 @@ class ReplayPauseFault(_Fault):
     with_: ReplayPause = Field(ReplayPause(), alias="with")
 
 
-Fault = Annotated[BrownoutFault | LatencyFault | OutageFault | ReplayPauseFault, Field(discriminator="kind")]
+class ExhaustFault(_Fault):
+    """A pool of nodes without room."""
+
+    kind: Literal[FaultKind.EXHAUST]
+    with_: Exhaust = Field(Exhaust(), alias="with")
+
+
+class DrainFault(_Fault):
+    """A node that is emptied."""
+
+    kind: Literal[FaultKind.DRAIN]
+    with_: Drain = Field(Drain(), alias="with")
+
+
+Fault = Annotated[
+    BrownoutFault | LatencyFault | OutageFault | ReplayPauseFault | ExhaustFault | DrainFault,
+    Field(discriminator="kind"),
+]
 """One thing that is broken."""
 
 
@@ -419,6 +510,26 @@ class NoUnexpectedAlert(_Expected):
     kind: Literal["no_unexpected_alert"]
 
 
+class Scaled(Limited):
+    """Replicas of the service that found no room run, within ``within`` of that, because nodes were added."""
+
+    kind: Literal["scaled"]
+    service: str
+
+
+class Drained(Limited):
+    """An eviction was refused at a disruption budget, and within ``within`` of the drain's effect no replica of a
+    service is left on the node."""
+
+    kind: Literal["drained"]
+
+
+class PdbRespected(_Expected):
+    """While replicas are evicted, no service has fewer ready ones than its disruption budget wants."""
+
+    kind: Literal["pdb_respected"]
+
+
 Expectation = Annotated[
     Rollback
     | Recovered
@@ -431,7 +542,10 @@ Expectation = Annotated[
     | Restarts
     | DegradedGracefully
     | BreakGlassReady
-    | NoUnexpectedAlert,
+    | NoUnexpectedAlert
+    | Scaled
+    | Drained
+    | PdbRespected,
     Field(discriminator="kind"),
 ]
 
@@ -439,6 +553,8 @@ OfSlo = Recovered | AlertFired | AlertRouted | SloBudget
 """Those that name an SLO."""
 OfProbe = Throttled | Unthrottled | DataLoss | DegradedGracefully
 """Those that name a probe."""
+OfWorkloads = Scaled | Drained | PdbRespected
+"""Those that rest on samples of workloads."""
 
 
 class ExperimentSpec(Model):
@@ -465,6 +581,21 @@ class ExperimentSpec(Model):
         if bool(self.faults) == self.control:
             raise ValueError("an experiment has at least one fault, or says control: true and has none")
         return self
+
+    @property
+    def releases(self) -> tuple[tuple[int, Stimulus, ReleaseStimulus], ...]:
+        """The stimuli that are releases, each with its place in the file."""
+        return tuple((i, one, one.release) for i, one in enumerate(self.stimuli) if one.release is not None)
+
+    @property
+    def scales(self) -> tuple[tuple[int, Stimulus, ScaleStimulus], ...]:
+        """As `releases`, those that scale a service."""
+        return tuple((i, one, one.scale) for i, one in enumerate(self.stimuli) if one.scale is not None)
+
+    @property
+    def demands(self) -> tuple[tuple[int, Stimulus, DemandStimulus], ...]:
+        """As `releases`, those that raise the load."""
+        return tuple((i, one, one.demand) for i, one in enumerate(self.stimuli) if one.demand is not None)
 
 
 class Experiment(Model):

@@ -24,11 +24,23 @@ from gameday.model.environment import (
     PrometheusObserver,
     ReleasesObserver,
     Safety,
+    WorkloadsObserver,
 )
-from gameday.model.experiment import Brownout, Expectation, Harm, Latency, Outage, ReplayPause, SteadyCondition
+from gameday.model.experiment import (
+    Brownout,
+    Drain,
+    Exhaust,
+    Expectation,
+    Harm,
+    Latency,
+    Outage,
+    ReplayPause,
+    SteadyCondition,
+)
 from gameday.model.guard import Guard, GuardPace
 from gameday.model.pace import COUNTERS, query_timeout
 from gameday.model.quantities import Duration, Rate
+from gameday.model.rhythm import Rhythm
 from gameday.model.runbook import Step
 from gameday.model.slo import BurnPair, HttpCheck, LoadSource, PromqlCheck, RowsCheck, Source, SqlCheck
 
@@ -38,6 +50,7 @@ __all__ = [
     "BoundProbe",
     "BoundRelease",
     "BoundRunbook",
+    "BoundScale",
     "BoundService",
     "BoundSlo",
     "BoundStep",
@@ -47,6 +60,7 @@ __all__ = [
     "Plan",
     "PlannedEnvironment",
     "PlannedExperiment",
+    "Surge",
 ]
 
 
@@ -151,6 +165,16 @@ class BoundProbe(Model):
         return self.http is None and self.rows is None
 
 
+class Surge(Model):
+    """The load rises by a share of its rate; a stimulus, carried out by the generator alone."""
+
+    id: str
+    at: Duration
+    for_: Annotated[Duration, Field(alias="for")]
+    by: float
+    """0.5: half as much again."""
+
+
 class BoundLoad(Model):
     """The load: own (pack and rate), or external (slo and at_least)."""
 
@@ -163,6 +187,12 @@ class BoundLoad(Model):
     at_least: Rate | None = None
     services: tuple[str, ...] = ()
     """The services whose addresses the pack is given: the first is where requests go."""
+    surges: tuple[Surge, ...] = ()
+
+    def rhythm(self, scale: float) -> Rhythm:
+        """When its arrivals are due; ``scale``: plan seconds per real second. Only of own load."""
+        surges = [(one.at / scale, (one.at + one.for_) / scale, one.by) for one in self.surges]
+        return Rhythm(self.rate or 0.0, surges)
 
 
 class BoundStimulus(Model):
@@ -172,6 +202,18 @@ class BoundStimulus(Model):
     kind: Literal[FaultKind.RELEASE]
     service: str
     revision: str
+    at: Duration
+    binding: DriverBinding
+
+
+class BoundScale(Model):
+    """A stimulus that gives a service more replicas."""
+
+    id: str
+    kind: Literal[FaultKind.SCALE]
+    service: str
+    by: float
+    """Of the replicas that it is to have: 0.5 is half as many again, rounded up."""
     at: Duration
     binding: DriverBinding
 
@@ -196,15 +238,20 @@ class BoundFault(Model):
     for_: Annotated[Duration, Field(alias="for")]
     with_: Harm = Field(alias="with")
     proof: str
-    """The name of the probe that proves the effect."""
+    """The name of the probe that proves the effect; empty: samples of workloads prove it."""
     binding: FaultBinding
+
+    @property
+    def pool(self) -> str:
+        """The pool of nodes that it is bound to; empty for what is no fault of nodes."""
+        return self.binding.options.get("pool", "")
 
     @model_validator(mode="before")
     @classmethod
     def _by_kind(cls, value: object) -> object:
-        """Two kinds have nothing to say, and look alike."""
-        if isinstance(value, dict) and value.get("with") == {} and value.get("kind") == FaultKind.REPLAY_PAUSE:
-            return {**value, "with": ReplayPause()}
+        """Some kinds have nothing to say, and look alike."""
+        if isinstance(value, dict) and value.get("with") == {} and (silent := _SILENT.get(str(value.get("kind")))):
+            return {**value, "with": silent()}
         return value
 
     @model_validator(mode="after")
@@ -214,11 +261,18 @@ class BoundFault(Model):
         return self
 
 
+_SILENT: Mapping[str, type[Harm]] = {
+    FaultKind.REPLAY_PAUSE.value: ReplayPause,
+    FaultKind.EXHAUST.value: Exhaust,
+    FaultKind.DRAIN.value: Drain,
+}
 _HARM: Mapping[FaultKind, type[Harm]] = {
     FaultKind.BROWNOUT: Brownout,
     FaultKind.LATENCY: Latency,
     FaultKind.OUTAGE: Outage,
     FaultKind.REPLAY_PAUSE: ReplayPause,
+    FaultKind.EXHAUST: Exhaust,
+    FaultKind.DRAIN: Drain,
 }
 
 
@@ -270,7 +324,9 @@ class Plan(Model):
     alerts: AlertsObserver | None
     prometheus: PrometheusObserver | None = None
     instances: InstancesObserver | None = None
+    workloads: WorkloadsObserver | None = None
     stimuli: tuple[BoundStimulus, ...]
+    scales: tuple[BoundScale, ...] = ()
     awaited: tuple[BoundRelease, ...] = ()
     """Stimuli that are the team's, not gameday's."""
     faults: tuple[BoundFault, ...]

@@ -10,18 +10,23 @@ import gameday
 from gameday.errors import SpecError
 from gameday.model.document import Document
 from gameday.model.enums import FaultKind, PhaseName, StepKind, Tier
-from gameday.model.environment import AwaitedRelease, InstancesObserver, PrometheusObserver
+from gameday.model.environment import AwaitedRelease, InstancesObserver, PrometheusObserver, WorkloadsObserver
 from gameday.model.experiment import (
     AlertFired,
     AlertRouted,
     BreakGlassReady,
     DataLoss,
     DegradedGracefully,
+    Drained,
     Expectation,
     NoUnexpectedAlert,
+    OfPool,
+    OfWorkloads,
+    PdbRespected,
     Recovered,
     Restarts,
     Rollback,
+    Scaled,
     SloBudget,
     SteadyCondition,
     SteadyProbe,
@@ -44,6 +49,7 @@ from gameday.model.plan import (
     BoundProbe,
     BoundRelease,
     BoundRunbook,
+    BoundScale,
     BoundService,
     BoundSlo,
     BoundStep,
@@ -53,6 +59,7 @@ from gameday.model.plan import (
     Plan,
     PlannedEnvironment,
     PlannedExperiment,
+    Surge,
 )
 from gameday.model.runbook import BREAK_GLASS, Step
 from gameday.model.slo import MetricsSource, PrometheusSource, Source
@@ -108,7 +115,9 @@ def _plan(context: Context, probe_rates: Mapping[str, float]) -> Plan:
         alerts=context.environment.observers.alerts,
         prometheus=_prometheus(context),
         instances=_instances(context),
+        workloads=_workloads(context),
         stimuli=_stimuli(context),
+        scales=_scales(context),
         awaited=_awaited(context),
         faults=_faults(context),
         guards=tuple(_guard(context, guard) for guard in experiment.guards),
@@ -277,6 +286,13 @@ def _instances(context: Context) -> InstancesObserver | None:
     return context.environment.observers.instances if needed else None
 
 
+def _workloads(context: Context) -> WorkloadsObserver | None:
+    """Where workloads are seen, if anything rests on it."""
+    rests = any(isinstance(one, OfWorkloads) for one in context.experiment.expect)
+    rests = rests or any(isinstance(fault.with_, OfPool) for fault in context.experiment.faults)
+    return context.environment.observers.workloads if rests else None
+
+
 def _steady(context: Context, condition: SteadyCondition) -> SteadyCondition:
     if isinstance(condition, SteadyProbe):
         return condition.model_copy(update={"probe": context.environment.probes[condition.probe]})
@@ -294,7 +310,11 @@ def _load(context: Context) -> BoundLoad | None:
     services = [context.environment.services[role].name for role in roles]
     binding, name = context.environment.load, context.sources.experiment.value.metadata.name
     pack = binding.pack_for(name) if binding is not None else None
-    return BoundLoad(pack=pack, rate=load.rate, services=tuple(dict.fromkeys(services)))
+    surges = tuple(
+        Surge(id=stimulus.id, at=stimulus.at, for_=demand.for_, by=demand.by)
+        for _, stimulus, demand in context.experiment.demands
+    )
+    return BoundLoad(pack=pack, rate=load.rate, services=tuple(dict.fromkeys(services)), surges=surges)
 
 
 def _stimuli(context: Context) -> tuple[BoundStimulus, ...]:
@@ -302,13 +322,28 @@ def _stimuli(context: Context) -> tuple[BoundStimulus, ...]:
         BoundStimulus(
             id=stimulus.id,
             kind=FaultKind.RELEASE,
-            service=context.environment.services[stimulus.release.service].name,
-            revision=stimulus.release.revision,
+            service=context.environment.services[release.service].name,
+            revision=release.revision,
             at=stimulus.at,
             binding=driver,
         )
-        for stimulus in context.experiment.stimuli
-        if (driver := context.environment.services[stimulus.release.service].release_driver) is not None
+        for _, stimulus, release in context.experiment.releases
+        if (driver := context.environment.services[release.service].release_driver) is not None
+    )
+
+
+def _scales(context: Context) -> tuple[BoundScale, ...]:
+    return tuple(
+        BoundScale(
+            id=stimulus.id,
+            kind=FaultKind.SCALE,
+            service=context.environment.services[scale.service].name,
+            by=scale.by,
+            at=stimulus.at,
+            binding=driver,
+        )
+        for _, stimulus, scale in context.experiment.scales
+        if (driver := context.environment.services[scale.service].scale) is not None
     )
 
 
@@ -317,12 +352,12 @@ def _awaited(context: Context) -> tuple[BoundRelease, ...]:
     return tuple(
         BoundRelease(
             id=stimulus.id,
-            service=services[stimulus.release.service].name,
-            revision=stimulus.release.revision,
+            service=services[release.service].name,
+            revision=release.revision,
             at=stimulus.at,
         )
-        for stimulus in context.experiment.stimuli
-        if isinstance(services[stimulus.release.service].release, AwaitedRelease)
+        for _, stimulus, release in context.experiment.releases
+        if isinstance(services[release.service].release, AwaitedRelease)
     )
 
 
@@ -336,7 +371,7 @@ def _faults(context: Context) -> tuple[BoundFault, ...]:
             at=fault.at,
             for_=fault.for_,
             with_=fault.with_,
-            proof=environment.probes[fault.proof.probe],
+            proof=environment.probes[fault.proof.probe] if fault.proof.probe else "",
             binding=environment.services[fault.service].faults[fault.kind],
         )
         for fault in context.experiment.faults
@@ -365,11 +400,11 @@ def _expectation(context: Context, expectation: Expectation) -> Expectation:
             return expectation.model_copy(update={"service": environment.services[expectation.service].name})
         case Recovered() | AlertFired() | AlertRouted() | SloBudget():
             return expectation.model_copy(update={"slo": environment.slos[expectation.slo]})
-        case Restarts():
+        case Restarts() | Scaled():
             return expectation.model_copy(update={"service": environment.services[expectation.service].name})
         case Throttled() | Unthrottled() | DataLoss() | DegradedGracefully():
             return expectation.model_copy(update={"probe": environment.probes[expectation.probe]})
-        case BreakGlassReady() | NoUnexpectedAlert():
+        case BreakGlassReady() | NoUnexpectedAlert() | Drained() | PdbRespected():
             return expectation
 
 

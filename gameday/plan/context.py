@@ -31,6 +31,8 @@ class Capabilities:
     """By address scheme."""
     release_sources: frozenset[str]
     """What ``observers.releases.source`` may say."""
+    workload_sources: frozenset[str] = frozenset()
+    """What ``observers.workloads.source`` may say."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,8 @@ def addresses(environment: EnvironmentSpec) -> Iterable[tuple[Location, str]]:
                 yield (*at, "api"), binding.api
     if environment.observers.releases is not None and environment.observers.releases.api:
         yield ("observers", "releases", "api"), environment.observers.releases.api
+    if environment.observers.workloads is not None:
+        yield ("observers", "workloads", "api"), environment.observers.workloads.api
     if environment.observers.prometheus is not None:
         yield ("observers", "prometheus", "url"), environment.observers.prometheus.url
 
@@ -180,6 +184,8 @@ def bindings(role: str, service: ServiceBinding) -> Iterable[tuple[Location, Dri
     """Every driver that a service names, and its place below ``spec``."""
     if service.release_driver is not None:
         yield ("services", role, "release"), service.release_driver
+    if service.scale is not None:
+        yield ("services", role, "scale"), service.scale
     for kind, binding in service.faults.items():
         yield ("services", role, "faults", kind.value), binding
 

@@ -166,7 +166,7 @@ def _paces(context: Context, rates: Mapping[str, float]) -> Iterator[tuple[str, 
         yield "load", LOAD
     if environment.observers.alerts is not None:
         yield "alerts", environment.observers.alerts.watchdog.every
-    if environment.observers.releases is not None and experiment.stimuli:
+    if environment.observers.releases is not None and experiment.releases:
         yield "releases", environment.observers.releases.interval
     for role in experiment.roles.slos:
         document = context.slo(role)

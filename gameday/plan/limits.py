@@ -13,11 +13,14 @@ from gameday.model.experiment import (
     AlertRouted,
     BreakGlassReady,
     DegradedGracefully,
+    Drain,
+    Drained,
     Fault,
     Limited,
     Recovered,
     ReplayPause,
     Rollback,
+    Scaled,
     SteadyBurn,
     Throttled,
     Unthrottled,
@@ -145,11 +148,20 @@ def _share_at_once(context: Context, at: Location, fault: Fault, together: Seque
 
 def _load_rate(context: Context) -> None:
     load, bound = context.experiment.load, context.environment.load
-    if load is not None and load.rate is not None and bound is not None and load.rate > bound.max_rate + _EPSILON:
-        message = f"a load of {load.rate:g}/s is above the {bound.max_rate:g}/s that {context.place} allows"
-        context.in_experiment(("load", "rate"), message, f"'maxRate' of {context.sources.environment.path}")
+    if load is not None and load.rate is not None and bound is not None:
+        highest = max([load.rate, *(load.rate * (1 + share) for share in _raised(context))])
+        if highest > bound.max_rate + _EPSILON:
+            message = f"a load of {highest:g}/s is above the {bound.max_rate:g}/s that {context.place} allows"
+            context.in_experiment(("load", "rate"), message, f"'maxRate' of {context.sources.environment.path}")
     if load is not None and load.rate is not None and load.rate <= 0:
         context.in_experiment(("load", "rate"), "a load of 0/s is no load", "leave 'load' out if none is wanted")
+
+
+def _raised(context: Context) -> Iterator[float]:
+    """By how much demand is raised at each moment at which it rises: the most of any moment is found there."""
+    demands = context.experiment.demands
+    for _, first, _demand in demands:
+        yield sum(demand.by for _, one, demand in demands if one.at <= first.at < one.at + demand.for_ - _EPSILON)
 
 
 def _time_scale(context: Context) -> None:
@@ -208,16 +220,24 @@ def _timing(context: Context) -> None:
                 f"the fault begins after {real:.3g} s of real time; {BLOCK:g} s are needed to see how it was before"
             )
             context.in_experiment(("faults", index, "at"), message, _lower_scale(fault.at))
-    under_test = {item.service for item in context.experiment.expect if isinstance(item, Rollback)}
     for index, stimulus in enumerate(context.experiment.stimuli):
+        if stimulus.at >= context.end:
+            message = f"the run ends after {duration_text(context.end)}, before this stimulus"
+            context.in_experiment(("stimuli", index, "at"), message)
+    _release_timing(context)
+
+
+def _release_timing(context: Context) -> None:
+    under_test = {item.service for item in context.experiment.expect if isinstance(item, Rollback)}
+    for index, stimulus, release in context.experiment.releases:
         at: Location = ("stimuli", index, "at")
         if stimulus.at >= context.end:
-            context.in_experiment(at, f"the run ends after {duration_text(context.end)}, before this stimulus")
-        elif stimulus.release.service in under_test and stimulus.at >= context.fault_start:
+            continue
+        if release.service in under_test and stimulus.at >= context.fault_start:
             context.in_experiment(
                 at, "the release under test comes after the fault", "it has to take traffic before"
             )
-        elif _is_awaited(context, stimulus.release.service) and stimulus.at >= context.fault_start:
+        elif _is_awaited(context, release.service) and stimulus.at >= context.fault_start:
             context.in_experiment(
                 at, "the team's release comes after the fault", "it is waited for before the first fault"
             )
@@ -328,6 +348,10 @@ def _expectations(context: Context) -> None:
             context.in_experiment((*at, "reviewed"), "a review's age is counted in days: at least 1d")
         if isinstance(expectation, DegradedGracefully) and context.experiment.faults:
             _degradation(context, at, expectation)
+        if isinstance(expectation, Drained):
+            _drained(context, at, expectation)
+        if isinstance(expectation, Scaled):
+            _scaled(context, at, expectation)
 
 
 def _inside_run(context: Context, at: Location, expectation: Limited) -> None:
@@ -337,6 +361,25 @@ def _inside_run(context: Context, at: Location, expectation: Limited) -> None:
         message = (
             f"the run ends {duration_text(left)} after the fault begins, but this needs {duration_text(needed)}"
         )
+        context.in_experiment((*at, "within"), message, "lengthen 'after', or shorten the limit")
+
+
+def _drained(context: Context, at: Location, expectation: Drained) -> None:
+    """A node that takes replicas again is not emptied any more."""
+    longest = max((one.for_ for one in context.experiment.faults if isinstance(one.with_, Drain)), default=math.nan)
+    if expectation.within > longest + _EPSILON:
+        message = f"the drain ends after {duration_text(longest)}, but this may take"
+        hint = "lengthen the drain, or shorten the limit"
+        context.in_experiment((*at, "within"), f"{message} {duration_text(expectation.within)}", hint)
+
+
+def _scaled(context: Context, at: Location, expectation: Scaled) -> None:
+    """Until the limit after the replicas are asked for, they are asked for."""
+    asked = [one.at for _, one, scale in context.experiment.scales if scale.service == expectation.service]
+    left = context.end - min(asked, default=math.nan)
+    if expectation.within > left + _EPSILON:
+        message = f"the run ends {duration_text(left)} after '{expectation.service}' is scaled, but this may take"
+        message += f" {duration_text(expectation.within)}"
         context.in_experiment((*at, "within"), message, "lengthen 'after', or shorten the limit")
 
 
@@ -450,7 +493,11 @@ def _detection(context: Context, at: Location, expectation: AlertFired | AlertRo
 def _shares(context: Context, slo: Slo) -> list[tuple[float, Fault]]:
     """The errors that each fault can cause in an SLO: its share in the faulted service's own, else all."""
     named = [(context.service(fault.service), fault) for fault in context.experiment.faults]
-    own = [(fault.with_.share, fault) for service, fault in named if service and service.name == slo.spec.service]
+    own = [
+        (fault.with_.share, fault)
+        for service, fault in named
+        if service and service.name == slo.spec.service and fault.with_.share > 0
+    ]
     return own or [(1.0, fault) for _, fault in named]
 
 
@@ -480,8 +527,8 @@ def _release_pace(context: Context) -> None:
     under_test = {item.service for item in rollbacks}
     waits = [
         context.fault_start - stimulus.at
-        for stimulus in context.experiment.stimuli
-        if stimulus.release.service in under_test and stimulus.at < context.fault_start
+        for _, stimulus, release in context.experiment.releases
+        if release.service in under_test and stimulus.at < context.fault_start
     ]
     if waits:
         spans["the time from the release to the fault"] = min(waits)

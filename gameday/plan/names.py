@@ -21,13 +21,18 @@ from gameday.model.experiment import (
     BreakGlassReady,
     DataLoss,
     DegradedGracefully,
+    Drain,
+    Expectation,
     Fault,
     NoUnexpectedAlert,
+    OfPool,
     OfProbe,
     OfSlo,
+    OfWorkloads,
     ReplayPause,
     Restarts,
     Rollback,
+    Scaled,
     SteadyProbe,
 )
 from gameday.model.runbook import Step
@@ -115,7 +120,8 @@ def _bindings(context: Context) -> None:
     """Every driver exists, does what it is bound for, and is given what it asks for."""
     for role, service in context.environment.services.items():
         for at, binding in bindings(role, service):
-            kind = FaultKind.RELEASE if at[2] == "release" else FaultKind(str(at[3]))
+            stimuli = {"release": FaultKind.RELEASE, "scale": FaultKind.SCALE}
+            kind = stimuli.get(str(at[2])) or FaultKind(str(at[3]))
             _binding(context, at, kind, binding)
 
 
@@ -143,6 +149,9 @@ def _faults(context: Context) -> None:
         at: Location = ("faults", index)
         if context.declared("services", fault.service, (*at, "service")):
             _fault_driver(context, at, fault)
+        if isinstance(fault.with_, OfPool) or fault.proof.workloads:
+            _nodes_proof(context, (*at, "proof"), fault)
+            continue
         context.declared("probes", fault.proof.probe, (*at, "proof", "probe"))
         proof = context.probe(fault.proof.probe)
         if proof is not None:
@@ -160,6 +169,24 @@ def _proof(context: Context, at: Location, fault: Fault, probe: Probe) -> None:
     elif probe.spec.http is None:
         message = f"'{probe.metadata.name}' is {what}: it makes no calls through the faulted path"
         context.in_experiment(at, message, "prove the fault with an http probe")
+
+
+def _nodes_proof(context: Context, at: Location, fault: Fault) -> None:
+    """What happens to nodes is seen where nodes are seen, and nowhere else."""
+    if not isinstance(fault.with_, OfPool):
+        message = f"what nodes and workloads tell shows no {fault.kind.value}"
+        context.in_experiment((*at, "workloads"), message, "prove the fault with a probe")
+    elif not fault.proof.workloads:
+        message = f"no probe shows a fault of kind '{fault.kind.value}': what a cluster says of its nodes does"
+        context.in_experiment((*at, "probe"), message, "say 'proof: {workloads: true}'")
+    else:
+        _has_workloads(context, at)
+
+
+def _has_workloads(context: Context, at: Location) -> None:
+    if context.environment.observers.workloads is None:
+        message = f"{context.place} does not say where nodes and workloads are seen"
+        context.in_experiment(at, message, "name it in observers.workloads: {source: NAME, api: ADDRESS}")
 
 
 def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
@@ -208,16 +235,32 @@ def _unique(context: Context) -> None:
 
 
 def _stimuli(context: Context) -> None:
-    """A release needs a driver of releases, or a team that deploys, and a way to see it."""
-    for index, stimulus in enumerate(context.experiment.stimuli):
+    """A release needs a driver of releases, or a team that deploys, and a way to see it; a service's scale a driver
+    as well, and demand own load."""
+    _scales(context)
+    for index, _, release in context.experiment.releases:
         at: Location = ("stimuli", index, "release", "service")
-        role = stimulus.release.service
+        role = release.service
         service = context.service(role) if context.declared("services", role, at) else None
         if service is not None and service.release is None:
             message = f"{context.place} has no driver for releases of '{role}' ({service.name})"
             context.in_experiment(at, message, f"name one in services.{role}.release")
         if service is not None and isinstance(service.release, AwaitedRelease):
             _awaited(context, role)
+
+
+def _scales(context: Context) -> None:
+    load = context.experiment.load
+    for index, _, scale in context.experiment.scales:
+        at: Location = ("stimuli", index, "scale", "service")
+        service = context.service(scale.service) if context.declared("services", scale.service, at) else None
+        if service is not None and service.scale is None:
+            message = f"{context.place} has no driver that scales '{scale.service}' ({service.name})"
+            context.in_experiment(at, message, f"name one in services.{scale.service}.scale")
+    for index, _, _demand in context.experiment.demands:
+        if load is None or load.rate is None:
+            message = "the demand is that of the run's own load, but the experiment sends none"
+            context.in_experiment(("stimuli", index, "demand"), message, "say 'load: {rate: ...}'")
 
 
 def _awaited(context: Context, role: str) -> None:
@@ -353,21 +396,27 @@ def _expectations(context: Context) -> None:
             _rollback(context, at, expectation)
         elif isinstance(expectation, Restarts):
             _restarts(context, at, expectation)
+        elif isinstance(expectation, OfWorkloads):
+            _of_workloads(context, at, expectation)
         elif isinstance(expectation, OfProbe):
             _of_probe(context, at, expectation)
         elif isinstance(expectation, OfSlo):
             context.declared("slos", expectation.slo, (*at, "slo"))
-        of_alerts = isinstance(expectation, AlertFired | AlertRouted | NoUnexpectedAlert)
-        if of_alerts and context.environment.observers.alerts is None:
-            context.in_experiment(
-                at, f"{context.place} has nothing that receives alerts", "name it in observers.alerts"
-            )
-        if isinstance(expectation, AlertRouted):
-            _receiver(context, at, expectation)
+        if isinstance(expectation, AlertFired | AlertRouted | NoUnexpectedAlert):
+            _of_alerts(context, at, expectation)
         if isinstance(expectation, BreakGlassReady) and context.experiment.runbook is None:
             context.in_experiment(at, "the experiment names no runbook, so nothing says how to break the glass")
         if isinstance(expectation, DegradedGracefully):
             _degradation(context, at, expectation)
+
+
+def _of_alerts(context: Context, at: Location, expectation: Expectation) -> None:
+    if context.environment.observers.alerts is None:
+        context.in_experiment(
+            at, f"{context.place} has nothing that receives alerts", "name it in observers.alerts"
+        )
+    if isinstance(expectation, AlertRouted):
+        _receiver(context, at, expectation)
 
 
 def _of_probe(context: Context, at: Location, expectation: OfProbe) -> None:
@@ -396,9 +445,24 @@ def _rollback(context: Context, at: Location, expectation: Rollback) -> None:
         return
     if context.environment.observers.releases is None:
         context.in_experiment(at, f"{context.place} has no history of releases", "name one in observers.releases")
-    if all(stimulus.release.service != expectation.service for stimulus in context.experiment.stimuli):
+    if all(release.service != expectation.service for _, _, release in context.experiment.releases):
         message = f"nothing releases '{expectation.service}', so there is no release to be rolled back"
         context.in_experiment((*at, "service"), message, "add a stimulus with a release of it")
+
+
+def _of_workloads(context: Context, at: Location, expectation: OfWorkloads) -> None:
+    _has_workloads(context, at)
+    drains = [one for one in context.experiment.faults if isinstance(one.with_, Drain)]
+    if not isinstance(expectation, Scaled):
+        if len(drains) != 1:
+            message = "nothing is drained" if not drains else f"{len(drains)} drains, and one is told from no other"
+            context.in_experiment(at, message, "have one fault of kind 'drain'")
+        return
+    if not context.declared("services", expectation.service, (*at, "service")):
+        return
+    if all(scale.service != expectation.service for _, _, scale in context.experiment.scales):
+        message = f"nothing scales '{expectation.service}', so no replica of it has to find room"
+        context.in_experiment((*at, "service"), message, "add a stimulus that scales it")
 
 
 def _restarts(context: Context, at: Location, expectation: Restarts) -> None:
@@ -469,6 +533,11 @@ def _observers(context: Context) -> None:
     observers = context.environment.observers
     if observers.releases is not None:
         _releases(context, observers.releases)
+    sources = context.capabilities.workload_sources
+    if observers.workloads is not None and observers.workloads.source not in sources:
+        source = observers.workloads.source
+        at: Location = ("observers", "workloads", "source")
+        context.in_environment(at, f"unknown source of workloads '{source}'", one_of(source, sources, "sources"))
     prometheus = observers.prometheus
     if prometheus is not None and prometheus.ca is not None and scheme_of(prometheus.url) != "https":
         context.in_environment(("observers", "prometheus", "ca"), "certificates are for https addresses only")
@@ -501,9 +570,7 @@ def _releases(context: Context, releases: ReleasesObserver) -> None:
 def _one_status(context: Context, at: Location, releases: ReleasesObserver) -> None:
     """A program that tells of one service must not be taken to tell of another."""
     services = context.environment.services
-    released = {
-        services[s.release.service].name for s in context.experiment.stimuli if s.release.service in services
-    }
+    released = {services[one.service].name for _, _, one in context.experiment.releases if one.service in services}
     if len(released) > 1 and not any("{service}" in word for word in releases.status):
         message = f"one status for the releases of {', '.join(sorted(released))}"
         context.in_environment((*at, "status"), message, "have an argument say {service}")

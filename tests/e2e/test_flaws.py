@@ -37,8 +37,11 @@ OF_OTHERS = {
     "break_glass_ready",
     "data_loss",
     "degraded_gracefully",
+    "drained",
     "no_unexpected_alert",
+    "pdb_respected",
     "restarts",
+    "scaled",
     "throttled",
     "unthrottled",
 }

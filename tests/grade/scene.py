@@ -45,12 +45,20 @@ class Scene:
         assert effect is not None
         self.lo, self.hi = effect.lo, effect.hi
         self.fault: BoundFault = self.plan.faults[0]
-        self.proof: BoundProbe = self.plan.probe(self.fault.proof)
-        self.source = f"probe/{self.proof.name}"
         self.injected = self.base.one("fault.injected").mono
         self.undo = self.base.one("fault.undo").mono
         self.cleared = self.base.one("fault.cleared").mono
         self.end = self.record.planned_end
+
+    @cached_property
+    def proof(self) -> BoundProbe:
+        """Of the fault: not where readings of nodes prove it."""
+        return self.plan.probe(self.fault.proof)
+
+    @property
+    def source(self) -> str:
+        """Of the proof's checks."""
+        return f"probe/{self.proof.name}"
 
     @property
     def status(self) -> int:

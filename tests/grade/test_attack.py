@@ -20,7 +20,9 @@ from gameday.model.enums import RunVerdict, Tier, Verdict
 from gameday.model.events import RunOpened
 from gameday.model.grade import Grade
 from gameday.timeline import TimelineRead, read
+from tests.grade import cluster_mutations
 from tests.grade.builder import FULL, LEAN, MORE, Burst, Reality, make
+from tests.grade.cluster import Pool, make_cluster
 from tests.grade.mutations import BENIGN, BREAKING, STANDBY_BENIGN, STANDBY_BREAKING, Mutation
 from tests.grade.outage_mutations import OUTAGE, UNFIT
 from tests.grade.scene import Scene
@@ -47,6 +49,11 @@ STANDBY_BASES = {
 }
 """Days of another experiment, which have a part of the attack to themselves: its expectations are others."""
 STANDBY_COUNT = max(len(STANDBY_BREAKING), COUNT // 10)
+
+POOL_BASES = {"pool": Pool(), "pool, slow": Pool(node=150.0, evicted=(10.0, 300.0))}
+"""Days of nodes, likewise."""
+OF_NODES = cluster_mutations.BREAKING
+POOL_COUNT = max(len(OF_NODES), COUNT // 10)
 
 
 def refused_or_graded(timeline: TimelineRead) -> Grade | None:
@@ -82,6 +89,13 @@ def standbys() -> dict[str, Scene]:
     return {name: Scene(timeline) for name, timeline in found.items()}
 
 
+@pytest.fixture(scope="module")
+def pools() -> dict[str, Scene]:
+    found = {name: make_cluster(day) for name, day in POOL_BASES.items()}
+    assert all(grade(timeline).verdict is RunVerdict.PASS for timeline in found.values())
+    return {name: Scene(timeline) for name, timeline in found.items()}
+
+
 def pick(scenes: dict[str, Scene], mutation: str, chance: Random, large_ones: bool = False) -> tuple[str, Scene]:
     """Mostly a small one: the large ones cost ten times as much."""
     if mutation in OUTAGE:
@@ -108,7 +122,7 @@ def plan_of_attack(names: Sequence[str], count: int) -> Iterator[tuple[str, str]
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: int) -> None:
     survived, outcomes = [], Counter[str]()
-    count = max(len(BREAKING), COUNT - STANDBY_COUNT)
+    count = max(len(BREAKING), COUNT - STANDBY_COUNT - POOL_COUNT)
     for number, (name, seed) in list(enumerate(plan_of_attack(sorted(BREAKING), count)))[part::PARTS]:
         # Each family once on a large base: a small one has so few events that it may fall for another reason.
         base, scene = pick(scenes, name, Random(seed), large_ones=number < len(BREAKING))
@@ -141,6 +155,32 @@ def test_sound_standbys_still_pass(standbys: dict[str, Scene]) -> None:
     for name, seed in plan_of_attack(sorted(STANDBY_BENIGN), len(STANDBY_BENIGN) * 2 + STANDBY_COUNT // 20):
         base = Random(seed).choice(sorted(standbys))
         said, graded = attempt(standbys[base], STANDBY_BENIGN[name], seed)
+        if graded is None or graded.verdict is not RunVerdict.PASS:
+            why = graded.reason if graded else "refused"
+            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
+    assert not fallen
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_passes_that_breaks_the_promise_of_nodes(pools: dict[str, Scene], part: int) -> None:
+    survived, outcomes = [], Counter[str]()
+    for name, seed in list(plan_of_attack(sorted(OF_NODES), POOL_COUNT))[part::PARTS]:
+        base = Random(seed).choice(sorted(pools))
+        said, graded = attempt(pools[base], OF_NODES[name], seed)
+        outcomes[graded.verdict if graded else "refused"] += 1
+        if graded is not None and graded.verdict is RunVerdict.PASS:
+            survived.append(f"{base}: {name} ({said}), seed {seed}")
+    assert not survived
+    assert outcomes["refused"] < outcomes.total() / 8
+    assert outcomes[RunVerdict.FAIL] > outcomes.total() / 5
+
+
+def test_sound_days_of_nodes_still_pass(pools: dict[str, Scene]) -> None:
+    fallen = []
+    benign = cluster_mutations.BENIGN
+    for name, seed in plan_of_attack(sorted(benign), len(benign) * 2 + POOL_COUNT // 20):
+        base = Random(seed).choice(sorted(pools))
+        said, graded = attempt(pools[base], benign[name], seed)
         if graded is None or graded.verdict is not RunVerdict.PASS:
             why = graded.reason if graded else "refused"
             fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
@@ -202,5 +242,17 @@ def test_every_kind_of_a_standby_is_needed(standbys: dict[str, Scene], kind: str
     assert [kind] in alone
 
 
+@pytest.mark.parametrize("kind", sorted(cluster_mutations.ALONE))
+def test_every_kind_of_nodes_is_needed(pools: dict[str, Scene], kind: str) -> None:
+    alone = []
+    for number in range(12):
+        mutation = OF_NODES[cluster_mutations.ALONE[kind]]
+        _, graded = attempt(pools["pool"], mutation, f"{SEED}/alone/{number}")
+        assert graded is not None
+        alone.append([one.kind for one in graded.criteria if one.verdict is not Verdict.PASS])
+    assert [kind] in alone
+
+
 def test_no_kind_is_forgotten() -> None:
-    assert set(ALONE) | set(STANDBY_ALONE) | {"fault_effective", "load_valid"} == set(KINDS)
+    alone = {*ALONE, *STANDBY_ALONE, *cluster_mutations.ALONE}
+    assert alone | {"fault_effective", "load_valid"} == set(KINDS)

@@ -108,3 +108,30 @@ def test_a_further_path_without_a_healthy_replica_is_an_error_that_counts(tmp_pa
         assert 'edge_requests_total{endpoint="login",outcome="error",version=""} 1.0' in page
 
     asyncio.run(day())
+
+
+def test_the_replicas_of_a_further_path_are_replaced_with_the_labs_token(tmp_path: Path) -> None:
+    async def day() -> None:
+        token = tmp_path / "token"
+        token.write_text("t")
+        one, two = await _replica("one"), await _replica("two")
+        first, second = (str(server.make_url("")).rstrip("/") for server in (one, two))
+        config = EdgeConfig(token_file=str(token), scale=60, versions={}, routes={"/items": ()})
+        trusted = {"Authorization": "Bearer t"}
+        async with TestClient(TestServer(build(config.model_dump_json()))) as client:
+            assert (await client.get("/items")).status == 503
+            assert (await client.put("/control/routes", json={"routes": {"/items": [first]}})).status == 401
+            for urls, by in (([first, DEAD], "one"), ([second], "two")):
+                told = {"routes": {"/items": urls}}
+                assert (await client.put("/control/routes", json=told, headers=trusted)).status == 200
+                while (answer := await client.get("/items")).status != 200:
+                    await asyncio.sleep(0.02)
+                assert (await answer.json())["by"] == by
+            unhealthy = (await (await client.get("/healthz")).json())["unhealthy"]
+            unknown = await client.put("/control/routes", json={"routes": {"/other": []}}, headers=trusted)
+        for server in (one, two):
+            await server.close()
+        assert unhealthy == []  # nobody checks what answers nothing any more
+        assert unknown.status == 404
+
+    asyncio.run(day())

@@ -36,6 +36,10 @@ ISSUE = {
     "acked-write-lost": ({"data_loss"}, "fail", "fail", 1),
     "lag-alert-misrouted": ({"alert_routed"}, "fail", "fail", 1),
     "lag-metric-dead": ({"throttled", "recovered", "alert_fired"}, "fail", "fail", 1),
+    "no-autoscaler": ({"scaled", "drained"}, "fail", "fail", 1),
+    "slow-autoscaler": ({"scaled"}, "fail", "fail", 1),
+    "pdb-ignored": ({"drained", "pdb_respected"}, "fail", "fail", 1),
+    "drain-stuck": ({"drained"}, "fail", "fail", 1),
 }
 """The issues' tables."""
 

@@ -72,7 +72,7 @@ def test_the_shipped_parts_hold_together() -> None:
         linked = {f"{link.name}-through-proxy" for link in part.links}
         assert set(part.needs) <= set(PARTS)
         assert {process.kind for process in part.processes} <= {*SERVICES}
-        assert {name for urls in part.addresses.values() for name in urls} <= {*names, *linked}
+        assert {name for urls in part.addresses.values() for name in urls} <= {*names, *linked, "edge"}
         assert {name for urls in part.routes.values() for name in urls} <= set(names)
         assert {link.upstream for link in part.links} <= set(names)
         assert set(part.told.values()) <= set(names)

@@ -15,7 +15,7 @@ import gevent
 import pytest
 
 from gameday.load import pacing
-from gameday.load.pacing import LONGEST_NOTE, Answered, Order, Pace, Send, Thin, arrivals
+from gameday.load.pacing import LONGEST_NOTE, Answered, Order, Pace, Send, Thin, arrivals, parse_surges
 
 
 class Left(BaseException):
@@ -69,6 +69,27 @@ def test_arrivals_are_evenly_spaced(ours: tuple[socket.socket, int]) -> None:
     assert late[0] >= 0
     assert late[100] < 10_000
     assert 10 <= len(stream) <= 25, "one line every 100 ms"
+
+
+def test_a_surge_adds_its_share_of_arrivals_where_it_stands(ours: tuple[socket.socket, int]) -> None:
+    mine, descriptor = ours
+    pace = make(descriptor, 100, 1.0, surges=((0.4, 0.8, 0.5),))
+    assert pace.most == 240  # 150/s, twice 0.3 s and a second
+    pace.run({"buy": good}, ready=lambda _: True)
+    stream = lines(mine)
+    assert column(stream, "start_id") == list(range(120))
+    starts = column(stream, "start_at")
+    assert all(start >= 400_000 for start in starts[40:])
+    assert all(start >= 800_000 for start in starts[100:])
+    assert starts[99] < 1_000_000
+
+
+@pytest.mark.parametrize("text", ["4", "4:3:0.5", "-1:3:0.5", "1:3:0", "1:3:x"])
+def test_surges_that_make_no_sense(text: str) -> None:
+    assert parse_surges("4:34.5:0.5,40:41:1") == ((4.0, 34.5, 0.5), (40.0, 41.0, 1.0))
+    assert arrivals(10, 50, parse_surges("4:34.5:0.5,40:41:1")) == 663  # 500, half of 305, and 10
+    with pytest.raises(ValueError):
+        parse_surges(text)
 
 
 def test_requests_and_addresses_take_turns(ours: tuple[socket.socket, int]) -> None:

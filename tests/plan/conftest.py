@@ -14,7 +14,7 @@ from gameday.errors import Problem, SpecError
 from gameday.model.enums import FaultKind
 from gameday.model.plan import Plan
 from gameday.plan import BindOptions, Capabilities, bind
-from gameday.ports import DriverInfo, ProvisionerInfo
+from gameday.ports import DriverInfo, Options, OptionShape, ProvisionerInfo
 from gameday.spec import Catalog, builtin_root, gather
 
 FILES = {
@@ -40,11 +40,18 @@ LAB = Capabilities(
         ),
         "postgres": POSTGRES,
         "deployer": DriverInfo(name="deployer", path="x:Deployer", kinds=frozenset({FaultKind.RELEASE})),
+        "cluster": DriverInfo(
+            name="cluster",
+            path="x:Cluster",
+            kinds=frozenset({FaultKind.EXHAUST, FaultKind.DRAIN, FaultKind.SCALE}),
+            faults=Options(required={"pool": OptionShape.TEXT}),
+        ),
     },
     provisioners={
         "lab": ProvisionerInfo(scheme="lab", path="x:Lab", features=frozenset({"http_error"}), default_scale=True)
     },
     release_sources=frozenset({"deployer"}),
+    workload_sources=frozenset({"cluster"}),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from gameday.errors import Problem, SpecError
 from gameday.model.chaostoolkit import Equals, Range
 from gameday.model.environment import ChaosBinding
 from gameday.model.plan import Plan
-from gameday.plan import BindOptions, Capabilities, bind, load_plan, plan_json
+from gameday.plan import BindOptions, bind, load_plan, plan_json
 from gameday.spec import Catalog, gather
 from tests.plan.conftest import LAB, Project
 
@@ -63,9 +64,8 @@ class Extended:
     def bind(self) -> Plan:
         sources = gather(Catalog([self.project.root]), "api-dependency-brownout", "lab")
         drivers = {**LAB.drivers, "chaostoolkit": CHAOSTOOLKIT}
-        return bind(
-            sources, Capabilities(drivers, LAB.provisioners, LAB.release_sources), BindOptions(time_scale=1)
-        )
+        able = replace(LAB, drivers=drivers)
+        return bind(sources, able, BindOptions(time_scale=1))
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gameday.drivers import POSTGRES
 from gameday.errors import SpecError
 from gameday.model.plan import Plan
-from gameday.plan import BindOptions, Capabilities, bind
+from gameday.plan import BindOptions, bind
 from gameday.spec import Catalog, gather
 from tests.plan.conftest import LAB, Project
 
@@ -28,7 +30,7 @@ class Standing:
     def bind(self) -> Plan:
         sources = gather(Catalog([self.project.root]), "api-dependency-brownout", "lab")
         drivers = {**LAB.drivers, "postgres": POSTGRES}
-        return bind(sources, Capabilities(drivers, LAB.provisioners, LAB.release_sources), BindOptions())
+        return bind(sources, replace(LAB, drivers=drivers), BindOptions())
 
     def messages(self) -> list[str]:
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gameday.drivers import COMMAND
 from gameday.errors import Problem, SpecError
 from gameday.model.plan import Plan
-from gameday.plan import BindOptions, Capabilities, bind, load_plan, plan_json
+from gameday.plan import BindOptions, bind, load_plan, plan_json
 from gameday.ports import DriverInfo
 from gameday.spec import Catalog, gather
 from tests.plan.conftest import LAB, Project
@@ -40,9 +42,8 @@ class Commanded:
     def bind(self) -> Plan:
         sources = gather(Catalog([self.project.root]), "api-dependency-brownout", "lab")
         drivers: dict[str, DriverInfo] = {**LAB.drivers, "command": COMMAND}
-        return bind(
-            sources, Capabilities(drivers, LAB.provisioners, LAB.release_sources | {"command"}), BindOptions()
-        )
+        able = replace(LAB, drivers=drivers, release_sources=LAB.release_sources | {"command"})
+        return bind(sources, able, BindOptions())
 
 
 @pytest.fixture

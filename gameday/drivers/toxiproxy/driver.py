@@ -22,7 +22,7 @@ from gameday.drivers.toxiproxy.touched import (
 from gameday.errors import DriverError
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
-from gameday.model.experiment import Brownout, Harm, Latency, Outage, ReplayPause
+from gameday.model.experiment import Brownout, Drain, Exhaust, Harm, Latency, Outage, ReplayPause
 from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.ports import Target
@@ -168,8 +168,8 @@ def _toxic_of(harm: Harm) -> tuple[str, float, dict[str, JSON]]:
             return "latency", harm.share, {"latency": round(harm.delay * 1000), "jitter": round(harm.jitter * 1000)}
         case Outage():
             return MARKING, 1.0, {}
-        case ReplayPause():
-            raise DriverError("a proxy pauses no replay")
+        case ReplayPause() | Exhaust() | Drain():
+            raise DriverError("a proxy pauses no replay, and has no nodes")
 
 
 def _suitable(server: Server, fault: BoundFault) -> Proxy:

@@ -1,0 +1,99 @@
+"""Whether a drained node is emptied in time, though the disruption budget held an eviction back."""
+
+from __future__ import annotations
+
+from gameday.grade.effect import Effect, effect_of
+from gameday.grade.ground import Ground, grounded
+from gameday.grade.record import Record
+from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
+from gameday.grade.workloads import first, when
+from gameday.model.enums import Verdict
+from gameday.model.experiment import Drain, Drained
+from gameday.model.grade import Criterion
+from gameday.model.plan import BoundFault
+from gameday.model.quantities import duration_text
+
+__all__ = ["judge"]
+
+
+def judge(record: Record, expected: Drained, on: Ground) -> Criterion:
+    """The criterion of one ``drained``."""
+    form = Form(expected.id, "drained", "node drained", expected.required, expected.within, unit="s")
+    faults = [fault for fault in record.plan.faults if isinstance(fault.with_, Drain)]
+    if len(faults) != 1:
+        return dress(form, inconclusive("The plan does not have exactly one drain."))
+    effect = effect_of(record, faults[0])
+    if effect is None:
+        return dress(form, grounded(inconclusive("There is no effect of a drain to measure from."), on))
+    return dress(form, grounded(_Drain(record, expected.within, faults[0], effect).ruling(), on))
+
+
+class _Drain:
+    def __init__(self, record: Record, limit: float, fault: BoundFault, effect: Effect) -> None:
+        self._record = record
+        self._limit = limit
+        self._fault = fault
+        self._effect = effect
+        readings = record.workloads
+        # The first reading that shows the cordon, and what there was before the drain: both are there.
+        self._start = next(i for i, one in enumerate(readings) if one.seq == effect.seqs[-1])
+        self._before = [one.data for one in readings if one.mono < effect.lo][-1]
+
+    def ruling(self) -> Ruling:
+        readings, told = self._record.workloads, self._effect.story
+        pool = self._fault.pool
+        nodes = readings[self._start].data.cordoned(pool) - self._before.cordoned(pool)
+        if len(nodes) != 1:
+            return inconclusive(f"{len(nodes)} nodes were cordoned at once.", self._effect.seqs)
+        node = next(iter(nodes))
+        if not self._before.nodes[node].replicas:
+            return inconclusive(f"Nothing ran on {node} before it was drained.", self._effect.seqs)
+        until = told.undo.mono if told.undo is not None else self._record.end
+        last = max((i for i, one in enumerate(readings) if one.mono <= until), default=self._start)
+        asked = readings[last].data.evictions.asked - self._before.evictions.asked
+        if asked <= 0:
+            return inconclusive(
+                f"Nobody asked {node} to let a replica go.", (*self._effect.seqs, readings[last].seq)
+            )
+        end = first(
+            readings[: last + 1], lambda one: node in one.nodes and not one.nodes[node].replicas, self._start
+        )
+        return self._stuck(node, last, until) if end is None else self._emptied(node, end)
+
+    def _emptied(self, node: str, end: int) -> Ruling:
+        record, reading = self._record, self._record.workloads[end]
+        came = when(record, end)
+        lo, hi = self._effect.since(*came)
+        measured = record.span(lo), record.span(hi)
+        seqs = (*self._effect.seqs, reading.seq)
+        if not record.workloads_observed().covers(self._effect.lo, came[1]):
+            return inconclusive("The readings of nodes have gaps while the node was drained.", seqs)
+        verdict = at_most(measured, self._limit)
+        took = f"{node} was empty {length_text(measured)} after the drain"
+        if verdict is not Verdict.PASS:
+            return Ruling(verdict, took + against(verdict, duration_text(self._limit)), measured, seqs=seqs)
+        refused = reading.data.evictions.refused - self._before.evictions.refused
+        if refused <= 0:
+            why = f"{took}, but no eviction was refused: the disruption budget held nothing back."
+            return Ruling(Verdict.FAIL, why, measured, seqs=seqs)
+        times = "once" if refused == 1 else f"{refused} times"
+        why = f"{took}; the disruption budget refused an eviction {times} meanwhile."
+        return Ruling(Verdict.PASS, why, measured, seqs=seqs)
+
+    def _stuck(self, node: str, last: int, until: int) -> Ruling:
+        record = self._record
+        lo, hi = self._effect.since(until, until)
+        measured = record.span(lo), record.span(hi)
+        seqs = (*self._effect.seqs, record.workloads[last].seq)
+        limit = record.length(self._limit)
+        left = record.workloads[last].data.nodes.get(node)
+        # At the very end of the drain the limit may be reached only just.
+        if lo < limit - record.length(self._limit * 0.02):
+            return inconclusive(f"The drain of {node} ended before its limit.", seqs)
+        if not record.workloads_observed().unbroken(self._effect.lo, min(until, self._effect.hi + limit)):
+            return inconclusive("The readings of nodes have gaps while the node was drained.", seqs)
+        many = f"{left.replicas} replicas" if left is not None and left.replicas > 1 else "a replica"
+        why = f"{node} still had {many} {duration_text(measured[0])} after the drain"
+        return Ruling(
+            Verdict.FAIL, why + against(Verdict.FAIL, duration_text(self._limit)), measured, seqs=seqs, open=True
+        )

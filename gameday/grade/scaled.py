@@ -1,0 +1,124 @@
+"""Whether replicas that found no room run in time, because nodes were added."""
+
+from __future__ import annotations
+
+from gameday.grade.coverage import Span
+from gameday.grade.ground import Ground, grounded
+from gameday.grade.record import Record
+from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
+from gameday.grade.workloads import first, since, when
+from gameday.model.enums import Verdict
+from gameday.model.events import StimulusIntent, WorkloadSample, WorkloadState
+from gameday.model.experiment import OfPool, Scaled
+from gameday.model.grade import Criterion
+from gameday.model.quantities import duration_text
+
+__all__ = ["judge"]
+
+
+def judge(record: Record, expected: Scaled, on: Ground) -> Criterion:
+    """The criterion of one ``scaled``."""
+    title = f"{expected.service} scaled out on new nodes"
+    form = Form(expected.id, "scaled", title, expected.required, expected.within, unit="s")
+    return dress(form, grounded(_Scaling(record, expected).ruling(), on))
+
+
+class _Scaling:
+    def __init__(self, record: Record, expected: Scaled) -> None:
+        self._record = record
+        self._service = expected.service
+        self._limit = expected.within
+
+    def ruling(self) -> Ruling:
+        asked = self._asked()
+        if asked is None:
+            return inconclusive(f"Nobody asked for more replicas of {self._service}.")
+        readings = self._record.workloads
+        place = first(readings, lambda one: self._pending(one) > 0, self._from(asked))
+        if place is None:
+            why = f"No replica of {self._service} ever lacked room: there was nothing to add nodes for."
+            return inconclusive(why, [one.seq for one in readings[-1:]])
+        begun = when(self._record, place)
+        wanted = self._state(readings[place].data).desired
+        end = first(readings, lambda one: self._runs(one, wanted), place)
+        fewer = first(readings, lambda one: self._state(one).desired < wanted, place)
+        if fewer is not None and (end is None or fewer <= end):
+            return self._given_up(begun, fewer)
+        return self._never(begun, place) if end is None else self._came(begun, place, end)
+
+    def _asked(self) -> int | None:
+        """When gameday asked for more of that service."""
+        mine = {scale.id for scale in self._record.plan.scales if scale.service == self._service}
+        return next((one.mono for one in self._record.of(StimulusIntent) if one.data.id in mine), None)
+
+    def _from(self, asked: int) -> int:
+        readings = self._record.workloads
+        return next((i for i, one in enumerate(readings) if one.data.asked >= asked), len(readings))
+
+    def _state(self, sample: WorkloadSample) -> WorkloadState:
+        return sample.services.get(self._service) or WorkloadState(desired=0, ready=0, pending=0)
+
+    def _pending(self, sample: WorkloadSample) -> int:
+        return self._state(sample).pending
+
+    def _runs(self, sample: WorkloadSample, wanted: int) -> bool:
+        state = self._state(sample)
+        return state.pending == 0 and state.ready >= wanted
+
+    def _came(self, begun: Span, place: int, end: int) -> Ruling:
+        readings = self._record.workloads
+        came = when(self._record, end)
+        lo, hi = since(begun, came)
+        measured = self._record.span(lo), self._record.span(hi)
+        seqs = (readings[place].seq, readings[end].seq)
+        if not self._record.workloads_observed().covers(begun[0], came[1]):
+            return inconclusive("The readings of replicas have gaps while some lacked room.", seqs)
+        verdict = at_most(measured, self._limit)
+        took = f"All of {self._service} ran {length_text(measured)} after some had found no room"
+        if verdict is not Verdict.PASS:
+            text = took + against(verdict, duration_text(self._limit))
+            return Ruling(verdict, text, measured, seqs=seqs)
+        added = self._added(readings[max(0, place - 1)].data, readings[end].data)
+        if not added:
+            why = f"{took}, but the pool has no node more than before: something else made room."
+            return Ruling(Verdict.FAIL, why, measured, seqs=seqs)
+        return Ruling(Verdict.PASS, f"{took}, on {', '.join(sorted(added))}.", measured, seqs=seqs)
+
+    def _added(self, before: WorkloadSample, after: WorkloadSample) -> frozenset[str]:
+        """Nodes that were added to the pools that gameday touched, where those have more than before."""
+        found: frozenset[str] = frozenset()
+        for pool in {fault.pool for fault in self._record.plan.faults if isinstance(fault.with_, OfPool)}:
+            was, now = before.of_pool(pool), after.of_pool(pool)
+            found |= now - was if len(now) > len(was) else frozenset()
+        return found
+
+    def _never(self, begun: Span, place: int) -> Ruling:
+        record = self._record
+        end = min(record.end, record.planned_end)
+        waited = max(0, end - begun[1])
+        measured = record.span(waited), record.span(max(0, end - begun[0]))
+        seqs = (record.workloads[place].seq, record.workloads[-1].seq)
+        limit = record.length(self._limit)
+        if waited <= limit:
+            why = (
+                f"The run ended {duration_text(measured[0])} after replicas had found no room; they still had none."
+            )
+            return Ruling(Verdict.INCONCLUSIVE, why, measured, seqs=seqs, open=True)
+        if not record.workloads_observed().unbroken(begun[0], begun[1] + limit):
+            return inconclusive("The readings of replicas have gaps while some lacked room.", seqs)
+        why = f"Replicas of {self._service} lacked room, and did not all run until the end"
+        return Ruling(
+            Verdict.FAIL, why + against(Verdict.FAIL, duration_text(self._limit)), measured, seqs=seqs, open=True
+        )
+
+    def _given_up(self, begun: Span, fewer: int) -> Ruling:
+        """Fewer replicas are wanted than lacked room: by our own undo at the end, or by somebody else's doing."""
+        record, reading = self._record, self._record.workloads[fewer]
+        limit = record.length(self._limit)
+        waited = max(0, when(record, fewer)[0] - begun[1])
+        measured = record.span(waited), record.span(max(0, reading.mono - begun[0]))
+        if waited > limit and record.workloads_observed().unbroken(begun[0], begun[1] + limit):
+            why = f"Replicas of {self._service} lacked room, and did not all run until fewer were wanted"
+            text = why + against(Verdict.FAIL, duration_text(self._limit))
+            return Ruling(Verdict.FAIL, text, measured, seqs=(reading.seq,), open=True)
+        return inconclusive(f"Fewer replicas of {self._service} were wanted before all ran.", (reading.seq,))

@@ -1,0 +1,110 @@
+"""The crash matrix on the lab's nodes: gameday is killed while slots are taken and a node is cordoned.
+
+One lab stays up for all cases; what stands is told by the cluster itself, by the marks that it shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from gameday.lab.workloads import ClusterState, read_cluster
+from tests.e2e.case import Case
+from tests.e2e.conftest import PROJECT, Cli, command_line
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@dataclass
+class Ground:
+    """The lab that stays up, and what its cluster tells."""
+
+    cli: Cli
+    lab: dict[str, Any]
+    session: requests.Session
+    cases: int = 0
+    cleared: list[float] = field(default_factory=list)
+
+    def cluster(self) -> ClusterState:
+        """All that it shows."""
+        return read_cluster(self.session, self.lab["addresses"]["lab://nodes"][0], 5)
+
+    def standing(self) -> set[str]:
+        """Marks, of whomever, and a number of replicas that is not that of before."""
+        state = self.cluster()
+        found = {"balloons" for node in state.nodes.values() if node.balloons}
+        found |= {"cordon" for node in state.nodes.values() if node.cordoned}
+        return found | {"scale" for one in state.services.values() if one.scaling is not None or one.desired != 4}
+
+    def serves(self) -> bool:
+        """Whether the catalogue answers every request through the edge."""
+        url = self.lab["addresses"]["lab://catalog"][0] + "/items"
+        return all(self.session.get(url, timeout=5).ok for _ in range(20))
+
+    def processes(self, module: str = "") -> dict[psutil.Process, str]:
+        """Living processes of this state folder that are not of this lab."""
+        found = self.cli.processes(module, but=self.lab["processes"].values())
+        return {one: line for one, line in found.items() if "gameday.lab.service catalog" not in line}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """One lab for all cases."""
+    with command_line(tmp_path_factory.mktemp("nodes")) as cli, requests.Session() as session:
+        up = cli("lab", "up", "--for", "node-pool-exhaustion", "--time-scale", "1", "-o", "json")
+        assert up.returncode == 0, up.stderr
+        session.trust_env = False
+        made = Ground(cli, json.loads(up.stdout), session)
+        yield made
+        cli.stop()
+        assert cli("lab", "down", made.lab["id"]).returncode == 0
+
+
+@pytest.fixture
+def case(ground: Ground, tmp_path: Path) -> Iterator[Case]:
+    """Before and after it nothing stands, and no process of a run is left."""
+    assert ground.standing() == set()
+    one = Case(ground, tmp_path)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def begin(case: Case, point: str) -> None:
+    assert isinstance(case.ground, Ground)
+    lab = case.ground.lab["id"]
+    case.start(point, "cluster", "quick-nodes", "--env", "nodes", "--project", str(PROJECT), "--lab", lab)
+
+
+@pytest.mark.parametrize("point", ["inject", "hold", "undo", "undone"])
+def test_the_engine_is_killed(case: Case, point: str) -> None:
+    begin(case, point)
+    since = time.monotonic()
+    case.engine.kill()
+    if point in {"inject", "undo"}:
+        with suppress(ProcessLookupError):  # fenced already
+            os.kill(case.hand(), signal.SIGCONT)
+    case.watch_until_clear(since)
+    assert point != "hold" or case.seen >= {"cordon", "scale"}
+    case.assert_nothing_is_left(5)
+
+
+def test_the_hand_is_killed(case: Case) -> None:
+    begin(case, "hold")
+    since = time.monotonic()
+    os.kill(case.hand(), signal.SIGKILL)
+    case.watch_until_clear(since, 60.0)
+    assert case.end() == 5
+    case.assert_nothing_is_left(5)

@@ -1,0 +1,89 @@
+"""Faults that take many calls, and what somebody else has changed since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gameday.errors import DriverError
+from gameday.model.events import FaultProceeded, StimulusCleared
+from gameday.model.experiment import Drain
+from gameday.model.plan import BoundFault
+from gameday.model.token import Token
+from gameday.ports import Progress
+from gameday.testing import FakeDriver
+from tests.engine.conftest import BINDING, Bench, make_plan
+
+
+@dataclass
+class Draining(FakeDriver):
+    """Says what it is told to, one after the other, the last again and again."""
+
+    says: list[Progress] = field(default_factory=list)
+
+    def proceed(self, token: Token) -> Progress:
+        self._call("proceed", token)
+        return self.says.pop(0) if len(self.says) > 1 else self.says[0]
+
+    def superseded(self, token: Token) -> bool:
+        return token.id == "canary"
+
+
+def drain(at: float = 10, seconds: float = 15) -> BoundFault:
+    return BoundFault.model_validate(
+        {
+            "id": "drain", "kind": "drain", "service": "pool", "at": at, "for": seconds, "with": Drain(),
+            "proof": "", "binding": BINDING,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def draining(bench: Bench) -> Bench:
+    bench.plan = make_plan([drain()])
+    bench.driver = Draining(says=[Progress("a: evicted", False), Progress("b: refused", False)])
+    return bench
+
+
+def told(bench: Bench) -> list[FaultProceeded]:
+    return [event.read(FaultProceeded) for event in bench.timeline().events if event.kind == FaultProceeded.KIND]
+
+
+def test_it_is_asked_again_and_again_and_only_what_is_new_is_told(draining: Bench) -> None:
+    assert draining.go().outcome == "completed"
+    assert [one.said for one in told(draining)] == ["a: evicted", "b: refused"]
+    calls = draining.driver.calls
+    assert calls.count("proceed drain") == 30  # 15 s, twice a second
+    assert calls.index("inject drain") < calls.index("proceed drain") < len(calls) - calls[::-1].index("undo drain")
+    assert calls[-1].startswith("is_clear")
+
+
+def test_what_is_done_is_not_asked_any_more(draining: Bench) -> None:
+    assert isinstance(draining.driver, Draining)
+    draining.driver.says = [Progress("a: evicted", False), Progress("empty", True)]
+    draining.go()
+    assert [one.done for one in told(draining)] == [False, True]
+    assert draining.driver.calls.count("proceed drain") == 2
+
+
+def test_an_error_ends_the_run_and_everything_is_undone(draining: Bench) -> None:
+    draining.driver.broken["proceed"] = [DriverError("no such thing")]
+    ending = draining.go()
+    assert (ending.outcome, ending.standing) == ("aborted", ())
+    assert "drain could not be carried further: DriverError: no such thing" in ending.reason
+    assert draining.driver.substrate == set()
+
+
+def test_what_takes_one_call_is_asked_nothing(bench: Bench) -> None:
+    bench.driver = Draining(says=[Progress("", False)])
+    bench.go()
+    assert "proceed" not in " ".join(bench.driver.calls)
+
+
+def test_what_somebody_else_changed_is_told_as_superseded(draining: Bench) -> None:
+    draining.go()
+    events = draining.timeline().events
+    cleared = [e.read(StimulusCleared).outcome.value for e in events if e.kind == "stimulus.cleared"]
+    assert cleared == ["superseded"]
+    assert draining.ledger.entries() == ()

@@ -1,0 +1,146 @@
+"""Ways in which a day of a pool of nodes could have gone wrong, and sound days that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from gameday.model.events import Evictions, SourceGap, WorkloadSample
+from tests.grade import mutations
+from tests.grade.builder import MS, Draft, Line, S
+from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, UNDO, at, readings
+from tests.grade.mutations import Mutation
+from tests.grade.scene import Scene
+
+__all__ = ["ALONE", "BENIGN", "BREAKING", "change", "held", "node", "silence", "state"]
+
+_SHARED = (
+    "load_stopped", "load_not_recorded", "load_of_another_rate", "ends_before_starts", "starts_before_intent",
+    "fault_not_injected", "fault_not_on_record", "removal_failed", "removal_late", "run_not_closed", "run_cut_off",
+    "run_aborted", "phases_swapped",
+)  # fmt: skip
+BREAKING: dict[str, Mutation] = {name: mutations.BREAKING[name] for name in _SHARED}
+"""Those of any day, and those of nodes."""
+BENIGN: dict[str, Mutation] = {
+    name: mutations.BENIGN[name]
+    for name in ("unchanged", "few_requests_late", "clock_set_elsewhen", "machine_up_for_longer", "order_of_keys")
+}
+ALONE = {"drained": "never_refused", "pdb_respected": "budget_broken", "scaled": "never_added"}
+"""A mutation for each kind by which it alone breaks."""
+
+
+def breaking(edit: Callable[[Draft, Random], None]) -> Callable[[Draft, Random], None]:
+    def mutation(_: Scene, draft: Draft, chance: Random) -> str:
+        edit(draft, chance)
+        return edit.__name__.replace("_", " ")
+
+    BREAKING[edit.__name__] = mutation
+    return edit
+
+
+def change(lines: Sequence[Line], how: Callable[[WorkloadSample], WorkloadSample]) -> None:
+    for line in lines:
+        line.data = how(WorkloadSample.model_validate(line.data)).model_dump(mode="json", by_alias=True)
+
+
+def state(sample: WorkloadSample, **values: Any) -> WorkloadSample:
+    """Another state of the catalogue."""
+    return sample.model_copy(update={"services": {"catalog": sample.services["catalog"].model_copy(update=values)}})
+
+
+def node(sample: WorkloadSample, name: str, **values: Any) -> WorkloadSample:
+    """Another state of a node."""
+    nodes = {**sample.nodes, name: sample.nodes[name].model_copy(update=values)}
+    return sample.model_copy(update={"nodes": nodes})
+
+
+def silence(start: float, end: float) -> Callable[[Draft], None]:
+    def edit(draft: Draft) -> None:
+        draft.drop(readings(draft, start, end))
+
+    return edit
+
+
+def held(draft: Draft, start: float, end: float, how: Callable[[WorkloadSample], WorkloadSample]) -> None:
+    change(readings(draft, start, end), how)
+
+
+def _once(draft: Draft, chance: Random, start: float, end: float) -> list[Line]:
+    return [chance.choice(readings(draft, start, end))]
+
+
+@breaking
+def budget_broken(draft: Draft, chance: Random) -> None:
+    change(_once(draft, chance, DRAIN + 10, UNDO), lambda one: state(one, ready=chance.randint(0, 4)))
+
+
+@breaking
+def node_freed(draft: Draft, chance: Random) -> None:
+    change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: node(one, "node-2", used=3))
+
+
+@breaking
+def cordon_lost(draft: Draft, chance: Random) -> None:
+    change(_once(draft, chance, DRAIN + 1, UNDO), lambda one: node(one, "node-1", cordoned=False))
+
+
+@breaking
+def never_refused(draft: Draft, _: Random) -> None:
+    change(
+        readings(draft),
+        lambda one: one.model_copy(
+            update={"evictions": Evictions(asked=one.evictions.done, refused=0, done=one.evictions.done)}
+        ),
+    )
+
+
+@breaking
+def never_added(draft: Draft, _: Random) -> None:
+    def without(one: WorkloadSample) -> WorkloadSample:
+        return one.model_copy(update={"nodes": {k: v for k, v in one.nodes.items() if k != "node-3"}})
+
+    change(readings(draft), without)
+
+
+@breaking
+def pending_for_long(draft: Draft, chance: Random) -> None:
+    until = ASK + 310 + chance.randint(0, 30)
+    change(readings(draft, ASK + 1, until), lambda one: state(one, ready=4, pending=2))
+
+
+@breaking
+def node_kept_full(draft: Draft, chance: Random) -> None:
+    until = DRAIN + 610 + chance.randint(0, 60)
+    change(readings(draft, DRAIN + 80, until), lambda one: node(one, "node-1", replicas=1, used=3))
+
+
+@breaking
+def fewer_evictions(draft: Draft, chance: Random) -> None:
+    change(
+        _once(draft, chance, DRAIN + 200, END),
+        lambda one: one.model_copy(update={"evictions": Evictions(asked=3, refused=1, done=1)}),
+    )
+
+
+@breaking
+def readings_lost(draft: Draft, chance: Random) -> None:
+    start = chance.uniform(0.0, END - 200)
+    silence(start, start + chance.uniform(150, 400))(draft)
+
+
+@breaking
+def gap_declared(draft: Draft, chance: Random) -> None:
+    start = at(chance.uniform(0, END - 300))
+    draft.add(start + 6 * S, "workloads", SourceGap(since=start, reason="silent"))
+
+
+@breaking
+def cordon_stays(draft: Draft, _: Random) -> None:
+    held(draft, UNDO, END + 60, lambda one: node(one, "node-1", cordoned=True))
+
+
+@breaking
+def answered_before_asked(draft: Draft, chance: Random) -> None:
+    line = _once(draft, chance, 0, END)[0]
+    line.data["asked"] = str(line.mono + 500 * MS)

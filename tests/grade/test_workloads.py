@@ -1,0 +1,283 @@
+"""`scaled`, `drained`, `pdb_respected`, and the proof of what happens to nodes: of a pool that runs full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gameday.errors import TimelineError
+from gameday.grade import grade
+from gameday.model.enums import RunVerdict, Verdict
+from gameday.model.events import WorkloadSample
+from gameday.model.grade import Criterion
+from gameday.model.plan import Plan
+from tests.grade.builder import Draft
+from tests.grade.cluster import (
+    ASK,
+    DRAIN,
+    END,
+    EXHAUST,
+    UNDO,
+    Pool,
+    cluster_plan,
+    make_cluster,
+    readings,
+    real,
+)
+from tests.grade.cluster_mutations import change, held, node, silence, state
+from tests.grade.conftest import replan
+
+P, F, Q = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+Edit = Callable[[Draft], object]
+
+
+def judged(kind: str, day: Pool | None = None, edit: Edit | None = None) -> Criterion:
+    return next(one for one in grade(make_cluster(day, edit)).criteria if one.kind == kind)
+
+
+def test_a_sound_day_passes() -> None:
+    found = grade(make_cluster())
+    assert found.verdict is RunVerdict.PASS, found.reason
+    told = {one.kind: one for one in found.criteria}
+    assert "on node-3" in told["scaled"].reason
+    assert "refused an eviction 4 times" in told["drained"].reason
+    assert "6 evictions were tried" in told["pdb_respected"].reason
+    assert told["fault_effective"].details[0].startswith("All 199 readings of the pool 'main' showed exhaust")
+
+
+# scaled
+
+
+@pytest.mark.parametrize(
+    ("day", "verdict", "words"),
+    [
+        (Pool(), P, "All of catalog ran 2m"),
+        (Pool(node=210.0), P, "All of catalog ran"),
+        (Pool(node=222.0), Q, "the limit of 5m lies within that"),
+        (Pool(node=240.0), F, "5m were allowed"),
+        (Pool(node=None), F, "did not all run"),
+        (Pool(scaled=4), Q, "ever lacked room"),
+    ],
+)
+def test_pending_replicas_run_in_time(day: Pool, verdict: Verdict, words: str) -> None:
+    found = judged("scaled", day)
+    assert (found.verdict, found.unit, found.limit) == (verdict, "s", 300.0), found.reason
+    assert words in found.reason
+
+
+def test_room_that_was_made_by_something_else_is_no_node() -> None:
+    def edit(draft: Draft) -> None:
+        change(
+            readings(draft, ASK),
+            lambda one: one.model_copy(update={"nodes": {k: v for k, v in one.nodes.items() if k != "node-3"}}),
+        )
+
+    found = judged("scaled", edit=edit)
+    assert (found.verdict, "no node more than before" in found.reason) == (F, True)
+
+
+def test_a_node_of_another_pool_is_none_of_this() -> None:
+    def elsewhere(one: WorkloadSample) -> WorkloadSample:
+        return node(one, "node-3", pool="other") if "node-3" in one.nodes else one
+
+    assert judged("scaled", edit=lambda draft: change(readings(draft), elsewhere)).verdict is F
+
+
+def test_fewer_wanted_is_no_success() -> None:
+    def edit(draft: Draft) -> None:
+        change(readings(draft, ASK + 100), lambda one: state(one, desired=4, ready=4, pending=0))
+
+    found = judged("scaled", edit=edit)
+    assert (found.verdict, "Fewer replicas" in found.reason) == (Q, True)
+
+    def late(draft: Draft) -> None:
+        change(readings(draft, ASK + 700), lambda one: state(one, desired=4, ready=4, pending=0))
+
+    assert judged("scaled", Pool(node=None), late).verdict is F
+
+
+def test_nobody_looked_while_replicas_lacked_room() -> None:
+    assert judged("scaled", edit=silence(ASK + 30, ASK + 120)).verdict is Q
+    assert judged("scaled", Pool(node=None), silence(ASK + 30, ASK + 120)).verdict is Q
+
+
+def test_pending_before_anybody_asked_is_not_what_is_meant() -> None:
+    def edit(draft: Draft) -> None:
+        change(readings(draft, 60, 120), lambda one: state(one, ready=3, pending=1))
+
+    assert judged("scaled", edit=edit).verdict is P
+
+
+# drained
+
+
+@pytest.mark.parametrize(
+    ("day", "verdict", "words"),
+    [
+        (Pool(), P, "node-1 was empty"),
+        (Pool(evicted=(5.0, 580.0)), P, "node-1 was empty"),
+        (Pool(evicted=(5.0, 594.0)), Q, "the limit of 10m lies within that"),
+        (Pool(evicted=(5.0, 640.0)), F, "10m were allowed"),
+        (Pool(evicted=(5.0,)), F, "still had a replica"),
+        (Pool(evicted=()), F, "still had 2 replicas"),
+        (Pool(refused=()), F, "no eviction was refused"),
+        (Pool(evicted=(), refused=()), Q, "Nobody asked node-1"),
+    ],
+)
+def test_the_node_is_emptied_in_time(day: Pool, verdict: Verdict, words: str) -> None:
+    found = judged("drained", day)
+    assert (found.verdict, found.unit, found.limit) == (verdict, "s", 600.0), found.reason
+    assert words in found.reason
+
+
+def test_a_refusal_after_the_node_was_empty_held_nothing_back() -> None:
+    assert judged("drained", Pool(refused=(300.0,))).verdict is F
+
+
+def test_a_node_on_which_nothing_ran() -> None:
+    def edit(draft: Draft) -> None:
+        change(readings(draft, -60, DRAIN), lambda one: node(one, "node-1", replicas=0))
+
+    found = judged("drained", edit=edit)
+    assert (found.verdict, "Nothing ran on node-1" in found.reason) == (Q, True)
+
+
+def test_nobody_looked_at_the_drain() -> None:
+    assert judged("drained", edit=silence(DRAIN + 20, DRAIN + 85)).verdict is Q
+    assert judged("drained", Pool(evicted=(5.0,)), silence(DRAIN + 100, DRAIN + 200)).verdict is Q
+
+
+# pdb_respected
+
+
+@pytest.mark.parametrize(
+    ("day", "verdict", "words"),
+    [
+        (Pool(), P, "as many ready replicas as wanted"),
+        (Pool(evicted=(5.0, 30.0)), F, "catalog had 4 ready replicas"),
+        (Pool(evicted=(), refused=()), Q, "No eviction was tried"),
+        (Pool(node=None, evicted=()), P, "4 evictions were tried"),
+        (Pool(node=None, evicted=(5.0,)), F, "had 3 ready replicas"),
+    ],
+)
+def test_the_budget_holds_in_every_reading(day: Pool, verdict: Verdict, words: str) -> None:
+    found = judged("pdb_respected", day)
+    assert found.verdict is verdict, found.reason
+    assert words in found.reason
+
+
+def test_one_reading_below_the_budget_is_enough() -> None:
+    for start in (30.0, 300.0, DRAIN + 300, END - 60):
+
+        def edit(draft: Draft, start: float = start) -> None:
+            wanted = 2 if start < ASK else 4
+            change(readings(draft, start)[:1], lambda one: state(one, ready=wanted))
+
+        assert judged("pdb_respected", edit=edit).verdict is F, start
+
+
+def test_replicas_that_are_still_to_come_break_no_budget() -> None:
+    # Six are wanted, five have to be left, and only four are there yet: that is nobody's eviction.
+    assert judged("pdb_respected").verdict is P
+
+    def edit(draft: Draft) -> None:
+        change(readings(draft, ASK + 30, ASK + 40), lambda one: state(one, ready=3))
+
+    assert judged("pdb_respected", edit=edit).verdict is F
+
+
+def test_without_a_budget_or_readings_nobody_can_say() -> None:
+    def edit(draft: Draft) -> None:
+        change(readings(draft), lambda one: state(one, min_available=None))
+
+    assert "No service has a disruption budget" in judged("pdb_respected", edit=edit).reason
+    assert judged("pdb_respected", edit=silence(900, 1100)).verdict is Q
+
+
+# The proof
+
+
+def filled(one: WorkloadSample) -> WorkloadSample:
+    return node(node(one, "node-1", used=4), "node-2", used=4)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda d: held(d, 900, 910, lambda one: node(one, "node-2", used=3)), "exhaust was not in effect all"),
+        (lambda d: held(d, 900, 910, lambda one: node(one, "node-1", cordoned=False)), "not in effect all the"),
+        (lambda d: held(d, -60, EXHAUST, filled), "before"),
+        (silence(900, 1100), "have gaps"),
+        (silence(EXHAUST - 60, EXHAUST), "not looked at before"),
+        (lambda d: d.drop(d.of("fault.injected", id="drain")), "not on record"),
+        (lambda d: d.move(d.of("fault.undo", id="drain"), -real(200)), "stood for"),
+    ],
+)
+def test_every_reading_has_to_show_what_stands(edit: Edit, words: str) -> None:
+    found = judged("fault_effective", edit=edit)
+    assert found.verdict is Q
+    assert words in found.reason
+    assert judged("scaled", edit=edit).verdict is not P
+
+
+def test_free_slots_on_new_nodes_are_what_is_wanted() -> None:
+    assert judged("fault_effective", Pool(scaled=5)).verdict is P
+
+
+def test_what_still_stands_afterwards() -> None:
+    def cordoned(draft: Draft) -> None:
+        held(draft, UNDO, END + 60, lambda one: node(one, "node-1", cordoned=True))
+
+    def full(draft: Draft) -> None:
+        held(draft, UNDO, END + 60, filled)
+
+    assert judged("faults_removed").verdict is P
+    assert "a node is still cordoned" in judged("faults_removed", edit=cordoned).reason
+    assert judged("faults_removed", edit=full).verdict is F
+    assert judged("faults_removed", edit=silence(UNDO + 30, END + 60)).verdict is Q
+    scale = judged("faults_removed", edit=lambda d: d.drop(d.of("stimulus.cleared")))
+    assert (scale.verdict, "scale-out" in scale.reason) == (F, True)
+
+
+# The load
+
+
+def test_demand_that_did_not_rise_is_no_test() -> None:
+    def edit(draft: Draft) -> None:
+        draft.one("load.started").data["surges"] = []
+
+    found = judged("load_valid", edit=edit)
+    assert (found.verdict, "rise in demand" in found.reason) == (Q, True)
+
+    def unasked(draft: Draft) -> None:
+        def flat(plan: Plan) -> dict[str, object]:
+            assert plan.load is not None
+            return {"load": plan.load.model_copy(update={"surges": ()})}
+
+        replan(draft, flat)
+
+    assert judged("load_valid", edit=unasked).verdict is Q
+
+
+def test_a_plan_that_lacks_its_proof_is_refused() -> None:
+    def edit(draft: Draft) -> None:
+        def change(plan: Plan) -> dict[str, object]:
+            return {"faults": tuple(one.model_copy(update={"proof": "some-probe"}) for one in plan.faults)}
+
+        replan(draft, change)
+
+    with pytest.raises(TimelineError, match="does not hold what it refers to"):
+        grade(make_cluster(edit=edit))
+
+
+def test_the_plan_is_kept() -> None:
+    plan = cluster_plan()
+    assert Plan.model_validate_json(plan.model_dump_json(by_alias=True)) == plan
+
+
+@pytest.mark.parametrize("day", [Pool(node=30.0), Pool(evicted=(10.0, 100.0)), replace(Pool(), refused=(40.0,))])
+def test_other_sound_days_pass(day: Pool) -> None:
+    found = grade(make_cluster(day))
+    assert found.verdict is RunVerdict.PASS, found.reason

@@ -1,0 +1,112 @@
+"""Faults of nodes, stimuli that scale and raise demand, and what rests on samples of workloads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gameday.errors import SpecError
+from gameday.model.experiment import Drain, Drained, Exhaust, Scaled
+from gameday.model.plan import Plan
+from gameday.plan import BindOptions, bind, load_plan, plan_json
+from gameday.spec import Catalog, builtin_root, gather
+from tests.plan.conftest import LAB, Project
+
+EXPERIMENT, ENVIRONMENT = "experiments/node-pool-exhaustion.yaml", "experiments/environments/lab.yaml"
+
+
+class Nodes:
+    """The shipped experiment and environment, in a folder of their own."""
+
+    def __init__(self, project: Project) -> None:
+        self.root = project.root
+        (self.root / ENVIRONMENT).write_text((builtin_root() / ENVIRONMENT).read_text())
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        text = (self.root / path).read_text()
+        assert old in text, old
+        (self.root / path).write_text(text.replace(old, new, 1))
+
+    def bind(self, **options: Any) -> Plan:
+        return bind(gather(Catalog([self.root]), "node-pool-exhaustion", "lab"), LAB, BindOptions(**options))
+
+    def told(self) -> list[str]:
+        try:
+            self.bind()
+        except SpecError as error:
+            return [str(problem) for problem in error.problems]
+        return []
+
+
+@pytest.fixture
+def nodes(project: Project) -> Nodes:
+    return Nodes(project)
+
+
+def test_it_is_bound_and_kept(nodes: Nodes) -> None:
+    plan = nodes.bind()
+    assert plan.time_scale == 30
+    assert [one.with_ for one in plan.faults] == [Exhaust(), Drain()]
+    assert {(one.pool, one.proof) for one in plan.faults} == {("main", "")}
+    assert [(one.id, one.service, one.by, one.at) for one in plan.scales] == [("scale-out", "catalog", 0.5, 360)]
+    assert plan.stimuli == ()
+    assert plan.load is not None
+    assert plan.load.rhythm(30).surges == ((12.0, 48.0, 0.5),)
+    assert plan.workloads is not None
+    assert [type(one) for one in plan.expect[:2]] == [Scaled, Drained]
+    assert isinstance(plan.expect[0], Scaled)
+    assert plan.expect[0].service == "catalog"
+    assert load_plan(plan_json(plan)) == plan
+
+
+def test_what_does_not_rest_on_workloads_does_not_read_them(project: Project) -> None:
+    plan = project.bind()
+    assert plan.workloads is None
+    assert plan.scales == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("proof: {workloads: true}", "proof: {probe: some}", "no probe shows a fault of kind 'exhaust'"),
+        ("proof: {workloads: true}", "proof: {}", "a proof is either a 'probe', or 'workloads: true'"),
+        ("kind: exhaust", "kind: outage", "what nodes and workloads tell shows no outage"),
+        ("scale: {service: workload", "scale: {service: entry", "has no driver that scales 'entry' (storefront)"),
+        ("scale: {service: workload", "scale: {service: nobody", "the role 'nobody' is not declared"),
+        ("scaled, service: workload", "scaled, service: entry", "nothing scales 'entry'"),
+        ("demand: {by", "release: {service: workload, revision: x}, demand: {by", "a stimulus is one thing"),
+        ("drain: 10m, budget", "drain: 13m, budget", "the drain ends after 12m, but this may take 13m"),
+        ("scale: 5m", "scale: 29m", "the run ends 28m after 'workload' is scaled, but this may take 29m"),
+        ("load: {rate: 100/s}", "load: {rate: 300/s}", "a load of 450/s is above the 400/s"),
+        ("load: {rate: 100/s}", "load: {external: true, atLeast: 5/s, slo: catalogue}", "sends none"),
+        ("      kind: drain", "      kind: exhaust", "nothing is drained"),
+    ],
+)
+def test_what_can_not_be_judged_is_refused(nodes: Nodes, old: str, new: str, message: str) -> None:
+    assert nodes.told() == []
+    nodes.replace(EXPERIMENT, old, new)
+    told = nodes.told()
+    assert any(message in one for one in told), told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    workloads: {source: cluster", "    #", "does not say where nodes and workloads are seen"),
+        ("workloads: {source: cluster", "workloads: {source: clutser", "unknown source of workloads 'clutser'"),
+        ("exhaust: {driver: cluster, api", "exhaust: {driver: deployer, api", "'deployer' does no exhaust"),
+        ('"lab://nodes", pool: main}', '"lab://nodes"}', "the driver 'cluster' needs 'pool'"),
+        ("atOnce: {faults: 2", "atOnce: {faults: 1", "2 faults at once"),
+        ("exhaust, drain]", "exhaust]", "allows no drain"),
+    ],
+)
+def test_what_an_environment_lacks(nodes: Nodes, old: str, new: str, message: str) -> None:
+    nodes.replace(ENVIRONMENT, old, new)
+    told = nodes.told()
+    assert any(message in one for one in told), told
+
+
+def test_a_share_limits_no_fault_of_nodes(nodes: Nodes) -> None:
+    nodes.replace(ENVIRONMENT, "share: 100%", "share: 0%")
+    assert nodes.told() == []
