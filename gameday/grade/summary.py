@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from gameday.grade import alerting
 from gameday.grade.effect import first_effect, last_cleared, story
 from gameday.grade.guards import guards
 from gameday.grade.record import At, Record
 from gameday.grade.runbook import ticked_in_bulk
-from gameday.model.enums import GuardState, Outcome, StepVerdict, Tier, Verdict
+from gameday.model.enums import FaultKind, GuardState, Outcome, StepVerdict, Tier, Verdict
 from gameday.model.events import (
     AbortRequested,
     AlertReceived,
     AlertRefused,
     FaultCleared,
+    LoadStarted,
     NoteAdded,
     Payload,
     PhaseEntered,
@@ -64,19 +66,27 @@ def phases(record: Record) -> tuple[PhaseSpan, ...]:
 
 def marks(record: Record, criteria: Sequence[Criterion]) -> tuple[Mark, ...]:
     """The moments worth a line, in order."""
-    found = [*_fault_marks(record), *_reactions(record), *_recoveries(record, criteria)]
+    found = [*_stimulus_marks(record), *_fault_marks(record), *_reactions(record), *_recoveries(record, criteria)]
     return tuple(sorted(found, key=lambda mark: (mark.at, mark.seq, mark.kind)))
 
 
-def _fault_marks(record: Record) -> Iterator[Mark]:
+def _stimulus_marks(record: Record) -> Iterator[Mark]:
     for stimulus in record.of(StimulusIntent):
-        yield Mark(at=record.plan_time(stimulus.mono), kind="stimulus", label=stimulus.data.id, seq=stimulus.seq)
+        kind: Literal["scale", "stimulus"] = "scale" if stimulus.data.kind is FaultKind.SCALE else "stimulus"
+        yield Mark(at=record.plan_time(stimulus.mono), kind=kind, label=stimulus.data.id, seq=stimulus.seq)
+    for started in record.of(LoadStarted):
+        for begins, _, by in started.data.surges:
+            label = f"{share_text(by)} more requests"
+            yield Mark(at=begins * record.plan.time_scale, kind="demand", label=label, seq=started.seq)
     for awaited in record.of(ReleaseAwaited):
         label = f"{awaited.data.id} awaited of the team"
         yield Mark(at=record.plan_time(awaited.mono), kind="stimulus", label=label, seq=awaited.seq)
     for seen in record.of(ReleaseSeen):
         label = f"{seen.data.id} takes traffic"
         yield Mark(at=record.plan_time(seen.mono), kind="stimulus", label=label, seq=seen.seq)
+
+
+def _fault_marks(record: Record) -> Iterator[Mark]:
     for fault in record.plan.faults:
         told = story(record, fault)
         if told.intent:

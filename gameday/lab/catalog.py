@@ -1,4 +1,7 @@
-"""catalog: what there is to buy. One replica, without state; it is ready some time after its start."""
+"""catalog: what there is to buy. One replica, without state; it is ready some time after its start.
+
+It answers so many requests a second, and turns away what comes beyond: fewer replicas than demand needs are seen.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from gameday.lab.config import CatalogConfig
 from gameday.lab.serving import metrics_handler, outcomes
 
-__all__ = ["Catalog", "build"]
+__all__ = ["Allowance", "Catalog", "build"]
 
 _ITEMS = [
     {"sku": "tea-500g", "name": "Assam, 500 g", "price": "12.90"},
@@ -19,10 +22,29 @@ _ITEMS = [
 ]
 
 
+class Allowance:
+    """What one replica takes: so many requests a second, and those of one second at once."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._left = rate
+        self._since = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more is taken; seconds of a monotonic clock."""
+        self._left = min(self._rate, self._left + (now - self._since) * self._rate)
+        self._since = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Catalog:
     """One replica."""
 
     def __init__(self, config: CatalogConfig) -> None:
+        self._allowance = Allowance(config.most, time.monotonic())
         self._ready_at = time.monotonic() + config.start_up / config.scale
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -34,10 +56,11 @@ class Catalog:
         return time.monotonic() >= self._ready_at
 
     async def items(self, _request: web.Request) -> web.Response:
-        """What there is: 200, or 503 until it has warmed up."""
-        self._count(self.ready)
-        if not self.ready:
-            return web.json_response({"error": "it warms up"}, status=503)
+        """What there is: 200, or 503 until it has warmed up and while it is asked for more than it can."""
+        able = self.ready and self._allowance.take(time.monotonic())
+        self._count(able)
+        if not able:
+            return web.json_response({"error": "too much" if self.ready else "it warms up"}, status=503)
         return web.json_response({"items": _ITEMS})
 
     async def healthz(self, _request: web.Request) -> web.Response:

@@ -193,6 +193,8 @@ class CatalogConfig(ServiceConfig):
 
     start_up: Annotated[float, Field(ge=0)]
     """Plan seconds, from its start, that it warms up before it is ready."""
+    most: Annotated[float, Field(ge=1)]
+    """Requests a real second that it answers."""
 
 
 class NodesConfig(ServiceConfig):
@@ -213,6 +215,8 @@ class NodesConfig(ServiceConfig):
     """The disruption budget: so many fewer than wanted may be ready after an eviction."""
     start_up: Annotated[float, Field(ge=0)]
     """Of a replica, plan seconds."""
+    most: Annotated[float, Field(ge=1)]
+    """Requests a real second that one replica answers."""
     pool: str
     nodes: Annotated[int, Field(ge=1)]
     """At the start."""

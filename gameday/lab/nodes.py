@@ -102,7 +102,7 @@ class Manager:
         """Owns the connections, and the replicas: they end with the server, as they do when it is killed."""
         self._session = client(_ASKED)
         for warm in (False, True):
-            own = {"token_file": self._config.token_file, "scale": self._config.scale}
+            own = {name: getattr(self._config, name) for name in ("token_file", "scale", "most")}
             config = CatalogConfig.model_validate({**own, "start_up": 0 if warm else self._config.start_up})
             self._config_file(warm).write_text(config.model_dump_json(), encoding="utf-8")
         yield

@@ -113,7 +113,20 @@ class Mark(Model):
     """A moment worth a line in the chart, plan seconds from t = 0."""
 
     at: float
-    kind: Literal["fault", "effect", "undo", "cleared", "alert", "rollback", "recovered", "stimulus", "abort"]
+    kind: Literal[
+        "fault",
+        "effect",
+        "undo",
+        "cleared",
+        "alert",
+        "rollback",
+        "recovered",
+        "stimulus",
+        "scale",
+        "demand",
+        "abort",
+    ]
+    """``stimulus`` is a release."""
     label: str
     seq: int
 

@@ -51,6 +51,8 @@ _MARK_WORDS = {
     "rollback": "Rollback",
     "recovered": "Recovered",
     "stimulus": "Release",
+    "scale": "Scaling",
+    "demand": "Demand",
     "abort": "Abort",
 }
 

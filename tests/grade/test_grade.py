@@ -22,6 +22,7 @@ from gameday.model.events import AbortRequested, Attendee
 from gameday.model.grade import Criterion, Grade
 from gameday.timeline import TimelineRead
 from tests.grade.builder import DEPENDENCY, FULL, MORE, PROOF, T0, Burst, Draft, Figures, Reality, S, make
+from tests.grade.cluster import make_cluster
 from tests.grade.conftest import lean, replan
 from tests.grade.standby import Standby, make_standby
 
@@ -58,7 +59,9 @@ def test_criteria_come_in_order(full: Grade) -> None:
     ]
     more = grade(make(Reality(figures=MORE)))
     standby = grade(make_standby(Standby()))
-    assert {one.kind for one in (*full.criteria, *more.criteria, *standby.criteria)} == set(KINDS)
+    pool = grade(make_cluster())
+    days = (full, more, standby, pool)
+    assert {one.kind for day in days for one in day.criteria} == set(KINDS)
     assert standby.verdict is RunVerdict.PASS
 
 

@@ -47,6 +47,11 @@ def test_a_sound_day_passes() -> None:
     assert told["fault_effective"].details[0].startswith("All 199 readings of the pool 'main' showed exhaust")
 
 
+def test_what_gameday_asked_for_is_marked() -> None:
+    marks = [(one.kind, one.label, round(one.at)) for one in grade(make_cluster()).marks]
+    assert marks[2:4] == [("scale", "scale-out", 360), ("demand", "50% more requests", 360)]
+
+
 # scaled
 
 

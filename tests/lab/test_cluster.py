@@ -36,7 +36,7 @@ class Cluster:
         given = {
             "token_file": str(token), "scale": 60, "folder": str(folder), "edge": "http://127.0.0.1:1",
             "route": "/items", "service": "catalog", "kind": "catalog", "replicas": 4, "max_unavailable": 1,
-            "start_up": 30, "pool": "main", "nodes": 2, "most_nodes": 4, "slots": 4, "node_after": 60,
+            "start_up": 30, "most": 45, "pool": "main", "nodes": 2, "most_nodes": 4, "slots": 4, "node_after": 60,
         }  # fmt: skip
         self.manager = Manager(NodesConfig.model_validate({**given, **config}))
         self.pool = self.manager.pool
