@@ -1,8 +1,9 @@
 """``gameday ARGUMENTS...`` in a process that stops at one point: what the crash matrix breaks.
 
 ``python -m tests.e2e.crash FOLDER POINT DRIVER ARGUMENTS...``: when the run reaches the point with something of
-that driver, ``FOLDER/at`` is made and ``FOLDER/go`` is waited for. The hooks are put in here, around the code that
-ships; that itself knows nothing of them. ``FOLDER/hand`` names the hand that last got a call for that driver.
+that driver, ``FOLDER/at`` is made and ``FOLDER/go`` is waited for; ``DRIVER/ID`` means one fault or stimulus alone.
+The hooks are put in here, around the code that ships; that itself knows nothing of them. ``FOLDER/hand`` names the
+hand that last got a call for that driver.
 """
 
 from __future__ import annotations
@@ -57,9 +58,14 @@ class Stop:
     def __init__(self, folder: Path, point: str, driver: str) -> None:
         self._folder = folder
         self._point = point
-        self._driver = tables.DRIVERS[driver].path
+        name, _, self._id = driver.partition("/")
+        self._driver = tables.DRIVERS[name].path
         self._begun = False
-        self._effective = StimulusEffective if driver == "deployer" else FaultEffective
+        one = StimulusEffective if name == "deployer" else FaultEffective
+        self._effective = (FaultEffective, StimulusEffective) if self._id else (one,)
+
+    def _mine(self, token: Token) -> bool:
+        return token.driver == self._driver and self._id in ("", token.id)
 
     def hook(self) -> None:
         """Put all hooks in."""
@@ -82,13 +88,13 @@ class Stop:
 
     def _token(self, name: str) -> Hook:
         def reach(_: Ledger, entry: Entry, *more: object) -> None:
-            if entry.token.driver == self._driver:
+            if self._mine(entry.token):
                 self._reach(name)
 
         return reach
 
     def _sending(self, hand: Hand, call: str, token: Token) -> None:
-        if token.driver != self._driver:
+        if not self._mine(token):
             return
         # Preflight asks for an undo as well, to see that it will be possible: that is not the one.
         self._begun = self._begun or call == "inject"
@@ -98,16 +104,17 @@ class Stop:
             os.kill(hand.identity.pid, signal.SIGSTOP)
 
     def _sent(self, _: Hand, call: str, token: Token) -> None:
-        if self._begun and token.driver == self._driver:
+        if self._begun and self._mine(token):
             self._reach(call)
 
     def _injected(self, _: HandedDriver, token: Token) -> None:
-        if token.driver == self._driver:
+        if self._mine(token):
             self._reach("injected")
 
     def _recorded(self, _: Timeline, source: str, payload: object) -> None:
         """In the hold the engine waits as it always does: nothing is held up here."""
-        if self._point == "hold" and isinstance(payload, self._effective):
+        meant = isinstance(payload, self._effective) and self._id in ("", payload.id)
+        if self._point == "hold" and meant:
             (self._folder / "at").touch()
 
 
