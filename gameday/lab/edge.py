@@ -195,11 +195,14 @@ class Edge:
         return web.json_response({"ok": True})
 
     async def set_routes(self, request: web.Request) -> web.Response:
-        """Replace the replicas of further paths; 404 for a path that it does not have."""
+        """Replace the replicas of further paths, once new ones were checked; 404 for a path it does not have."""
         told = (await body(request, Routes)).routes
         unknown = sorted(told.keys() - self._routes.keys())
         if unknown:
             raise web.HTTPNotFound(text=f"the edge has no path {', '.join(unknown)}\n")
+        new = {url for urls in told.values() for url in urls} - self._failures.keys()
+        self._failures |= dict.fromkeys(new, _UNHEALTHY_AFTER)
+        await asyncio.gather(*(self._check(replica) for replica in new))
         self.reroute(told)
         return web.json_response({"ok": True})
 

@@ -20,7 +20,7 @@ TABLE: dict[str, dict[str, str]] = {
 ALSO: dict[str, set[str]] = {
     # Another criterion may break beside the named ones only where that is the truth.
     "no-autoscaler": {"runbook"},  # the step that waits for all replicas
-    "slow-autoscaler": {"drained", "runbook"},  # there is no room to move to until the node comes
+    "slow-autoscaler": {"runbook"},
 }
 
 
