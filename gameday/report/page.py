@@ -30,6 +30,8 @@ __all__ = ["Bar", "Facts", "GuardRow", "Moment", "Page", "Row", "StepRow", "Tile
 _TILE_NAMES = {
     "rollback": "Rollback",
     "recovered": "Recovery",
+    "scaled": "Scaled out",
+    "drained": "Node emptied",
     "throttled": "Throttled",
     "unthrottled": "Taken again",
     "data_loss": "Lost",

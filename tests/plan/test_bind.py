@@ -211,6 +211,7 @@ def test_an_experiment_may_have_a_load_pack_of_its_own(project: Any) -> None:
         ("api-dependency-brownout", ["edge", "checkout", "payments"]),
         ("secrets-backend-outage", ["edge", "accounts", "secrets"]),
         ("read-replica-lag", ["edge", "orders", "primary", "standby"]),
+        ("node-pool-exhaustion", ["edge", "catalog", "nodes"]),
     ],
 )
 def test_each_shipped_experiment_asks_for_its_own_part_of_the_lab(name: str, names: list[str]) -> None:

@@ -18,6 +18,7 @@ from gameday.grade import grade
 from gameday.model.enums import RunVerdict, StepVerdict, Verdict
 from gameday.model.grade import Grade, Interval, Notice
 from gameday.report import html, junit, markdown, write
+from tests.grade.cluster import make_cluster
 from tests.grade.standby import Standby, make_standby
 
 Templates = tuple[Path, ...]
@@ -157,6 +158,15 @@ def test_a_day_of_a_standby_has_tiles_of_its_own(templates: Templates) -> None:
     for name in ("Throttled", "Taken again", "Lost"):
         assert f"<h3>{name}</h3>" in page
     assert "1 of 637 acknowledged order requests are not in orders-placed" in markdown(made, templates)
+
+
+def test_a_day_of_nodes_has_tiles_and_moments_of_its_own(templates: Templates) -> None:
+    page = html(grade(make_cluster()), templates)
+    for name in ("Scaled out", "Node emptied"):
+        assert f"<h3>{name}</h3>" in page
+    for word in ("Scaling", "Demand"):
+        assert re.search(rf"\d {word}<", page)
+    assert "Release" not in page
 
 
 def test_a_fault_that_was_not_verified_gone_is_never_shown_as_removed(passed: Grade, templates: Templates) -> None:
