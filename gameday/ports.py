@@ -197,6 +197,12 @@ class Progress:
     """For people; the same text as before: nothing is new."""
     done: bool
     """Nothing more is to be done."""
+    asked: int = 0
+    """Evictions that this call asked for."""
+    refused: int = 0
+    """Of these, at a disruption budget."""
+    evicted: int = 0
+    """Of these, carried out."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ then what is read once.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import queue
 from collections.abc import Callable, Sequence
@@ -365,8 +366,8 @@ class _Run:
         self._landed = self._waker.monotonic_ns()
         told = FaultProceeded(id=id, outcome=outcome, error=problem)
         if found:
-            told = told.model_copy(update={"said": found[0].said, "done": found[0].done})
-        if told != before:
+            told = told.model_copy(update=dataclasses.asdict(found[0]))
+        if told != before or told.asked:
             self._write(told)
         self._proceeded[id] = told
         if outcome is not Outcome.OK:

@@ -228,13 +228,19 @@ class FaultEffective(_Outcome):
 
 
 class FaultProceeded(_Outcome):
-    """A fault that takes several calls was carried further. Only what is new is told."""
+    """A fault that takes several calls was carried further. Told is what is new, and every eviction."""
 
     KIND: ClassVar = "fault.proceeded"
     said: str = ""
     """What came of it, for people."""
     done: bool = False
     """Whether nothing more is to be done."""
+    asked: Annotated[int, Field(ge=0)] = 0
+    """Evictions that this call asked for."""
+    refused: Annotated[int, Field(ge=0)] = 0
+    """Of these, at a disruption budget."""
+    evicted: Annotated[int, Field(ge=0)] = 0
+    """Of these, carried out."""
 
 
 class FaultUndo(Payload):
