@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gameday.grade.arrivals import Arrival
+from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
-from gameday.model.events import LoadBatch, LoadEnded, RowsRead
-from gameday.model.experiment import DataLoss
+from gameday.model.events import FaultUndo, LoadBatch, LoadEnded, RowsRead
+from gameday.model.experiment import DataLoss, ReplayPause
 from gameday.model.grade import Criterion
 
 __all__ = ["judge"]
@@ -23,12 +24,12 @@ def judge(record: Record, expected: DataLoss, on: Ground) -> Criterion:
     """The criterion of one ``data_loss``."""
     title = f"nothing of {expected.endpoint} lost"
     form = Form(expected.id, "data_loss", title, expected.required, 0.0, unit="count")
-    found = _ruling(record, expected)
+    found = _ruling(record, expected, on.effect)
     # What was acknowledged and is gone is lost, whatever else came of the day.
     return dress(form, found if found.verdict is Verdict.FAIL else grounded(found, on))
 
 
-def _ruling(record: Record, expected: DataLoss) -> Ruling:
+def _ruling(record: Record, expected: DataLoss, effect: Effect | None) -> Ruling:
     named = [one for one in record.arrivals.all if one.name == expected.endpoint] if record.arrivals else []
     if not named:
         return inconclusive(f"The load made no requests named '{expected.endpoint}'.")
@@ -46,7 +47,26 @@ def _ruling(record: Record, expected: DataLoss) -> Ruling:
         )
     if told.data.asked < max(one.end or 0 for one in good):
         return inconclusive(f"{expected.probe} was read before the last acknowledgement.", seqs)
-    return _compared(expected, good, notes, told.data.rows, seqs)
+    found = _compared(expected, good, notes, told.data.rows, seqs)
+    idle = _idle(record, expected, good, effect)
+    return inconclusive(idle, seqs) if idle and found.verdict is Verdict.PASS else found
+
+
+def _idle(record: Record, expected: DataLoss, good: Sequence[Arrival], effect: Effect | None) -> str:
+    """When nothing was acknowledged, so that nothing could be lost; empty if something was at all times.
+
+    While a replay is paused the primary takes what it is sent. Of other faults nobody can say that.
+    """
+    told, undone = f"No {expected.endpoint} request was acknowledged", record.of(FaultUndo)
+    if effect is None or not undone:
+        return ""  # the fault was not proven then
+    start, end = effect.hi, undone[-1].mono
+    paused = isinstance(effect.story.fault.with_, ReplayPause)
+    if paused and not any(one.start >= start and (one.end or 0) <= end for one in good):
+        return f"{told} while the fault stood, so none could be lost."
+    if not any(one.start >= end for one in good):
+        return f"{told} after the fault was undone: whether it is kept is not known."
+    return ""
 
 
 def _told(record: Record, expected: DataLoss) -> At[RowsRead] | str:

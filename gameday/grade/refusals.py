@@ -1,4 +1,5 @@
-"""Which answers of one name had one status, over stretches of time: by the load's own record, and by their ends."""
+"""Which requests of one name were refused, or not taken, over stretches of time: by the load's own record, and by
+their ends."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from gameday.grade.arrivals import Arrival
 from gameday.grade.load_valid import LIMIT, load_over
 from gameday.grade.record import Record
 from gameday.model.events import LoadBatch
 from gameday.model.quantities import share_text
 
-__all__ = ["FEWEST", "Found", "Refusals", "refusals"]
+__all__ = ["FEWEST", "Found", "Refusals", "failures", "refusals"]
 
 FEWEST = 10
 """Answers that a stretch of time holds at least before a share of them says something."""
@@ -30,7 +32,7 @@ class Found:
 
 
 class Refusals:
-    """The answers of one name by their end; instants are monotonic nanoseconds."""
+    """The answers of one name by their end, and which of them were refused; instants are monotonic nanoseconds."""
 
     def __init__(self, record: Record, ends: Sequence[tuple[int, bool]]) -> None:
         self._record = record
@@ -90,14 +92,23 @@ class Refusals:
 
 
 def refusals(record: Record, endpoint: str, status: int) -> Refusals | str:
-    """The answers to requests of that name; or why nobody can tell."""
+    """The requests of that name, refused if answered with the status; or why nobody can tell."""
+    return _by_end(record, endpoint, lambda one: one.status == status)
+
+
+def failures(record: Record, endpoint: str, status: int) -> Refusals | str:
+    """The same, and refused is whatever did not get a good answer: who is told 503 instead is not served either."""
+    return _by_end(record, endpoint, lambda one: not one.ok or one.status == status)
+
+
+def _by_end(record: Record, endpoint: str, refused: Callable[[Arrival], bool]) -> Refusals | str:
     arrivals = record.arrivals
     if arrivals is None:
         return "No load was recorded."
     named = [one for one in arrivals.all if one.name == endpoint]
     if not named:
         return f"The load made no requests named '{endpoint}'."
-    ended = [(one.end, one.status) for one in named if one.end is not None]
-    if not ended or any(told is None for _, told in ended):
+    ended = [(one.end, one) for one in named if one.end is not None]
+    if not ended or any(one.status is None for _, one in ended):
         return f"The load pack does not tell with which status '{endpoint}' is answered."
-    return Refusals(record, sorted((end, told == status) for end, told in ended))
+    return Refusals(record, sorted((end, refused(one)) for end, one in ended))

@@ -7,7 +7,7 @@ from gameday.grade.effect import last_cleared
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.reaction import Reaction, Words
 from gameday.grade.record import Record
-from gameday.grade.refusals import refusals
+from gameday.grade.refusals import failures, refusals
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
 from gameday.grade.throttled import throttles
 from gameday.model.events import FaultUndo
@@ -18,9 +18,9 @@ from gameday.model.quantities import duration_text
 __all__ = ["judge"]
 
 _MOST = 0.01
-"""The share of requests that may still be refused."""
+"""The share of requests that may get no good answer, for whatever reason."""
 _AGAIN = 0.1
-"""From this share on they are refused once more."""
+"""From this share on they are not taken any more."""
 
 
 def judge(record: Record, expected: Unthrottled, on: Ground) -> Criterion:
@@ -39,11 +39,14 @@ def _ruling(record: Record, expected: Unthrottled, on: Ground) -> Ruling:
     crossing = fall(record, record.plan.probe(expected.probe), expected.below, undone[0])
     if isinstance(crossing, str):
         return inconclusive(crossing, (*on.effect.seqs, cleared.seq))
-    answers = refusals(record, expected.endpoint, expected.status)
+    refused = refusals(record, expected.endpoint, expected.status)
+    if isinstance(refused, str):
+        return inconclusive(refused, crossing.seqs)
+    answers = failures(record, expected.endpoint, expected.status)
     if isinstance(answers, str):
         return inconclusive(answers, crossing.seqs)
     name, hold = expected.endpoint.capitalize(), record.length(expected.hold)
-    if not answers.ever(on.effect.lo, crossing.lo - hold, hold, throttles):
+    if not refused.ever(on.effect.lo, crossing.lo - hold, hold, throttles):
         return inconclusive(f"{name} requests were never throttled: there was nothing to lift.", crossing.seqs)
     below = duration_text(expected.below)
     words = Words(

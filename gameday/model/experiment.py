@@ -457,7 +457,8 @@ class Throttled(Limited):
 
 class Unthrottled(Limited):
     """Once the probe's number is below ``below`` again, requests are taken again: the first t from then on at which
-    at most 1 % of those that end in [t, t + hold] are answered with ``status``."""
+    at most 1 % of those that end in [t, t + hold] get no good answer, whatever the reason. They must have been
+    refused with ``status`` before."""
 
     kind: Literal["unthrottled"]
     endpoint: str

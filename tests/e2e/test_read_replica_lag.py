@@ -17,6 +17,8 @@ NAME = "read-replica-lag"
 ALSO = {
     # What was never throttled leaves nothing to lift.
     "no-throttle": {"unthrottled"},
+    # What is refused until the end is not acknowledged after the undo either.
+    "throttle-stuck": {"steady_after", "data_loss"},
     "lag-metric-dead": {"unthrottled", "alert_routed", "runbook"},
 }
 

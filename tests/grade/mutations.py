@@ -1317,6 +1317,31 @@ def lift_partial(scene: Scene, draft: Draft, chance: Random) -> str:
     return f"every {every // 2}th is still refused"
 
 
+def _spoil_orders(scene: Scene, draft: Draft, since: int, chance: Random) -> None:
+    """From then on whoever is not throttled gets another error, or no answer."""
+    throttled, status = scene.expected(Throttled).status, chance.choice([0, 500, 503])
+
+    def change(request: Request) -> None:
+        if request.status != throttled:
+            request.ok, request.status, request.note = False, status, ""
+
+    _orders(scene, draft, since, scene.end + S, change)
+
+
+@standby
+def orders_fail_after(scene: Scene, draft: Draft, chance: Random) -> str:
+    since = scene.undo + chance.randint(0, round((scene.end - scene.undo) * 0.7))
+    _spoil_orders(scene, draft, since, chance)
+    return f"every order fails, from {seconds(since - scene.undo)} after the undo on"
+
+
+@standby
+def orders_fail_always(scene: Scene, draft: Draft, chance: Random) -> str:
+    since = chance.randint(scene.record.t0, scene.lo)
+    _spoil_orders(scene, draft, since, chance)
+    return f"every order fails or is throttled, from {seconds(since - scene.record.t0)} after the start on"
+
+
 @standby
 def answers_untold(scene: Scene, draft: Draft, chance: Random) -> str:
     since = chance.choice([0, chance.randint(scene.record.t0, scene.undo)])

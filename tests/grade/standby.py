@@ -55,6 +55,8 @@ class Standby:
     """Whether the catalogue is read from the standby."""
     lost: tuple[int, ...] = ()
     """Of the acknowledged orders, these (by place) are not there at the end."""
+    steady: bool = True
+    """Whether the steady state asks for orders."""
 
 
 def real(plan_seconds: float) -> int:
@@ -66,7 +68,7 @@ def _source(endpoint: str, **more: str) -> JSON:
 
 
 @cache
-def standby_plan() -> Plan:
+def standby_plan(steady: bool = True) -> Plan:
     """The plan of these days."""
     load, fresh = _source(ORDER), _source(CATALOGUE)
     good_load, good_fresh = _source(ORDER, outcome="ok"), _source(CATALOGUE, outcome="ok")
@@ -110,7 +112,7 @@ def standby_plan() -> Plan:
                 {"name": ORDERS, "rows": {"service": "primary", "query": "SELECT id FROM orders"}, "rate": 1.0},
             ],
             "steadyState": [
-                {"slo": "orders-taken", "burn": {"below": 1.0}, "minEvents": 20},
+                {"slo": "orders-taken" if steady else "catalogue-fresh", "burn": {"below": 1.0}, "minEvents": 20},
                 {"probe": LAG, "atLeast": 0.95, "minEvents": 10},
             ],
             "load": {"pack": "orders", "rate": RATE, "services": ["orders"]},
@@ -238,7 +240,7 @@ class _Day:
     def draft(self) -> Draft:
         out = Draft()
         add = out.add
-        add(T0 - 2 * S, "engine", RunOpened(run="run-1", plan=standby_plan()))
+        add(T0 - 2 * S, "engine", RunOpened(run="run-1", plan=standby_plan(self.day.steady)))
         add(T0 + MS, "engine", PhaseEntered.model_validate({"phase": "before"}))
         add(INJECT - MS, "engine", PhaseEntered.model_validate({"phase": "hold"}))
         add(UNDO - MS, "engine", PhaseEntered.model_validate({"phase": "after"}))

@@ -46,6 +46,7 @@ _MORE = "lean, more"
 STANDBY_BASES = {
     "standby": Standby(),
     "standby, slow": Standby(throttle=40.0, lifted=30.0, catch_up=5.0),
+    "standby, orders unheeded": Standby(steady=False),
 }
 """Days of another experiment, which have a part of the attack to themselves: its expectations are others."""
 STANDBY_COUNT = max(len(STANDBY_BREAKING), COUNT // 10)

@@ -8,8 +8,8 @@ import pytest
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import RowsRead
 from gameday.model.grade import Criterion
-from tests.grade.builder import Draft, S
-from tests.grade.standby import ORDER, ORDERS, Call, Standby, calls_of, tell
+from tests.grade.builder import T0, Draft, S
+from tests.grade.standby import INJECT, ORDER, ORDERS, UNDO, Call, Standby, calls_of, tell
 from tests.grade.test_throttled import changed, judged
 
 Edit = Callable[[Draft], object]
@@ -111,6 +111,27 @@ def test_what_nobody_can_say(edit: Edit, reason: str) -> None:
     found = loss(edit=edit)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.reason.endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "verdict"),
+    [
+        (INJECT, UNDO, Verdict.INCONCLUSIVE),
+        (UNDO - S, UNDO + 60 * S, Verdict.INCONCLUSIVE),
+        (T0 - S, INJECT, Verdict.PASS),
+        (INJECT + 6 * S, UNDO + 10 * S, Verdict.PASS),
+    ],
+)
+def test_what_is_not_acknowledged_can_not_be_lost(since: int, until: int, verdict: Verdict) -> None:
+    """Of a time in which nothing was acknowledged nobody can say that nothing was lost."""
+
+    def failed(call: Call) -> Call:
+        inside = call.name == ORDER and since <= call.start <= until
+        return call._replace(ok=False, status=503, note="") if inside else call
+
+    found = loss(edit=changed(failed))
+    assert found.verdict is verdict, found.reason
+    assert verdict is Verdict.PASS or found.reason.startswith("No order request was acknowledged ")
 
 
 def _again(made: Draft) -> RowsRead:

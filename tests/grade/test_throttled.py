@@ -252,6 +252,35 @@ def test_a_few_that_are_still_refused_are_too_many() -> None:
     assert unthrottled(edit=some(20)).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("status", [0, 500, 503])
+def test_orders_that_fail_otherwise_are_not_taken_again(status: int) -> None:
+    def failing(since: int) -> Edit:
+        def change(call: Call) -> Call:
+            after = call.name == ORDER and call.start > since and call.status != REFUSED
+            return call._replace(ok=False, status=status, note="") if after else call
+
+        return changed(change)
+
+    found = unthrottled(edit=failing(UNDO))
+    assert found.verdict is Verdict.FAIL, found.reason
+    assert "were not taken again within" in found.reason
+    later = unthrottled(edit=failing(UNDO + 18 * S))
+    assert later.verdict is Verdict.FAIL, later.reason
+    assert later.reason.endswith("though it was still below 1m.")
+
+
+def test_one_order_in_a_hundred_may_fail() -> None:
+    def rare(every: int) -> Edit:
+        def change(call: Call) -> Call:
+            after = call.name == ORDER and call.start > UNDO + 3 * S and call.number % every == 0
+            return call._replace(ok=False, status=503, note="") if after else call
+
+        return changed(change)
+
+    assert unthrottled(edit=rare(220)).verdict is Verdict.PASS
+    assert unthrottled(edit=rare(40)).verdict is Verdict.FAIL
+
+
 def test_nothing_to_lift_says_nothing() -> None:
     found = unthrottled(Standby(throttle=None))
     assert found.verdict is Verdict.INCONCLUSIVE
