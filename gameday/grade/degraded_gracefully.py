@@ -1,7 +1,8 @@
 """Whether a service says that it is degraded: soon after the fault, as long as that stands, and no longer.
 
 A good check of the probe is an answer that says so, a bad one an answer that does not. A check that got no answer
-is neither: it is time that nobody knows about.
+is neither, nor is one that a gateway may have answered, or a query without a number: it is time that nobody knows
+about.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gameday.grade.coverage import Observed
-from gameday.grade.effect import Effect, last_cleared, story
+from gameday.grade.effect import NOBODY_THERE, Effect, last_cleared, story
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
@@ -63,7 +64,7 @@ class _Told:
         self._effect = effect
         self._clear = clearance
         self._probe = record.plan.probe(expected.probe)
-        self._checks = [one for one in record.probe_samples(expected.probe) if _answered(self._probe, one)]
+        self._checks = [one for one in record.probe_samples(expected.probe) if _answered(self._probe, one.data)]
         self._limit = effect.hi + record.length(expected.within)
 
     def ruling(self) -> Ruling:
@@ -223,5 +224,9 @@ class _Told:
         return self._silent if self._first is not None else None
 
 
-def _answered(probe: BoundProbe, check: _Check) -> bool:
-    return probe.http is None or check.data.status is not None
+def _answered(probe: BoundProbe, check: ProbeSample) -> bool:
+    if check.ok:
+        return True
+    if probe.http is not None:
+        return check.status is not None and check.status not in NOBODY_THERE
+    return check.value is not None or (probe.sql is None and probe.promql is None)

@@ -22,6 +22,7 @@ from gameday.model.experiment import Brownout, Drain, Exhaust, OfPool, Outage, R
 from gameday.model.plan import BoundFault
 
 __all__ = [
+    "NOBODY_THERE",
     "PAUSED",
     "Effect",
     "FaultStory",
@@ -38,7 +39,8 @@ __all__ = [
 
 PAUSED = 0.8
 """The real seconds that a standby whose replay is paused falls behind in one real second, at least."""
-_NOBODY_THERE = frozenset({502, 503, 504})
+NOBODY_THERE = frozenset({502, 503, 504})
+"""What a gateway in front says of a service that is not there."""
 _ROUNDING = 0.25
 """Real seconds by which what a standby is behind may seem to grow though nothing is paused."""
 
@@ -130,7 +132,7 @@ def shows_fault(fault: BoundFault, sample: ProbeSample) -> bool:
         case Brownout(as_="reset"):
             return sample.status is None and not late
         case Outage():
-            return sample.status is None or sample.status in _NOBODY_THERE
+            return sample.status is None or sample.status in NOBODY_THERE
         case ReplayPause() | Exhaust() | Drain():
             return False
         case _:

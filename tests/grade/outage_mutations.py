@@ -145,6 +145,34 @@ def degradation_not_answered(scene: Scene, draft: Draft, chance: Random) -> str:
     return f"no answers for {seconds(lost)}"
 
 
+@breaking
+def degradation_behind_a_gateway(scene: Scene, draft: Draft, chance: Random) -> str:
+    """It may go on for ever: who asks gets a gateway's word from the undo on."""
+    since, status = scene.undo + chance.randint(0, 300) * MS, chance.choice([502, 503, 504])
+    for line in scene.checks(draft, since, scene.end + S, _SOURCE):
+        line.data.update(ok=False, status=status, error="")
+    return f"every answer is {status} from {seconds(since - scene.undo)} after the undo on"
+
+
+@breaking
+def degradation_asked_in_vain(scene: Scene, draft: Draft, chance: Random) -> str:
+    """The same where a query tells, and its database is gone."""
+    line = draft.one("run.opened")
+    plan = scene.plan.model_dump(mode="json", by_alias=True)
+    for probe in plan["probes"]:
+        if probe["name"] == DEGRADED:
+            service = probe["http"]["service"]
+            probe["http"], probe["sql"] = None, {"service": service, "query": "SELECT degraded", "above": 0.5}
+    line.data["plan"] = plan
+    since = scene.undo + chance.randint(0, 300) * MS
+    for check in draft.of("sample", _SOURCE):
+        value = 1.0 if check.data["ok"] else 0.0
+        check.data.update(status=None, value=value, error="")
+    for check in scene.checks(draft, since, scene.end + S, _SOURCE):
+        check.data.update(ok=False, value=None, error="connection refused")
+    return f"no number from {seconds(since - scene.undo)} after the undo on"
+
+
 # Instances -----------------------------------------------------------------------------------------------------
 
 

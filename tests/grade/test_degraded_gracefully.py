@@ -96,12 +96,52 @@ def test_one_answer_that_denies_it_is_a_break(judged: Judged, at: float) -> None
     assert "'degraded' is false, not true" in found.reason
 
 
-def test_another_status_is_an_answer_as_well(judged: Judged) -> None:
-    def unwell(made: Draft) -> None:
-        for line in checks(made, 8, 8.05):
-            line.data.update(ok=False, status=503, error="")
+def spoil(made: Draft, a: float, b: float, status: int) -> None:
+    for line in checks(made, a, b):
+        line.data.update(ok=False, status=status, error="")
 
-    assert judged(unwell).verdict is F
+
+@pytest.mark.parametrize("status", [204, 404, 500])
+def test_another_status_is_an_answer_as_well(judged: Judged, status: int) -> None:
+    assert judged(lambda made: spoil(made, 8, 8.05, status)).verdict is F
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_what_a_gateway_may_have_said_is_no_answer(judged: Judged, status: int) -> None:
+    assert judged(lambda made: spoil(made, 8, 8.05, status)).verdict is P
+    gone = judged(lambda made: spoil(made, 13, 100, status), degraded_ends=None)
+    assert gone.verdict is Q
+    assert "stop saying so" in gone.reason or "after the fault" in gone.reason
+
+
+def by_query(made: Draft, form: str = "sql") -> None:
+    """The same day, asked by a query that gives 1 or 0."""
+    line = made.one("run.opened")
+    plan = cast("dict[str, JSON]", line.data["plan"])
+    asks: JSON = {"query": "degraded", "above": 0.5, **({"service": "checkout"} if form == "sql" else {})}
+    probes = cast("list[dict[str, JSON]]", plan["probes"])
+    changed = [{**one, "http": None, form: asks} if one["name"] == DEGRADED else one for one in probes]
+    line.data["plan"] = {**plan, "probes": cast(JSON, changed)}
+    for check in made.of("sample", f"probe/{DEGRADED}"):
+        check.data.update(status=None, value=1.0 if check.data["ok"] else 0.0, error="")
+
+
+def without_a_number(a: float, b: float, idle: bool = False) -> Callable[[Draft], object]:
+    def edit(made: Draft) -> None:
+        for line in checks(made, a, b):
+            line.data.update(ok=False, value=None, idle=idle, error="" if idle else "connection refused")
+
+    return edit
+
+
+@pytest.mark.parametrize(("form", "idle"), [("sql", False), ("promql", False), ("promql", True)])
+def test_a_query_that_gives_no_number_is_no_answer(judged: Judged, form: str, idle: bool) -> None:
+    asked: Callable[[Draft], object] = lambda made: by_query(made, form)  # noqa: E731
+    assert judged(asked).verdict is P
+    assert judged(asked, degraded_ends=None).verdict is F
+    assert judged(both(asked, without_a_number(8, 8.1, idle))).verdict is P
+    assert judged(both(asked, without_a_number(13, 100, idle)), degraded_ends=None).verdict is Q
+    assert judged(both(asked, without_a_number(-6, -3, idle))).verdict is Q
 
 
 @pytest.mark.parametrize(
