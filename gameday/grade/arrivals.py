@@ -106,6 +106,10 @@ class Arrivals:
         """The requests started in [start, end)."""
         return self.all[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
 
+    def latest_end(self, arrival: Arrival) -> int:
+        """When it ended; where that is not on record, when the client must have given it up."""
+        return arrival.start + self.timeout if arrival.end is None else arrival.end
+
     def bad(self, arrival: Arrival, slowest: float | None = None) -> bool:
         """Not answered well within the client's timeout, nor within ``slowest`` (real seconds) if that is given."""
         most = self.timeout if slowest is None else min(self.timeout, round(slowest * 1e9))

@@ -48,8 +48,14 @@ def _ruling(record: Record, expected: DataLoss, effect: Effect | None) -> Ruling
     if told.data.asked < max(one.end or 0 for one in good):
         return inconclusive(f"{expected.probe} was read before the last acknowledgement.", seqs)
     found = _compared(expected, good, notes, told.data.rows, seqs)
-    idle = _idle(record, expected, good, effect)
-    return inconclusive(idle, seqs) if idle and found.verdict is Verdict.PASS else found
+    unsaid = _unended(expected, named) or _idle(record, expected, good, effect)
+    return inconclusive(unsaid, seqs) if unsaid and found.verdict is Verdict.PASS else found
+
+
+def _unended(expected: DataLoss, named: Sequence[Arrival]) -> str:
+    """Of which requests nobody knows what they were told; empty if of none."""
+    lost = sum(one.end is None for one in named)
+    return f"Of {lost} of {len(named)} {expected.endpoint} requests no end is on record." if lost else ""
 
 
 def _idle(record: Record, expected: DataLoss, good: Sequence[Arrival], effect: Effect | None) -> str:

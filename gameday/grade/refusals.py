@@ -32,10 +32,14 @@ class Found:
 
 
 class Refusals:
-    """The answers of one name by their end, and which of them were refused; instants are monotonic nanoseconds."""
+    """The requests of one name by their end, and which of them were refused; instants are monotonic nanoseconds.
 
-    def __init__(self, record: Record, ends: Sequence[tuple[int, bool]]) -> None:
+    ``lost`` are those (by the latest end that they can have) of which no end is on record.
+    """
+
+    def __init__(self, record: Record, ends: Sequence[tuple[int, bool]], lost: Sequence[int]) -> None:
         self._record = record
+        self._lost = lost
         self._at = [at for at, _ in ends]
         self._sums = list(accumulate((refused for _, refused in ends), initial=0))
 
@@ -48,6 +52,10 @@ class Refusals:
         """How many of those that end in [start, end] were refused, and how many there are."""
         first, last = bisect_left(self._at, start), bisect_right(self._at, end)
         return self._sums[last] - self._sums[first], last - first
+
+    def lost(self, start: int, end: int) -> int:
+        """Of how many of those it is not known how they ended."""
+        return sum(start <= at <= end for at in self._lost)
 
     def share(self, start: int, end: int) -> float | None:
         """The refused share of those that end in [start, end]; None: too few to say."""
@@ -92,12 +100,18 @@ class Refusals:
 
 
 def refusals(record: Record, endpoint: str, status: int) -> Refusals | str:
-    """The requests of that name, refused if answered with the status; or why nobody can tell."""
+    """The requests of that name, refused if answered with the status; or why nobody can tell.
+
+    One without an end on record counts when the client must have given it up, and not as refused.
+    """
     return _by_end(record, endpoint, lambda one: one.status == status)
 
 
 def failures(record: Record, endpoint: str, status: int) -> Refusals | str:
-    """The same, and refused is whatever did not get a good answer: who is told 503 instead is not served either."""
+    """The same, and refused is whatever did not get a good answer: who is told 503 instead is not served either.
+
+    Nor is one without an end on record.
+    """
     return _by_end(record, endpoint, lambda one: not one.ok or one.status == status)
 
 
@@ -108,7 +122,8 @@ def _by_end(record: Record, endpoint: str, refused: Callable[[Arrival], bool]) -
     named = [one for one in arrivals.all if one.name == endpoint]
     if not named:
         return f"The load made no requests named '{endpoint}'."
-    ended = [(one.end, one) for one in named if one.end is not None]
-    if not ended or any(one.status is None for _, one in ended):
+    ended = [one for one in named if one.end is not None]
+    if not ended or any(one.status is None for one in ended):
         return f"The load pack does not tell with which status '{endpoint}' is answered."
-    return Refusals(record, sorted((end, refused(one)) for end, one in ended))
+    latest = [(arrivals.latest_end(one), refused(one)) for one in named]
+    return Refusals(record, sorted(latest), [arrivals.latest_end(one) for one in named if one.end is None])

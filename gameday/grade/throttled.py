@@ -65,11 +65,15 @@ def _let_go(share: float) -> bool:
 def _already(record: Record, expected: Throttled, crossing: Crossing, answers: Refusals) -> Ruling | None:
     """Refused without a reason: that is no reaction."""
     refused, total = answers.count(record.t0, crossing.lo - 1)
+    lost = answers.lost(record.t0, crossing.lo - 1)
     seqs = (*crossing.seqs, *answers.seqs(record.t0, crossing.lo))
     passed = f"{expected.probe} passed {duration_text(expected.above)}"
     if not total:
         return inconclusive(f"No {expected.endpoint} request ended before {passed}.", seqs)
-    if refused / total < _ALREADY:
+    if (refused + lost) / total < _ALREADY:
         return None
+    if refused / total < _ALREADY:
+        unknown = f"Of {lost} of {total} {expected.endpoint} requests before {passed} no end is on record"
+        return inconclusive(f"{unknown}: they may have been refused.", seqs)
     share = f"{refused} of {total} {expected.endpoint} requests"
     return Ruling(Verdict.FAIL, f"{share} were refused before {passed}.", seqs=seqs)

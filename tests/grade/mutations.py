@@ -1343,6 +1343,31 @@ def orders_fail_always(scene: Scene, draft: Draft, chance: Random) -> str:
 
 
 @standby
+def ends_lost(scene: Scene, draft: Draft, chance: Random) -> str:
+    """What ended otherwise than it should have has no end on record."""
+    places = iter(range(10**6))
+    share = chance.uniform(0.15, 0.9)
+
+    def lose(request: Request) -> None:
+        if drawn(next(places), share):
+            request.end = None
+
+    since, until = chance.choice(
+        [
+            (scene.record.t0, _crossed(scene)),
+            (_crossed(scene), scene.undo),
+            (scene.undo + 2 * S, scene.end + S),
+            (scene.record.t0, scene.end + S),
+        ]
+    )
+    notes = set(_acknowledged(scene, draft))
+    _orders(scene, draft, since, until, lose)
+    gone = notes - set(_acknowledged(scene, draft))
+    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    return f"no end of {share:.0%} of the orders, nor are {len(gone)} of them there"
+
+
+@standby
 def answers_untold(scene: Scene, draft: Draft, chance: Random) -> str:
     since = chance.choice([0, chance.randint(scene.record.t0, scene.undo)])
     for line in draft.of("load.batch"):

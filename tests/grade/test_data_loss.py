@@ -10,7 +10,7 @@ from gameday.model.events import RowsRead
 from gameday.model.grade import Criterion
 from tests.grade.builder import T0, Draft, S
 from tests.grade.standby import INJECT, ORDER, ORDERS, UNDO, Call, Standby, calls_of, tell
-from tests.grade.test_throttled import changed, judged
+from tests.grade.test_throttled import changed, judged, unended
 
 Edit = Callable[[Draft], object]
 
@@ -111,6 +111,17 @@ def test_what_nobody_can_say(edit: Edit, reason: str) -> None:
     found = loss(edit=edit)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.reason.endswith(reason)
+
+
+def test_what_was_told_to_nobody_knows_whom_leaves_it_open() -> None:
+    lost = Standby(lost=tuple(range(50, 60)))
+    gone = {call.note for place, call in enumerate(one for one in calls_of(lost) if one.note) if place in lost.lost}
+    found = loss(lost, unended(lambda call: call.note in gone, lost))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "Of 10 of 900 order requests no end is on record."
+    assert loss(edit=unended(lambda call: call.number == 101)).verdict is Verdict.PASS, "of another name"
+    more = Standby(lost=(*range(50, 60), 100))
+    assert loss(more, unended(lambda call: call.note in gone, more)).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from gameday.grade import grade
+from gameday.model.base import JSON
 from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import SourceGap
 from gameday.model.grade import Criterion
@@ -195,18 +197,66 @@ def test_a_pack_that_does_not_tell_says_nothing() -> None:
     assert other.reason == "The load made no requests named 'order'."
 
 
-def test_only_what_ended_counts() -> None:
-    """Whoever hangs up on customers does not throttle them."""
+def unended(gone: Callable[[Call], bool], day: Standby | None = None) -> Edit:
+    """No end of those is on record."""
 
-    def hung(made: Draft) -> None:
-        gone = {call.number for call in calls_of(Standby(throttle=None)) if call.end >= CROSSED}
+    def edit(made: Draft) -> None:
+        numbers = {call.number for call in calls_of(day) if gone(call)}
         for line in made.of("load.batch"):
-            data = line.data
-            keep = [place for place, number in enumerate(data["endId"]) if number not in gone]  # type: ignore[arg-type]
+            data = cast("dict[str, list[JSON]]", line.data)
+            keep = [place for place, number in enumerate(data["endId"]) if number not in numbers]
             for key in ("endId", "endAt", "endOk", "endStatus", "endNote"):
-                data[key] = [data[key][place] for place in keep]  # type: ignore[index]
+                line.data[key] = [data[key][place] for place in keep]
 
-    assert throttled(Standby(throttle=None), hung).verdict is Verdict.INCONCLUSIVE
+    return edit
+
+
+def test_who_hangs_up_on_customers_does_not_throttle_them() -> None:
+    day = Standby(throttle=None)
+    assert throttled(day, unended(lambda call: call.end >= CROSSED, day)).verdict is Verdict.FAIL
+
+
+def test_what_has_no_end_on_record_was_not_refused() -> None:
+    day = Standby(share=0.25)
+    assert throttled(day).verdict is Verdict.FAIL
+    found = throttled(day, unended(lambda call: CROSSED < call.start < UNDO and call.status == TAKEN, day))
+    assert found.verdict is Verdict.FAIL, found.reason
+    few = unended(lambda call: call.number % 40 == 0)
+    assert throttled(edit=few).verdict is Verdict.INCONCLUSIVE, "1 in 20 before the crossing"
+    assert (
+        throttled(edit=unended(lambda call: call.number % 40 == 0 and call.start > CROSSED)).verdict is Verdict.PASS
+    )
+
+
+def test_what_may_have_been_refused_before_leaves_it_open() -> None:
+    early = Standby(throttle=-100.0)
+    found = throttled(early, unended(lambda call: call.end < CROSSED and call.status == REFUSED, early))
+    assert found.verdict is not Verdict.PASS
+    one = unended(lambda call: call.number == 100)
+    assert throttled(edit=one).verdict is Verdict.PASS
+    some = throttled(edit=unended(lambda call: call.name == ORDER and 100 <= call.number < 110))
+    assert some.verdict is Verdict.INCONCLUSIVE
+    assert some.reason.endswith("before standby-lag passed 5m no end is on record: they may have been refused.")
+
+
+def test_what_has_no_end_on_record_was_not_taken_again() -> None:
+    def stuck(made: Draft) -> None:
+        calls = [
+            answered(call, TAKEN)
+            if call.name == ORDER and call.start > UNDO + 3 * S and call.number % 3 == 0
+            else call
+            for call in calls_of(Standby(lifted=None))
+        ]
+        tell(made, calls)
+        refused = {call.number for call in calls if call.start > UNDO + 3 * S and call.status == REFUSED}
+        unended(lambda call: call.number in refused)(made)
+
+    found = unthrottled(Standby(lifted=None), stuck)
+    assert found.verdict is Verdict.FAIL, found.reason
+    lost = unthrottled(edit=unended(lambda call: call.start > UNDO + 18 * S and call.number % 3 == 0))
+    assert lost.verdict is Verdict.FAIL, lost.reason
+    assert lost.reason.endswith("though it was still below 1m.")
+    assert unthrottled(edit=unended(lambda call: call.number == 1100)).verdict is Verdict.PASS
 
 
 def test_without_a_proven_fault_it_is_not_judged() -> None:
