@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from gameday.grade.arrivals import Arrival
@@ -39,7 +40,7 @@ def _ruling(record: Record, expected: DataLoss, effect: Effect | None) -> Ruling
     told = _told(record, expected)
     if isinstance(told, str):
         return inconclusive(told)
-    notes = list(dict.fromkeys(one.note for one in good if one.note))
+    notes = [one.note for one in good if one.note]
     seqs = (*(batch.seq for batch in record.of(LoadBatch)), told.seq)
     if not notes:
         return inconclusive(
@@ -93,11 +94,13 @@ def _told(record: Record, expected: DataLoss) -> At[RowsRead] | str:
 def _compared(
     expected: DataLoss, good: Sequence[Arrival], notes: Sequence[str], rows: Sequence[str], seqs: tuple[int, ...]
 ) -> Ruling:
-    there = set(rows)
-    lost = [note for note in notes if note not in there]
+    # What two answers acknowledged in the same words has to be there twice: one of them is lost otherwise.
+    told, there = Counter(notes), Counter(rows)
+    lost = list((told - there).elements())
     measured = (float(len(lost)), float(len(lost)))
     if lost:
-        names = ", ".join(lost[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
+        named = list(dict.fromkeys(lost))
+        names = ", ".join(named[:_NAMED]) + (", ..." if len(named) > _NAMED else "")
         reason = (
             f"{len(lost)} of {len(notes)} acknowledged {expected.endpoint} requests are not in {expected.probe}:"
         )
@@ -106,7 +109,7 @@ def _compared(
     if silent:
         reason = f"The load pack does not tell what {silent} of {len(good)} good answers acknowledged."
         return inconclusive(reason, seqs)
-    more, twice = len(there - set(notes)), len(rows) - len(there)
+    more, twice = len(there.keys() - told.keys()), len(rows) - len(there)
     reason = f"All {len(notes)} acknowledged {expected.endpoint} requests are in {expected.probe}"
     reason += f", beside {more} other rows and {twice} that are there twice."
     return Ruling(Verdict.PASS, reason, measured, seqs=seqs)

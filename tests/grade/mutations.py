@@ -1412,6 +1412,19 @@ def rows_changed(scene: Scene, draft: Draft, chance: Random) -> str:
 
 
 @standby
+def rows_told_twice(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    good = [r for r in requests if r.ok and r.name == scene.expected(DataLoss).endpoint]
+    first, *others = chance.sample(good, chance.choice([2, 3, 20]))
+    gone = {request.note for request in others}
+    for request in others:
+        request.note = first.note
+    scene.set_requests(draft, requests)
+    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    return f"{len(others) + 1} orders were acknowledged as '{first.note}', which is there once"
+
+
+@standby
 def rows_not_read(scene: Scene, draft: Draft, chance: Random) -> str:
     line = draft.one("rows.read")
     if chance.random() < 0.4:

@@ -58,6 +58,27 @@ def test_contents_are_compared_not_numbers() -> None:
     assert loss(edit=with_rows(lambda all_: [f"{one} " for one in all_])).verdict is Verdict.FAIL
 
 
+def test_what_was_acknowledged_twice_has_to_be_there_twice() -> None:
+    """Three customers were told the same key, and one order is there: two are lost."""
+
+    def same(there: int) -> Edit:
+        def edit(made: Draft) -> None:
+            tell(made, [one._replace(note="order-100") if one.number in (102, 104) else one for one in calls_of()])
+            others = [row for row in rows(made) if row not in ("order-100", "order-102", "order-104")]
+            made.one("rows.read").data["rows"] = [*others, *["order-100"] * there]
+
+        return edit
+
+    found = loss(edit=same(1))
+    assert found.verdict is Verdict.FAIL
+    assert found.measured is not None
+    assert found.measured.lo == 2.0
+    assert found.reason == "2 of 637 acknowledged order requests are not in orders-placed: order-100."
+    assert loss(edit=same(2)).verdict is Verdict.FAIL
+    assert loss(edit=same(3)).verdict is Verdict.PASS
+    assert loss(edit=same(4)).verdict is Verdict.PASS
+
+
 def test_what_was_not_acknowledged_may_be_there_or_not() -> None:
     def last_unanswered(call: Call) -> Call:
         return call._replace(ok=False, status=0) if call.number == 100 else call
