@@ -72,17 +72,26 @@ def _heard(record: Record, first: At[PhaseEntered]) -> _Heard:
         if labels.get("alertname") == WATCHDOG or labels.get("slo") in expected:
             continue
         key = frozenset(labels.items())
+        known = before.get(key)
         if event.mono < first.mono:
             before[key] = event.data
-        elif event.data.status == "firing":
-            known = before.get(key)
-            if known is not None and (known.status, known.starts_at) == ("firing", event.data.starts_at):
-                old.append(event)
-            elif event.data.starts_at < first.wall - CLOCKS:
-                doubtful.append(event)
-            else:
+        elif event.data.status == "resolved":
+            # It says when it had begun to fire, whether or not that was heard.
+            if event.data.starts_at >= first.wall:
                 new.append(event)
+            elif event.data.starts_at >= first.wall - CLOCKS and not _same(known, event.data):
+                doubtful.append(event)
+        elif known is not None and known.status == "firing" and _same(known, event.data):
+            old.append(event)
+        elif event.data.starts_at < first.wall - CLOCKS:
+            doubtful.append(event)
+        else:
+            new.append(event)
     return _Heard(new, old, doubtful)
+
+
+def _same(known: AlertReceived | None, alert: AlertReceived) -> bool:
+    return known is not None and known.starts_at == alert.starts_at
 
 
 def _lacking(record: Record, observer: AlertsObserver, start: int, heard: _Heard) -> str:

@@ -31,9 +31,9 @@ def breaking(mutation: Mutation) -> Mutation:
 # Alerts that nobody expects ------------------------------------------------------------------------------------
 
 
-def _noise(draft: Draft, at: int, receiver: str, began: int) -> None:
+def _noise(draft: Draft, at: int, receiver: str, began: int, status: str = "firing") -> None:
     labels = {"alertname": "DiskFull", "severity": "page"}
-    told = {"receiver": receiver, "status": "firing", "labels": labels, "startsAt": began + WALL - T0}
+    told = {"receiver": receiver, "status": status, "labels": labels, "startsAt": began + WALL - T0}
     draft.add(at, "alerts", AlertReceived.model_validate(told))
 
 
@@ -43,6 +43,14 @@ def alert_nobody_expected(scene: Scene, draft: Draft, chance: Random) -> str:
     receiver = chance.choice(["oncall", "tickets"])
     _noise(draft, at, receiver, at - chance.randint(0, 100) * MS)
     return f"a page that nobody expected, {seconds(at - scene.record.t0)} after the start"
+
+
+@breaking
+def alert_heard_when_resolved(scene: Scene, draft: Draft, chance: Random) -> str:
+    began = chance.randint(scene.record.t0 + 10 * MS, scene.end - 10 * MS)
+    at = chance.randint(began, scene.end)
+    _noise(draft, at, chance.choice(["oncall", "tickets"]), began, "resolved")
+    return f"only the end was heard of a page that nobody expected, {seconds(at - began)} after it had begun"
 
 
 @breaking

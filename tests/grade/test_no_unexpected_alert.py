@@ -67,8 +67,30 @@ def test_what_an_expectation_names_is_expected_over_any_window(judged: Callable[
     assert judged(noise(T0 + 8 * S, slo=DEPENDENCY, window="6h")).verdict is Verdict.PASS
 
 
-def test_a_resolved_alert_did_not_fire(judged: Callable[..., Criterion]) -> None:
-    assert judged(noise(T0 + 3 * S, status="resolved")).verdict is Verdict.PASS
+@pytest.mark.parametrize("began", [T0 + MS, T0 + 2 * S, T0 + 3 * S])
+def test_what_is_resolved_and_began_in_the_run_has_fired(judged: Callable[..., Criterion], began: int) -> None:
+    found = judged(noise(T0 + 3 * S, began, "resolved"))
+    assert found.verdict is Verdict.FAIL
+    assert found.reason == "Nobody expected: DiskFull, at gameday's copy of receiver tickets."
+    both_told = judged(both(noise(T0 + 2 * S, began), noise(T0 + 3 * S, began, "resolved")))
+    assert both_told.measured is not None
+    assert both_told.measured.hi == 1.0, "one alert, told twice"
+
+
+def test_what_is_resolved_and_began_before_the_run_is_not_new(judged: Callable[..., Criterion]) -> None:
+    began = T0 - 100 * S
+    assert judged(noise(T0 + 3 * S, began, "resolved")).verdict is Verdict.PASS
+    assert judged(both(noise(T0 - 500 * MS, began), noise(T0 + 3 * S, began, "resolved"))).verdict is Verdict.PASS
+    expected = noise(T0 + 8 * S, T0 + 7 * S, "resolved", slo=DEPENDENCY)
+    assert judged(expected).verdict is Verdict.PASS
+
+
+def test_what_is_resolved_and_began_about_when_the_run_did_leaves_it_open(
+    judged: Callable[..., Criterion],
+) -> None:
+    began = T0 - 600 * MS
+    assert judged(noise(T0 + 3 * S, began, "resolved")).verdict is Verdict.INCONCLUSIVE
+    assert judged(both(noise(T0 - 500 * MS, began), noise(T0 + 3 * S, began, "resolved"))).verdict is Verdict.PASS
 
 
 def test_what_fired_before_is_not_new_and_is_told(judged: Callable[..., Criterion]) -> None:
