@@ -349,6 +349,7 @@ class _Gathered:
             self._slo(name, _at(self.environment, at))
         for at, name in self._bound("probes"):
             self._probe(name, _at(self.environment, at))
+        self._packs()
         self._load_pack()
         at = ("spec", "runbook")
         runbook = self.experiment.get(at)
@@ -398,17 +399,32 @@ class _Gathered:
         self.problems += loaded.problems
         return loaded.document
 
+    def _packs(self) -> None:
+        """Every experiment with a pack of its own is one, and the pack is there: else the run takes another one."""
+        known = {*self.catalog.names(Kind.EXPERIMENT), self._own_name()}
+        for experiment, pack in self.environment.mapping("spec", "load", "packs").items():
+            place = _at(self.environment, ("spec", "load", "packs", experiment))
+            if experiment not in known:
+                message, hint = f"there is no experiment '{experiment}'", one_of(experiment, known)
+                self.problems.append(Problem(place.file, place.line, place.column, message, hint))
+            if isinstance(pack, str) and self.catalog.find(Kind.LOAD, pack) is None:
+                self._absent(Kind.LOAD, pack, place)
+
+    def _own_name(self) -> str:
+        return str(self.experiment.get(("metadata", "name")))
+
     def _load_pack(self) -> None:
         """The pack of an experiment that brings its own load."""
-        at: Location = ("spec", "load", "packs", str(self.experiment.get(("metadata", "name"))))
+        at: Location = ("spec", "load", "packs", self._own_name())
         if self.environment.get(at) is None:
             at = ("spec", "load", "pack")
         name = self.environment.get(at)
         if not isinstance(name, str) or "rate" not in self.experiment.mapping("spec", "load"):
             return
         found = self.catalog.find(Kind.LOAD, name)
-        if found is None:
+        if found is None and at[-1] == "pack":
             self._absent(Kind.LOAD, name, _at(self.environment, at))
+        if found is None:
             return
         text = read_text(found)
         wrong = text if isinstance(text, Problem) else syntax_problem(text.text, found.shown)

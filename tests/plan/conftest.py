@@ -64,7 +64,8 @@ class Project:
             ignore = shutil.ignore_patterns("load", "__pycache__")
             shutil.copytree(builtin_root() / folder, root / folder, ignore=ignore)
         (root / "experiments/load").mkdir()
-        (root / "experiments/load/storefront.py").write_text("# load\n")
+        for pack in ("storefront", "logins", "orders"):
+            (root / f"experiments/load/{pack}.py").write_text("# load\n")
         place = root / FILES["environment"]
         place.write_text(re.sub(r"blastRadius: .*", NARROW, place.read_text()))
 

@@ -10,6 +10,21 @@ from typing import Any
 import pytest
 
 BAD: dict[str, tuple[str, str, str, str, str]] = {
+    # Load packs
+    "load pack of an unknown experiment": (
+        "environment",
+        "read-replica-lag: orders",
+        "read-replica-lagg: §orders",
+        "there is no experiment 'read-replica-lagg'",
+        "did you mean 'read-replica-lag'?",
+    ),
+    "unknown load pack of another experiment": (
+        "environment",
+        "read-replica-lag: orders",
+        "read-replica-lag: §order",
+        "there is no load pack 'order': no file experiments/load/order.py",
+        "did you mean 'orders'?",
+    ),
     # Keys
     "unknown key": (
         "experiment",

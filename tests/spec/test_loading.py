@@ -15,6 +15,7 @@ from gameday.spec import (
     Kind,
     builtin_root,
     gather,
+    load_all,
     load_environment,
     load_experiment,
     load_probe,
@@ -209,4 +210,21 @@ def test_nothing_of_a_load_pack_runs(project: Any) -> None:
     pack = project.root / "experiments/load/storefront.py"
     pack.write_text('assert 1 is 1, "\\d"\nimport nowhere\nopen(__file__ + ".ran", "w")\nraise SystemExit\n')
     assert project.problems() == ()
-    assert [path.name for path in pack.parent.iterdir()] == [pack.name]
+    assert not list(pack.parent.glob("*.ran"))
+
+
+def test_an_experiment_outside_the_catalog_may_have_a_pack_of_its_own(project: Any, tmp_path: Path) -> None:
+    text = project.path("experiment").read_text().replace(f"name: {NAME}", "name: mine")
+    (tmp_path / "elsewhere.yaml").write_text(text)
+    project.replace("environment", "packs: {", "packs: {mine: logins, ")
+    sources = load_all(project.catalog, tmp_path / "elsewhere.yaml", "lab")
+    assert sources.load_pack is not None
+    assert sources.load_pack.path == "experiments/load/logins.py"
+    (problem,) = project.problems()
+    assert problem.message == "there is no experiment 'mine'"
+    project.replace("environment", "mine: logins", "mine: login")
+    with pytest.raises(SpecError) as caught:
+        load_all(project.catalog, tmp_path / "elsewhere.yaml", "lab")
+    assert [one.message for one in caught.value.problems] == [
+        "there is no load pack 'login': no file experiments/load/login.py"
+    ]
