@@ -9,6 +9,7 @@ import json
 
 import gevent
 from locust import FastHttpUser, constant, events, task
+from locust.contrib.fasthttp import FastResponse
 
 from gameday.load.pacing import Answered, Pace
 
@@ -20,6 +21,15 @@ _TAKEN = 201
 def stop(**_: object) -> None:
     """Locust was told to stop: start no more arrivals."""
     pace.stop()
+
+
+def _note(answer: FastResponse, content: str) -> str:
+    """The key that was told, and the digest of what was sent; empty if none was told: it was taken all the same."""
+    try:
+        key = answer.json()["key"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f"{key} {hashlib.sha256(content.encode()).hexdigest()}" if isinstance(key, str) else ""
 
 
 class Orders(FastHttpUser):
@@ -54,8 +64,7 @@ class Orders(FastHttpUser):
         ):
             if answer.status_code != _TAKEN:
                 return Answered(False, answer.status_code or 0)
-            digest = hashlib.sha256(content.encode()).hexdigest()
-            return Answered(True, _TAKEN, note=f"{answer.json()['key']} {digest}")
+            return Answered(True, _TAKEN, note=_note(answer, content))
         return Answered(False)
 
     def catalogue(self, number: int) -> Answered:

@@ -42,13 +42,14 @@ class Answered:
     """The status of the answer; 0: there was none."""
     note: str = ""
     """What a good answer acknowledged, as the database would tell it, such as an order's number. It is kept and
-    shown: never a secret."""
+    shown: never a secret. One that is too long is left out, so that nobody knows: cut off, it would be another
+    text than the database has, and to refuse the whole answer would hide that something was acknowledged."""
 
     def __post_init__(self) -> None:
         if self.status != 0 and not 100 <= self.status <= 599:
             raise ValueError(f"{self.status} is no status of an answer")
-        if len(self.note) > LONGEST_NOTE:  # cut off, it would be another text than the database has
-            raise ValueError(f"a note of {len(self.note)} characters, {LONGEST_NOTE} are allowed")
+        if len(self.note) > LONGEST_NOTE:
+            object.__setattr__(self, "note", "")
 
 
 Send = Callable[[int], bool | Answered]

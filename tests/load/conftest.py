@@ -45,6 +45,7 @@ class Shop:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
         app.router.add_post("/checkout", self._checkout)
+        app.router.add_post("/orders", self._checkout)
         app.router.add_get("/healthz", self._health)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()

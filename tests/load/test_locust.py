@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from gameday.load.locust import LoadRequest, LocustLoad
 from gameday.model.enums import Outcome
 from gameday.model.events import LoadBatch, LoadEnded, LoadStarted, SourceGap
 from gameday.model.token import ProcessIdentity
+from tests.load.conftest import PACK
 
 MINIMAL = """
 import gevent, os
@@ -340,6 +342,29 @@ def test_what_a_pack_tells_of_its_answers_is_on_record(request_of: Any, records:
         for number in range(40)
     }
     assert records.ended().outcome is Outcome.OK
+
+
+def test_an_order_that_was_taken_is_one_whatever_is_told_of_it(request_of: Any, records: Any, shop: Any) -> None:
+    bodies = ['{"key": "k1"}', "not JSON", "[]", "{}", "3", '{"key": null}', json.dumps({"key": "k" * 150}), "\xff"]
+
+    async def taken(request: web.Request) -> web.Response:
+        number = json.loads(await request.read())["number"]
+        return web.Response(status=201, body=bodies[number // 2].encode("latin-1"))
+
+    shop.answer = taken
+    load = LocustLoad(request_of(20, 0.8, pack=PACK.with_name("orders.py")))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    told: dict[int, tuple[bool, int, str]] = {}
+    for batch in records.all(LoadBatch):
+        told |= dict(
+            zip(batch.end_id, zip(batch.end_ok, batch.end_status, batch.end_note, strict=True), strict=True)
+        )
+    orders = [told[number] for number in range(0, 16, 2)]
+    assert [one[:2] for one in orders] == [(True, 201)] * 8
+    assert orders[0][2].startswith("k1 ")
+    assert [one[2] for one in orders[1:]] == [""] * 7
 
 
 def test_settings_of_locust_in_the_environment_do_not_matter(

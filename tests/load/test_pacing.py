@@ -15,7 +15,7 @@ import gevent
 import pytest
 
 from gameday.load import pacing
-from gameday.load.pacing import LONGEST_NOTE, Answered, Order, Pace, Send, Thin, arrivals, parse_surges
+from gameday.load.pacing import LONGEST_NOTE, Answered, Order, Pace, Thin, arrivals, parse_surges
 
 
 class Left(BaseException):
@@ -176,16 +176,21 @@ def test_a_pack_that_tells_more_tells_it_of_every_end_from_then_on(ours: tuple[s
     assert column(told, "end_note") == ["order-7", "", ""]
 
 
-@pytest.mark.parametrize(
-    "send",
-    [lambda _: Answered(True, 42), lambda _: Answered(True, 200, "x" * (LONGEST_NOTE + 1))],
-    ids=["no status", "a long note"],
-)
+def test_a_note_that_is_too_long_is_left_out_and_the_answer_is_not(ours: tuple[socket.socket, int]) -> None:
+    mine, descriptor = ours
+    made = [Answered(True, 201, "x" * (LONGEST_NOTE + more)) for more in (0, 1)]
+    make(descriptor, 10, 0.2).run({"buy": made.__getitem__}, ready=lambda _: True)
+    told = lines(mine)
+    assert column(told, "end_ok") == [True, True]
+    assert column(told, "end_status") == [201, 201]
+    assert column(told, "end_note") == ["x" * LONGEST_NOTE, ""]
+
+
 def test_an_answer_that_makes_no_sense_counts_as_bad(
-    ours: tuple[socket.socket, int], capfd: pytest.CaptureFixture[str], send: Send
+    ours: tuple[socket.socket, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     mine, descriptor = ours
-    make(descriptor, 10, 0.1).run({"buy": send}, ready=lambda _: True)
+    make(descriptor, 10, 0.1).run({"buy": lambda _: Answered(True, 42)}, ready=lambda _: True)
     assert column(lines(mine), "end_ok") == [False]
     assert "ValueError" in capfd.readouterr().err
 
