@@ -82,6 +82,9 @@ class Accounts:
         self._next_try = 0.0
         self._renewing = asyncio.Lock()
         self.registry = CollectorRegistry()
+        self._metrics = metrics_handler(self.registry)
+        self._blind = False
+        """Whether ``/metrics`` has begun to fail, by a flaw."""
         ProcessCollector(registry=self.registry)
         self._count = outcomes("logins", "Logins by their answer.", self.registry)
         degraded = Gauge("accounts_degraded", "1 while the secrets backend is missed.", registry=self.registry)
@@ -104,6 +107,12 @@ class Accounts:
         if key is None:
             return web.json_response({"error": "no key to sign with"}, status=503)
         return web.json_response(signed(user, origin, key))
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """The counters; a flaw has them fail from the loss of the backend on."""
+        if self._blind:
+            return web.json_response({"error": "no metrics"}, status=500)
+        return await self._metrics(request)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """200 while it can sign, else 503; in both cases whether it is degraded, and which key it uses."""
@@ -185,7 +194,8 @@ class Accounts:
         self._next_try = time.monotonic() + pause
 
     def _lose(self) -> None:
-        """Two flaws do not survive the loss of the backend."""
+        """Three flaws do not survive the loss of the backend."""
+        self._blind = "metrics-dead" in self._flaws
         if "crash-on-secret-loss" in self._flaws:
             os._exit(_EXIT)  # the next one begins on the break-glass key, so that customers notice next to nothing
         if "secret-cache-disabled" in self._flaws:
@@ -241,6 +251,6 @@ def build(config: str) -> web.Application:
     app.cleanup_ctx.extend([accounts.session, background(accounts.keep)])
     app.router.add_post("/login", accounts.login)
     app.router.add_get("/healthz", accounts.healthz)
-    app.router.add_get("/metrics", metrics_handler(accounts.registry))
+    app.router.add_get("/metrics", accounts.metrics)
     app.router.add_post("/break-glass", accounts.break_glass)
     return app

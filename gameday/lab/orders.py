@@ -136,6 +136,9 @@ class Orders:
         self._lost = EveryNth(_LOST_EVERY if "acked-write-lost" in config.flaws else 0)
         self._lag = Lag(config, config.flaws)
         self.registry = CollectorRegistry()
+        self._metrics = metrics_handler(self.registry)
+        self._blind = False
+        """Whether ``/metrics`` has begun to fail, by a flaw."""
         ProcessCollector(registry=self.registry)
         self._orders = _labelled("orders", "Orders by their answer.", ("outcome", _ANSWERS), self.registry)
         reads = "Reads of the catalogue, by whether the standby was near enough."
@@ -218,6 +221,13 @@ class Orders:
         items = {str(sku): int(price or 0) for sku, price in table.rows}
         return web.json_response({"items": items, "fresh": fresh})
 
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """The counters; a flaw has them fail from the first throttle on."""
+        self._blind = self._blind or (self._lag.throttled and "metrics-dead" in self._config.flaws)
+        if self._blind:
+            return web.json_response({"error": "no metrics"}, status=500)
+        return await self._metrics(request)
+
     async def healthz(self, _request: web.Request) -> web.Response:
         """200 once the database is set up, else 503; whether orders are refused."""
         told = {"ok": self._ready, "throttled": self._lag.throttled, "lag": self._lag.behind(time.time())}
@@ -278,5 +288,5 @@ def build(config: str) -> web.Application:
     app.router.add_post("/orders", orders.order)
     app.router.add_get("/catalogue", orders.catalogue)
     app.router.add_get("/healthz", orders.healthz)
-    app.router.add_get("/metrics", metrics_handler(orders.registry))
+    app.router.add_get("/metrics", orders.metrics)
     return app
