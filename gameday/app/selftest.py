@@ -12,7 +12,19 @@ from gameday.lab.matrix import EXPERIMENTS, Cell
 from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.grade import Criterion, Grade
 
-__all__ = ["SOUND", "Difference", "Ended", "Matrix", "Result", "Told", "compare", "margins", "select", "self_test", "worst"]
+__all__ = [
+    "SOUND",
+    "Difference",
+    "Ended",
+    "Matrix",
+    "Result",
+    "Told",
+    "compare",
+    "margins",
+    "select",
+    "self_test",
+    "worst",
+]
 
 SOUND = "none"
 """What stands for the sound lab where flaws are named."""
@@ -32,7 +44,7 @@ class Ended:
     """Real seconds."""
     grade: Grade | None = None
     error: str = ""
-    """Why there is no grade: the last that the command said."""
+    """Why there is no grade (the last that the command said), or that it had to be stopped."""
     reproduced: str = ""
     """What was not the same when the record was graded again; empty: nothing."""
     left: Sequence[str] = ()
@@ -120,9 +132,18 @@ def compare(cell: Cell, ended: Ended) -> tuple[Difference, ...]:
     found = [*_left(ended)]
     if grade is None:
         return (Difference("grade", cell.verdict.value, "none", ended.error), *_exit(cell, ended), *found)
+    if ended.error:
+        found.append(Difference("run", "ends by itself", "did not", ended.error))
     reason = ended.reproduced
     again = [Difference("graded again", "the same bytes", "others", reason)] if reason else []
-    return (*_criteria(cell, grade), *_steps(cell, grade), *_verdict(cell, grade), *_exit(cell, ended), *again, *found)
+    return (
+        *_criteria(cell, grade),
+        *_steps(cell, grade),
+        *_verdict(cell, grade),
+        *_exit(cell, ended),
+        *again,
+        *found,
+    )
 
 
 def _criteria(cell: Cell, grade: Grade) -> Iterator[Difference]:

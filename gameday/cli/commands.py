@@ -98,6 +98,11 @@ def _need_linux(command: str) -> None:
         )
 
 
+def _flaws(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Each may be several, with commas between."""
+    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
 def _file(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     context.meta["gameday.file"] = value
 
@@ -140,7 +145,14 @@ def _planning(function: F) -> F:
 
 @gameday.command()
 @_planning
-@click.option("--flaw", "flaws", multiple=True, help="A deliberate defect of the lab; see `gameday lab flaws`.")
+@click.option(
+    "--flaw",
+    "flaws",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    callback=_flaws,
+    help="A deliberate defect of the lab, repeatable; see `gameday lab flaws`.",
+)
 @click.option("--lab", "existing", metavar="ID", help="Use a lab that `gameday lab up` started.")
 @click.option(
     "--confirm",
@@ -317,7 +329,14 @@ def lab() -> None:
     metavar="EXPERIMENT",
     help="Start what this experiment needs beside the core; repeatable.",
 )
-@click.option("--flaw", "flaws", multiple=True, help="A deliberate defect; see `gameday lab flaws`.")
+@click.option(
+    "--flaw",
+    "flaws",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    callback=_flaws,
+    help="A deliberate defect, repeatable; see `gameday lab flaws`.",
+)
 @_output("table", "json")
 @_debug
 def lab_up(time_scale: float | None, experiments: tuple[str, ...], flaws: tuple[str, ...], output: str) -> None:
@@ -366,6 +385,49 @@ def lab_flaws(output: str) -> None:
     from gameday.cli.labs import show_flaws
 
     show_flaws(output)
+
+
+@gameday.command()
+@click.option(
+    "--quick", is_flag=True, help="Each experiment sound, and each kind of criterion broken once: flaws share runs."
+)
+@click.option("--experiment", "experiments", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option(
+    "--flaw",
+    "flaws",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    callback=_flaws,
+    help="Only runs with one of these flaws; 'none' is the sound lab. Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep each run's folder there, and selftest.json and selftest.md. Default: only what differs is kept.",
+)
+@click.option(
+    "--keep-going/--fail-fast",
+    default=True,
+    show_default=True,
+    help="Whether to go on after a run that did not come as expected.",
+)
+@_output("table", "json", "yaml")
+@_debug
+def selftest(**options: Any) -> int:
+    """Show that a grade can be believed: every experiment on the sound lab, and with each of its flaws.
+
+    Every run is compared with what must come of it: its verdict, its exit code, the criteria that break and no
+    others; that its record gives the same grade again; and that nothing is left of it. About an hour in all, with
+    --quick a third of that.
+
+    \b
+    Exit 0 if all came as expected, 1 if not, 5 after Ctrl-C,
+    6 if something still stands.
+    """
+    _need_linux("selftest")
+    from gameday.cli.selftesting import Asked, test_itself
+
+    return test_itself(Asked(**options))
 
 
 @gameday.command("init")

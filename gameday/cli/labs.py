@@ -12,6 +12,7 @@ from gameday.cli.output import print_json, table
 from gameday.errors import UsageError
 from gameday.lab import manage
 from gameday.lab.flaws import FLAWS
+from gameday.lab.matrix import experiments_of
 from gameday.lab.record import LabRecord
 from gameday.model.base import JSON
 
@@ -87,23 +88,29 @@ def mend(id: str) -> None:
 
 
 def show_flaws(output: str) -> None:
-    """Each flaw, and what it must break."""
+    """Each flaw, and what it must break of which experiment."""
+    cells = [(FLAWS[name], cell) for name in FLAWS for cell in experiments_of(name).values()]
     if output == "json":
         rows: list[JSON] = [
             {
                 "name": flaw.name,
-                "breaks": list(flaw.breaks),
-                "verdict": flaw.verdict.value,
-                "exit": flaw.exit_code,
-                "experiments": list(flaw.experiments),
+                "about": flaw.about,
+                "experiment": cell.experiment,
+                "breaks": {kind: how.value for kind, how in cell.breaks.items()},
+                "also": sorted(cell.also),
+                "verdict": cell.verdict.value,
+                "exit": cell.exit_code,
             }
-            for flaw in FLAWS.values()
+            for flaw, cell in cells
         ]
         print_json(rows)
         return
     table(
-        ("name", "breaks", "verdict", "exit", "what it is"),
-        [(f.name, ",".join(f.breaks), f.verdict.value, str(f.exit_code), f.about) for f in FLAWS.values()],
+        ("name", "experiment", "breaks", "verdict", "exit", "what it is"),
+        [
+            (flaw.name, cell.experiment, ",".join(cell.breaks), cell.verdict.value, str(cell.exit_code), flaw.about)
+            for flaw, cell in cells
+        ],
     )
 
 

@@ -124,13 +124,9 @@ _TABLE = (
     _fails(_LAG, "throttle-stuck", "unthrottled"),
     _fails(_LAG, "acked-write-lost", "data_loss"),
     _fails(_LAG, "lag-alert-misrouted", "alert_routed"),
-    _fails(
-        _LAG, "lag-metric-dead", "throttled recovered alert_fired", also="unthrottled alert_routed runbook"
-    ),
+    _fails(_LAG, "lag-metric-dead", "throttled recovered alert_fired", also="unthrottled alert_routed runbook"),
     # Nobody sees any more how fresh the catalogue is: no alert, and no step that waits for one.
-    _leaves_open(
-        _LAG, "metrics-dead", "recovered", also="alert_fired alert_routed runbook steady_after"
-    ),
+    _leaves_open(_LAG, "metrics-dead", "recovered", also="alert_fired alert_routed runbook steady_after"),
 )
 
 _SHARED = (

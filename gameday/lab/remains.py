@@ -8,13 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["place", "remove", "segments"]
+__all__ = ["place", "remove", "segments", "unused"]
 
 _LONGEST = 60
 """Characters of its folder: the kernel takes 107 for the path of a socket in it."""
 
 _REMOVE = 0  # IPC_RMID
+_SIZE = 56
+"""Bytes that every PostgreSQL has there, to tell by them that it runs."""
 _PID_FILE = "postmaster.pid"
 _PID_LINE, _SHARED_MEMORY_LINE = 0, 6
 
@@ -29,7 +32,7 @@ def place(lab: str) -> Path:
 
 def segments(place: Path) -> Iterator[int]:
     """The shared memory that postmasters below ``place`` made, and that is still there."""
-    left = dict(_all())
+    left = {one.identity: one.creator for one in _all()}
     for path in place.glob(f"*/{_PID_FILE}"):
         try:
             lines = path.read_text(encoding="ascii", errors="replace").splitlines()
@@ -53,8 +56,22 @@ def remove(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def _all() -> Iterator[tuple[int, int]]:
-    """Segments of System V: identity and the pid of their creator."""
+def unused() -> set[int]:
+    """The shared memory of any PostgreSQL that no process has attached: its postmaster was killed."""
+    return {one.identity for one in _all() if one.size == _SIZE and not one.attached}
+
+
+class _Segment(NamedTuple):
+    """Shared memory of System V."""
+
+    identity: int
+    creator: int
+    """The pid of the process that made it."""
+    size: int
+    attached: int
+
+
+def _all() -> Iterator[_Segment]:
     try:
         head, *lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
@@ -62,4 +79,4 @@ def _all() -> Iterator[tuple[int, int]]:
     names = head.split()
     for line in lines:
         told = dict(zip(names, line.split(), strict=False))
-        yield int(told["shmid"]), int(told["cpid"])
+        yield _Segment(int(told["shmid"]), int(told["cpid"]), int(told["size"]), int(told["nattch"]))
