@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gameday.errors import UsageError
 from gameday.lab.flaws import look_up_all
 from gameday.lab.matrix import EXPERIMENTS, Cell
-from gameday.model.enums import RunVerdict, Verdict
+from gameday.model.enums import Verdict
 from gameday.model.grade import Criterion, Grade
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Ended",
     "Matrix",
     "Result",
-    "Told",
     "compare",
     "margins",
     "select",
@@ -109,7 +108,7 @@ class Matrix:
 
     @property
     def exit_code(self) -> int:
-        """0 if every cell that was asked for is as expected; 6 if something still stands, 5 after Ctrl-C, else 1."""
+        """0 if every cell asked for came as expected; 6 if something still stands, 5 after Ctrl-C, else 1."""
         if any(result.ended.left or result.ended.exit_code == _STANDING for result in self.results):
             return _STANDING
         if self.interrupted:
@@ -195,7 +194,7 @@ def _reason(grade: Grade, kind: str) -> str:
 def margins(grade: Grade) -> Mapping[str, float]:
     """Criterion -> the share of its limit that was used, at worst: 1 is all of it. Only where there is a limit that
     a part can be used of."""
-    found = {}
+    found: dict[str, float] = {}
     for criterion in grade.criteria:
         used = _used(criterion)
         if used is not None:
@@ -238,32 +237,22 @@ def select(cells: Iterable[Cell], experiments: Sequence[str], flaws: Sequence[st
     return found
 
 
-@dataclass(frozen=True)
-class Told:
-    """Who is told how it goes."""
-
-    begins: Callable[[Cell], object] = lambda cell: None
-    ends: Callable[[Result], object] = lambda result: None
-
-
 def self_test(
     cells: Sequence[Cell],
     run: Callable[[Cell], Ended],
-    told: Told | None = None,
+    ended: Callable[[Result], object],
     keep_going: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Matrix:
-    """Run one cell after the other, and compare; ends early where one was interrupted, or left something standing,
-    or (unless ``keep_going``) did not come as expected."""
-    told = told or Told()
-    began, results = clock(), list[Result]()
+    """Run one cell after the other, compare, and tell ``ended``; ends early where one was interrupted, or (unless
+    ``keep_going``) did not come as expected."""
+    began = clock()
+    results: list[Result] = []
     for cell in cells:
-        told.begins(cell)
-        ended = run(cell)
-        result = Result(cell, ended, () if ended.interrupted else compare(cell, ended))
-        results.append(result)
-        told.ends(result)
-        if ended.interrupted or (not keep_going and not result.as_expected):
+        came = run(cell)
+        results.append(Result(cell, came, () if came.interrupted else compare(cell, came)))
+        ended(results[-1])
+        if came.interrupted or not (keep_going or results[-1].as_expected):
             break
     stopped = bool(results) and results[-1].ended.interrupted
     return Matrix(tuple(cells), tuple(results), clock() - began, stopped)

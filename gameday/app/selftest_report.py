@@ -62,7 +62,7 @@ def _cell(result: Result) -> JSON:
             "verdict": cell.verdict.value,
             "exit": cell.exit_code,
             "breaks": {kind: how.value for kind, how in cell.breaks.items()},
-            "also": sorted(cell.also),
+            "also": [*sorted(cell.also)],
             "steps": {id: how.value for id, how in cell.steps.items()},
         },
         "came": {

@@ -1,5 +1,5 @@
-"""One run of a self-test as its user would make it: the command line in a child process, its exit code, its artefacts,
-and what is left of it."""
+"""One run of a self-test as its user would make it: the command line in a child process, its exit code, its
+artefacts, and what is left of it."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class _Place:
 class Trials:
     """Runs cells, each with a project and a state folder of its own. A context manager.
 
-    ``out`` keeps each run's folder; without it only those that `forget` was not told of stay, in a temporary folder.
-    UsageError if there is anything in ``out``.
+    ``out`` keeps each run's folder, and has to be new or empty (UsageError); without it only those that `forget`
+    was not told of stay, in a temporary folder.
     """
 
     def __init__(

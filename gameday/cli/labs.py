@@ -97,7 +97,7 @@ def show_flaws(output: str) -> None:
                 "about": flaw.about,
                 "experiment": cell.experiment,
                 "breaks": {kind: how.value for kind, how in cell.breaks.items()},
-                "also": sorted(cell.also),
+                "also": [*sorted(cell.also)],
                 "verdict": cell.verdict.value,
                 "exit": cell.exit_code,
             }

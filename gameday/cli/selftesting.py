@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gameday.app.interrupts import Interrupts
-from gameday.app.selftest import Matrix, Result, Told, select, self_test
+from gameday.app.selftest import Matrix, Result, select, self_test
 from gameday.app.selftest_report import (
     as_json,
     came_text,
@@ -29,7 +29,7 @@ from gameday.cli.output import console
 from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.lab.matrix import CELLS, QUICK, Cell
 
-__all__ = ["Asked", "test_itself"]
+__all__ = ["Asked", "try_itself"]
 
 _NARROW = 90
 """Below this width a table would break words apart: lines instead."""
@@ -47,14 +47,14 @@ class Asked:
     output: str = "table"
 
 
-def test_itself(asked: Asked, command: Sequence[str] = COMMAND) -> int:
+def try_itself(asked: Asked, command: Sequence[str] = COMMAND) -> int:
     """Run, show, and return the exit code; ``command`` is the command line that is tested."""
     cells = select(QUICK if asked.quick else CELLS, asked.experiments, asked.flaws)
     narration = console(stderr=True)
     with Interrupts() as waits, Trials(waits, asked.out, _signalled, command) as trials:
         teller = _Teller(narration, len(cells), trials, asked.out is None)
         teller.introduce()
-        matrix = self_test(cells, trials, Told(ends=teller.ended), asked.keep_going)
+        matrix = self_test(cells, trials, teller.ended, asked.keep_going)
     _conclude(matrix, asked, narration)
     return matrix.exit_code
 
@@ -86,7 +86,8 @@ class _Teller:
     def ended(self, result: Result) -> None:
         """A line, and one per difference."""
         self._done += 1
-        kept = self._temporary and not (result.as_expected or result.ended.interrupted) or bool(result.ended.left)
+        needed = not (result.as_expected or result.ended.interrupted)
+        kept = bool(result.ended.left) or (self._temporary and needed)
         with whatever_the_terminal_does(stderr=True):
             self._narration.print(
                 Text.assemble(

@@ -57,7 +57,7 @@ _TABLE = (
     Flaw("lag-metric-dead", "orders takes the standby for fresh, whatever its lag"),
     Flaw(
         "metrics-dead",
-        "/metrics answers with errors: of orders from its first throttle on, of accounts from the loss of the backend on",
+        "/metrics of orders answers with errors from the first throttle on, of accounts once the backend is lost",
     ),
     Flaw("no-autoscaler", "no node is ever added, however long they lack room"),
     Flaw("slow-autoscaler", "a node is added only 10 minutes after replicas lack room"),

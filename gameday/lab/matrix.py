@@ -102,7 +102,8 @@ _TABLE = (
         _SECRETS,
         "secret-cache-disabled",
         "slo",
-        also="fault_effective restarts degraded_gracefully break_glass_ready no_unexpected_alert runbook steady_after",
+        also="fault_effective restarts degraded_gracefully break_glass_ready no_unexpected_alert runbook "
+        "steady_after",
     ),
     # The glass is broken once degradation shows.
     _fails(_SECRETS, "silent-degradation", "degraded_gracefully", also="runbook break_glass_ready"),
