@@ -87,8 +87,9 @@ class Result:
 
     @property
     def broken(self) -> Mapping[str, Verdict]:
-        """Kinds that came out badly, and how."""
-        return {kind: how for kind, how in worst(self.ended.grade).items() if how in _BAD}
+        """Kinds that came out badly, and how: those that were to, before any others."""
+        found = {kind: how for kind, how in worst(self.ended.grade).items() if how in _BAD}
+        return dict(sorted(found.items(), key=lambda item: item[0] not in self.cell.breaks))
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Trials:
             code,
             seconds,
             grade,
-            error or late,
+            " ".join(filter(None, (late, error))),
             self._graded_again(place) if grade is not None else "",
             (*_standing(printed), *self._left(place, segments)),
             str(place.folder),

@@ -1,5 +1,4 @@
-"""A standby stands still until its lag passes the RPO, on a lab that has one. Sound and with each of its flaws it is
-run by `gameday selftest`; here is what that does not show."""
+"""A standby stands still until its lag passes the RPO. What `gameday selftest` shows of it is not tried here."""
 
 from __future__ import annotations
 

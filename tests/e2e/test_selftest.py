@@ -1,0 +1,26 @@
+"""`gameday selftest` on the shortest of its cells; all of it is `make flaws`, a part of it `make selftest-quick`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Cli
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+
+def test_a_real_cell(cli: Cli) -> None:
+    out = cli.folder / "kept"
+    chosen = ["--experiment", "api-dependency-brownout", "--flaw", "unhealthy-before"]
+    done = cli("selftest", *chosen, "--out", str(out), "-o", "json")
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["as_expected"]
+    assert cell["came"] == {"verdict": "aborted", "exit": 5, "breaks": cell["came"]["breaks"]}
+    assert cell["came"]["breaks"]["steady_before"] == "fail"
+    assert json.loads((out / "selftest.json").read_text()) == json.loads(done.stdout)
+    graded = json.loads((out / "api-dependency-brownout+unhealthy-before" / "grade.json").read_bytes())
+    assert any("unhealthy-before" in notice["text"] for notice in graded["notices"])
+    assert "as expected" in done.stderr
