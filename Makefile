@@ -3,15 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/gameday run api-dependency-brownout
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fail venv test lint types layers unit e2e slow flaws attack bench samples clean
+.PHONY: help demo demo-fail venv test lint types layers unit e2e slow flaws selftest-quick attack bench samples clean
 
 help:
 	@echo "make demo       a Game Day on the embedded lab, about 90 seconds"
 	@echo "make demo-fail  the same where the system does not keep its promise"
 	@echo "make venv       set up .venv with the developers' tools"
 	@echo "make test       format, lint, types, layers, unit and golden tests, one sound and one flawed run"
-	@echo "make slow       every flaw once, the crash matrix, gameday's own parts broken, 1,000 mutations"
-	@echo "make flaws      every flaw of the lab once, each a whole run"
+	@echo "make slow       the crash matrix, gameday's own parts broken, systems of others, 1,000 mutations"
+	@echo "make flaws      gameday selftest: every experiment sound and with each flaw, about an hour"
+	@echo "make selftest-quick  each experiment sound, each kind of criterion broken once, about 20 minutes"
 	@echo "make attack     10,000 mutations of passing timelines against the grader"
 	@echo "make bench      abort and reaper latency, next to Chaos Toolkit's: 20 minutes"
 	@echo "make samples    make reports/samples again from their timelines"
@@ -61,14 +62,18 @@ DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers tests/
 OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py \
 	tests/e2e/test_chaostoolkit.py tests/e2e/test_people.py tests/e2e/test_releases.py
 
-# Flaws included: all that takes longer than `make test` may.
+# All that takes longer than `make test` may, but the self-test.
 slow: .venv/dev
 	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py
 	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(DRILLS) $(OTHERS))
 	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
 
+# The whole matrix, which a release has to pass. SELFTEST='--out FOLDER' keeps every run.
 flaws: .venv/dev
-	$(BIN)/pytest -q -m slow tests/e2e/test_flaws.py
+	$(BIN)/gameday selftest $(SELFTEST)
+
+selftest-quick: .venv/dev
+	$(BIN)/gameday selftest --quick $(SELFTEST)
 
 attack: .venv/dev
 	GAMEDAY_MUTATIONS=10000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py

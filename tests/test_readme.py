@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gameday.lab.flaws import FLAWS
 from gameday.lab.matrix import CELLS
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,17 @@ def test_every_flaw_is_listed() -> None:
     for cell in CELLS:
         for flaw in cell.flaws:
             assert f"| `{flaw}` | {', '.join(cell.breaks)} | {cell.verdict.value}, {cell.exit_code} |" in README
+
+
+def test_every_cell_is_documented() -> None:
+    page = (ROOT / "docs" / "reference" / "lab.md").read_text(encoding="utf-8")
+    for cell in CELLS:
+        for flaw in cell.flaws:
+            also = ", ".join(sorted(cell.also)) or "-"
+            how = f"{cell.verdict.value}, {cell.exit_code}"
+            assert f"| `{cell.experiment}` | `{flaw}` | {', '.join(cell.breaks)} | {also} | {how} |" in page
+    for name, flaw in FLAWS.items():
+        assert f"| `{name}` | {flaw.about} |" in page
 
 
 def test_everything_that_it_points_to_is_there() -> None:

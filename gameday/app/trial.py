@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gameday.app import preflight
 from gameday.app.artefacts import read_grade
 from gameday.app.interrupts import Interrupts
+from gameday.app.planning import RunRequest, make_plan
 from gameday.app.selftest import Ended, Result
 from gameday.errors import GamedayError, UsageError
 from gameday.lab import remains
@@ -110,6 +112,12 @@ class Trials:
     def __exit__(self, *_error: object) -> None:
         with contextlib.suppress(OSError):  # what is kept is in it
             self._root.rmdir()
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """UsageError, SpecError if one of them can not be run here at all: what it needs is not installed."""
+        for name in dict.fromkeys(cell.experiment for cell in cells):
+            planned = make_plan(RunRequest(name, project=self._root))
+            preflight.check(planned.plan, (), None)
 
     def __call__(self, cell: Cell) -> Ended:
         """Run it and look at what it left; never raises for what the run does."""

@@ -111,6 +111,7 @@ def show_flaws(output: str) -> None:
             (flaw.name, cell.experiment, ",".join(cell.breaks), cell.verdict.value, str(cell.exit_code), flaw.about)
             for flaw, cell in cells
         ],
+        wrap=True,
     )
 
 

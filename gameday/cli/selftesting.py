@@ -52,6 +52,7 @@ def try_itself(asked: Asked, command: Sequence[str] = COMMAND) -> int:
     cells = select(QUICK if asked.quick else CELLS, asked.experiments, asked.flaws)
     narration = console(stderr=True)
     with Interrupts() as waits, Trials(waits, asked.out, _signalled, command) as trials:
+        trials.check(cells)
         teller = _Teller(narration, len(cells), trials, asked.out is None)
         teller.introduce()
         matrix = self_test(cells, trials, teller.ended, asked.keep_going)

@@ -211,3 +211,13 @@ def test_the_runbooks_are_copies_that_say_so(tmp_path: Path, flaw: str, days: in
     assert (datetime.now(UTC).date() - day).days in (days, days + 1)  # it may be midnight
     built_in = {path.name for path in (Path(__file__).parents[2] / "runbooks").glob("*.md")}
     assert {path.name for path in (tmp_path / "runbooks").iterdir()} == built_in
+
+
+def test_what_is_not_installed_is_told_before_anything_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gameday.lab.database.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    with Interrupts() as waits, place.trials(waits, None) as trials:
+        trials.check([SOUND, LATE])
+        with pytest.raises(UsageError, match=r"(?i)postgres"):
+            trials.check(CELLS)
+    assert temporary(place) == []

@@ -57,7 +57,7 @@ def test_help_and_list_fit_80_columns(tmp_path: Path) -> None:
     graded.mkdir(parents=True)
     sample = ROOT / "reports" / "samples" / "passed" / "grade.json"
     (graded / "grade.json").write_bytes(sample.read_bytes())
-    for arguments in (["--help"], ["run", "--help"], ["proxy", "--help"], ["list"]):
+    for arguments in (["--help"], ["run", "--help"], ["selftest", "--help"], ["proxy", "--help"], ["list"]):
         wide = [line for line in gameday(tmp_path, *arguments, COLUMNS="80").stdout.splitlines() if len(line) > 80]
         assert wide == [], arguments
     listed = gameday(tmp_path, "list", COLUMNS="80").stdout.splitlines()
@@ -250,3 +250,27 @@ def test_list_shows_the_promise(tmp_path: Path) -> None:
 def test_debug_shows_where_and_nothing_else_does(tmp_path: Path) -> None:
     assert "Traceback" in gameday(tmp_path, "grade", ".", "--debug").stderr
     assert "Traceback" not in gameday(tmp_path, "grade", ".").stderr
+
+
+def test_flaws_are_listed_with_what_they_break_of_each_experiment(tmp_path: Path) -> None:
+    rows = json.loads(gameday(tmp_path, "lab", "flaws", "-o", "json").stdout)
+    found = {row["experiment"]: row for row in rows if row["name"] == "metrics-dead"}
+    assert found["read-replica-lag"]["breaks"] == {"recovered": "inconclusive"}
+    assert found["secrets-backend-outage"]["breaks"] == {"restarts": "inconclusive"}
+    assert (found["read-replica-lag"]["verdict"], found["read-replica-lag"]["exit"]) == ("inconclusive", 4)
+    done = gameday(tmp_path, "lab", "flaws")
+    assert done.stdout.splitlines()[0].split()[:5] == ["NAME", "EXPERIMENT", "BREAKS", "VERDICT", "EXIT"]
+
+
+@pytest.mark.parametrize("command", [("run", "api-dependency-brownout"), ("lab", "up"), ("selftest",)])
+def test_several_flaws_may_stand_with_commas_between(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = gameday(tmp_path, *command, "--flaw", "no-rollback, no-rolback")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the lab has no flaw 'no-rolback'" in done.stderr
+    assert "did you mean 'no-rollback'?" in done.stderr
+
+
+def test_a_selftest_of_nothing_is_refused(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "selftest", "--experiment", "mine")
+    assert done.returncode == 2
+    assert "no experiment 'mine'" in done.stderr

@@ -1,4 +1,4 @@
-"""`gameday selftest` on the shortest of its cells; all of it is `make flaws`, a part of it `make selftest-quick`."""
+"""`gameday selftest` on its shortest cell; all of it is `make flaws`, a part of it `make selftest-quick`."""
 
 from __future__ import annotations
 

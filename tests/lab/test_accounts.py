@@ -215,6 +215,23 @@ def test_silent_degradation_serves_and_does_not_say_so(tmp_path: Path) -> None:
     day.run(story)
 
 
+def test_dead_metrics_stay_dead_once_the_backend_was_lost(tmp_path: Path) -> None:
+    day = Day(tmp_path, ("metrics-dead",))
+
+    async def story(client: Client) -> None:
+        await until(client, credentials="live")
+        assert (await client.get("/metrics")).status == 200
+        day.away = True
+        await until(client, ok=True, degraded=True, credentials="cached")
+        assert (await client.get("/metrics")).status == 500
+        day.away = False
+        await until(client, degraded=False)
+        assert (await client.get("/metrics")).status == 500
+        assert await login(client) != 503
+
+    day.run(story)
+
+
 def test_a_skipped_step_is_accepted_and_not_done(tmp_path: Path) -> None:
     day = Day(tmp_path, ("step-skipped",))
 

@@ -156,6 +156,21 @@ def test_a_flaw_acknowledges_what_it_does_not_write(up: LabRecord) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("up", [["metrics-dead"]], indirect=True)
+def test_a_flaw_ends_the_metrics_with_the_first_throttle(up: LabRecord) -> None:
+    def statuses() -> set[int]:
+        with http() as session:
+            return {session.get(f"{url}/metrics", timeout=5).status_code for url in up.addresses["lab://orders"]}
+
+    assert statuses() == {200}
+    ask(up, "standby", "SELECT pg_wal_replay_pause()")
+    wait_until(lambda: statuses() == {500}, RPO / SCALE + 30)
+    ask(up, "standby", "SELECT pg_wal_replay_resume()")
+    wait_until(lambda: call(up, "POST", "/orders", "x").status_code == 201, 30)
+    assert statuses() == {500}
+
+
+@pytest.mark.slow
 def test_a_database_that_does_not_answer_has_nothing_acknowledged(up: LabRecord) -> None:
     ask(up, "primary", "ALTER TABLE orders RENAME TO elsewhere")
     answer = call(up, "POST", "/orders", "x")
