@@ -37,8 +37,8 @@ _ABORTED = 5
 class Ended:
     """What one run came to, as its user would find it."""
 
-    exit_code: int
-    """Negative: the signal that ended it."""
+    exit_code: int | None
+    """Negative: the signal that ended it; None: it was not begun."""
     seconds: float
     """Real seconds."""
     grade: Grade | None = None

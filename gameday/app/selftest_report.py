@@ -73,7 +73,7 @@ def _cell(result: Result) -> JSON:
         "differences": [_difference(one) for one in result.differences],
         "left": list(ended.left),
         "margins": {id: round(used, 3) for id, used in _margins(result).items()},
-        "folder": ended.folder,
+        "folder": ended.folder if ended.folder and Path(ended.folder).exists() else None,
     }
 
 
@@ -148,7 +148,7 @@ def _row(result: Result) -> str:
         ", ".join(cell.flaws) or SOUND,
         expected_text(cell),
         came_text(result),
-        str(ended.exit_code),
+        "-" if ended.exit_code is None else str(ended.exit_code),
         f"{ended.seconds:.0f}",
         "-" if ended.interrupted else word,
     )

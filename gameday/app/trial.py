@@ -44,7 +44,7 @@ _STOPPING = 180.0
 _ENDING = 10.0
 """Real seconds in which the last process of a run has to end."""
 _ASKING = 60.0
-_PAUSE = 0.05
+_PAUSE = 0.1
 _TAIL = 500
 _SAME = ("grade.json", "report.html", "report.md", "junit.xml")
 
@@ -123,7 +123,7 @@ class Trials:
         """Run it and look at what it left; never raises for what the run does."""
         if self._stopped or self._waits.wait(time.monotonic_ns()).signals:
             self._stopped = True
-            return Ended(0, 0.0, interrupted=True)
+            return Ended(None, 0.0, interrupted=True)
         place = self._place(cell)
         segments = remains.unused()
         began = time.monotonic()

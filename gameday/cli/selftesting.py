@@ -163,7 +163,7 @@ def _table(matrix: Matrix) -> Table:
             ", ".join(result.cell.flaws) or "none",
             expected_text(result.cell),
             came_text(result),
-            "-" if ended.interrupted else str(ended.exit_code),
+            "-" if ended.exit_code is None else str(ended.exit_code),
             f"{ended.seconds:.0f}",
             _word(result),
         )

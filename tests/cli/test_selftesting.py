@@ -119,6 +119,7 @@ def test_a_folder_keeps_everything(command: list[str], capfd: pytest.CaptureFixt
     assert (printed["schema"], printed["exit"], printed["of"]) == ("gameday/selftest/v1", 0, 1)
     assert "| api-dependency-brownout | none |" in (out / "selftest.md").read_text()
     assert (out / "api-dependency-brownout" / "grade.json").exists()
+    assert printed["cells"][0]["folder"] == str(out / "api-dependency-brownout")
     with pytest.raises(UsageError, match="not empty"):
         try_itself(asked, command)
 
@@ -126,7 +127,7 @@ def test_a_folder_keeps_everything(command: list[str], capfd: pytest.CaptureFixt
 def test_yaml(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert try_itself(Asked(experiments=BROWNOUT, flaws=("step-late",), output="yaml"), command) == 0
     (cell,) = yaml.safe_load(capfd.readouterr().out)["cells"]
-    assert (cell["flaws"], cell["came"]["verdict"]) == (["step-late"], "fail")
+    assert (cell["flaws"], cell["came"]["verdict"], cell["folder"]) == (["step-late"], "fail", None)
 
 
 def test_a_narrow_terminal_has_lines(
