@@ -4,6 +4,7 @@ artefacts, and what is left of it."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -103,6 +104,7 @@ class Trials:
         self._command = tuple(command)
         self._out = _usable(out) if out is not None else None
         self._root = Path(tempfile.mkdtemp(prefix="gameday-selftest-"))
+        self._numbers = itertools.count(1)
         self._places: dict[str, _Place] = {}
         self._stopped = False
 
@@ -148,9 +150,7 @@ class Trials:
             shutil.rmtree(place.work, ignore_errors=True)
 
     def _place(self, cell: Cell) -> _Place:
-        work = self._root / f"{len(self._places) + 1:02}"
-        while work.exists():
-            work = work.with_name(f"{int(work.name) + 1:02}")
+        work = self._root / f"{next(self._numbers):02}"
         folder = (self._out or work) / cell.name
         place = self._places[cell.name] = _Place(work, folder)
         for path in (place.state, place.project):
