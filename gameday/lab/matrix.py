@@ -17,6 +17,7 @@ __all__ = ["CELLS", "EXPERIMENTS", "QUICK", "Cell", "experiments_of", "find", "s
 _BROWNOUT = "api-dependency-brownout"
 _SECRETS = "secrets-backend-outage"
 _LAG = "read-replica-lag"
+_NODES = "node-pool-exhaustion"
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,19 @@ _TABLE = (
     # What was never throttled leaves nothing to lift.
     _fails(_LAG, "no-throttle", "throttled", also="unthrottled"),
     _fails(_LAG, "slow-throttle", "throttled"),
-    _fails(_LAG, "throttle-stuck", "unthrottled"),
+    # What is refused until the end is not acknowledged after the undo either.
+    _fails(_LAG, "throttle-stuck", "unthrottled", also="steady_after data_loss"),
     _fails(_LAG, "acked-write-lost", "data_loss"),
     _fails(_LAG, "lag-alert-misrouted", "alert_routed"),
     _fails(_LAG, "lag-metric-dead", "throttled recovered alert_fired", also="unthrottled alert_routed runbook"),
     # Nobody sees any more how fresh the catalogue is: no alert, and no step that waits for one.
     _leaves_open(_LAG, "metrics-dead", "recovered", also="alert_fired alert_routed runbook steady_after"),
+    Cell(_NODES),
+    # The step that waits for all replicas.
+    _fails(_NODES, "no-autoscaler", "scaled drained", also="runbook"),
+    _fails(_NODES, "slow-autoscaler", "scaled", also="runbook"),
+    _fails(_NODES, "pdb-ignored", "drained pdb_respected"),
+    _fails(_NODES, "drain-stuck", "drained"),
 )
 
 _SHARED = (
@@ -140,7 +148,11 @@ _SHARED = (
     (_SECRETS, "crash-on-secret-loss noisy-alert stale-break-glass"),
     (_SECRETS, "silent-degradation"),
     (_LAG, ""),
-    (_LAG, "acked-write-lost slow-throttle throttle-stuck"),
+    (_LAG, "acked-write-lost slow-throttle"),
+    (_LAG, "lag-alert-misrouted throttle-stuck"),
+    (_NODES, ""),
+    (_NODES, "no-autoscaler"),
+    (_NODES, "pdb-ignored"),
 )
 """The runs of a quick self-test: an experiment, and flaws that do not mask each other."""
 
