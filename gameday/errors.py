@@ -9,6 +9,7 @@
     ├── PreflightError               exit 2: the live system is not what the plan needs; nothing was started
     ├── EnvironmentBusy              exit 6: a fault of an earlier run may still stand there
     ├── DriverError                  a driver could not do what was asked (the engine turns it into an outcome)
+    │   └── NotTouched               inject refused before it changed anything: there is nothing to undo
     └── ProvisionError               exit 3: an environment that gameday starts itself did not come up
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "DriverError",
     "EnvironmentBusy",
     "GamedayError",
+    "NotTouched",
     "PreflightError",
     "Problem",
     "ProvisionError",
@@ -117,6 +119,14 @@ class DriverError(GamedayError):
     """A driver could not do what was asked of it."""
 
     code = "driver"
+
+
+class NotTouched(DriverError):
+    """Raised by `inject` alone: it changed nothing, and nothing that it sent can change anything any more.
+
+    That is a promise: what is in place there is somebody else's, and is not undone. Whoever is in doubt raises a
+    DriverError instead.
+    """
 
 
 class ProvisionError(GamedayError):

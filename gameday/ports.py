@@ -166,7 +166,7 @@ class Driver(Protocol):
         restore it."""
 
     def inject(self, token: Token) -> None:
-        """Break it."""
+        """Break it. NotTouched if it refuses before it changed anything: then its undo is not called."""
 
     def in_effect(self, token: Token) -> bool:
         """Read back from the substrate, not inject's own return value."""

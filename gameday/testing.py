@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gameday.engine import Wakes
-from gameday.errors import DriverError
+from gameday.errors import DriverError, NotTouched
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.events import Payload
@@ -171,6 +171,7 @@ class FileDriver:
       and the call goes on only when that file is removed.
     - ``raise-CALL``, or ``raise-CALL-ID`` for one fault alone: the call raises before it acts, as many times as the
       file says, or ``always``.
+    - ``refuse-inject``, or ``refuse-inject-ID``: inject raises NotTouched, and has done nothing.
     - ``half-inject``: inject acts, and raises then; ``empty-inject``: it does nothing, and says nothing.
     """
 
@@ -193,6 +194,9 @@ class FileDriver:
     def inject(self, token: Token) -> None:
         """Make the file."""
         self._break("inject", token)
+        refusals = ("refuse-inject", f"refuse-inject-{token.id}")
+        if any((self._folder(token) / name).exists() for name in refusals):
+            raise NotTouched("it stands there already, and is somebody else's")
         if (self._folder(token) / "empty-inject").exists():
             return
         self._file(token).write_text(token.run, encoding="utf-8")

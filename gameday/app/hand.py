@@ -3,7 +3,9 @@
 ``python -m gameday.app.hand FD module:Class...`` answers on the socket ``FD``, a line of JSON each way::
 
     -> {"call": "inject", "token": {...}}
-    <- {"value": null}            or  {"error": "...", "hint": "...", "kind": "DriverError"}
+    <- {"value": null}            or  {"error": "...", "hint": "...", "kind": "DriverError", "touched": true}
+
+``touched`` is false only where the driver promises (`NotTouched`) that the call changed nothing.
 
 It says ``{"value": "ready"}`` once its drivers are imported, or ``{"error": ...}`` if one can not be. It works one
 call at a time, and exits at end of file: when the engine is gone, whatever it had asked for is not begun any more.
@@ -20,7 +22,7 @@ from collections.abc import Callable, Mapping
 from io import BufferedRWPair
 
 from gameday.app import tables
-from gameday.errors import DriverError
+from gameday.errors import DriverError, NotTouched
 from gameday.model.base import JSON
 from gameday.model.token import Token
 from gameday.ports import Driver, Proceeding, Superseding
@@ -69,7 +71,8 @@ def _answer(drivers: Mapping[str, Driver], line: bytes) -> dict[str, JSON]:
         token = Token.model_validate(request["token"])
         return {"value": CALLS[request["call"]](drivers[token.driver], token)}
     except DriverError as error:
-        return {"error": error.message, "hint": error.hint, "kind": "DriverError"}
+        touched = not isinstance(error, NotTouched)
+        return {"error": error.message, "hint": error.hint, "kind": "DriverError", "touched": touched}
     except TimeoutError as error:
         return {"error": str(error), "hint": "", "kind": "TimeoutError"}
     except Exception as error:  # noqa: BLE001 - whatever a driver raises is an answer; the engine decides

@@ -24,7 +24,7 @@ from gameday.app.guardian import NOT_UP, Guardian
 from gameday.app.hand import CALLS
 from gameday.app.interrupts import Interrupts
 from gameday.closing import Closing
-from gameday.errors import DriverError, PreflightError
+from gameday.errors import DriverError, NotTouched, PreflightError
 from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
@@ -264,7 +264,8 @@ class HandedDriver:
         return self._hand.identity
 
     def inject(self, token: Token) -> None:
-        """TimeoutError if it overran (it may have acted), DriverError if it failed; the hand is fenced first."""
+        """TimeoutError if it overran (it may have acted), DriverError if it failed, NotTouched if the driver itself
+        answered in time that it changed nothing; the hand is fenced first."""
         if self._hand.dead:
             raise HandDied("the hand died before it was asked")  # no other one: the ledger names this one
         self._hands.admit(self._hand)
@@ -337,4 +338,6 @@ class HandedDriver:
             return value
         if call in {"inject", "proceed"}:
             self._hands.drop(hand)  # what it may have started must not go on beside the undo
+            if answer.get("touched") is False:
+                raise NotTouched(answer["error"], str(answer.get("hint", "")))
         raise DriverError(answer["error"], str(answer.get("hint", "")))

@@ -176,6 +176,8 @@ class Progress:
 
     def _on_fault_injected(self, event: Event) -> str:
         done = event.read(FaultInjected)
+        if done.outcome == "untouched":
+            return f"NOT INJECTED {done.id}: {done.error}"
         self._standing.append(done.id)
         return f"INJECTED {done.id}: {done.error or done.outcome.value}"
 
@@ -189,6 +191,8 @@ class Progress:
             self._standing.remove(done.id)
         if done.outcome == "ok":
             return f"REMOVED {done.id}, verified clear"
+        if done.outcome == "untouched":
+            return f"{done.id} needs no undo: nothing of it was ever in place"
         return f"{done.id} {'STILL STANDS' if done.outcome == 'failed' else done.outcome.value}: {done.error}"
 
     def _on_sample(self, event: Event) -> str:

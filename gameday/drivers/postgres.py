@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gameday.databases import DatabaseError, Session
 from gameday.drivers import POSTGRES
-from gameday.errors import DriverError
+from gameday.errors import DriverError, NotTouched
 from gameday.model.database import DatabaseAddress, database_address
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DatabaseLogin
@@ -49,6 +49,7 @@ SELECT has_function_privilege('pg_wal_replay_pause()', 'EXECUTE'),
 _PAUSE = f"""
 SELECT pg_wal_replay_pause() WHERE pg_is_in_recovery() AND {_STARTED} = $1::bigint
    AND {_MICROS.format("clock_timestamp()")} < $2::bigint
+   AND CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() END = '{_RUNNING}'
 """
 _RESUME = f"SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND {_STARTED} = $1::bigint"
 
@@ -122,12 +123,15 @@ class PostgresDriver:
         )
 
     def inject(self, token: Token) -> None:
-        """Pause it, and wait until it says that it stands still."""
+        """Pause it, and wait until it says that it stands still. NotTouched if it can not be looked at, or is not
+        as it was: then whatever is paused there is somebody else's."""
         touched = _touched(token)
         with _Server(touched.api, touched.login) as server:
-            found = server.look()
-            _same(touched, found, server.name)
-            server.run(_PAUSE, str(touched.started), str(found.now + int(_LATEST)))
+            found = _unchanged(touched, server)
+            if not server.run(_PAUSE, str(touched.started), str(found.now + int(_LATEST))):
+                raise NotTouched(
+                    f"{server.name} was started again, promoted or paused meanwhile, or it was too late"
+                )
             while (state := server.look()).state != _PAUSED or state.started != touched.started:
                 if state.state == _RUNNING or not state.recovers or state.started != touched.started:
                     raise DriverError(f"{server.name} was started again, promoted or resumed meanwhile")
@@ -230,12 +234,17 @@ def _touched(token: Token) -> _Touched:
         raise DriverError(f"the token of {token.id} is not one of the driver 'postgres'") from error
 
 
-def _same(touched: _Touched, found: _Standing, name: str) -> None:
-    """DriverError unless it is as it was when it was resolved."""
-    if not _ours(touched, found, name):
-        raise DriverError(f"{name} was started again or promoted since it was looked at")
-    if found.state != _RUNNING:
-        raise DriverError(f"the replay of {name} is paused by somebody else ({found.state})")
+def _unchanged(touched: _Touched, server: _Server) -> _Standing:
+    """What it says of itself; NotTouched unless it is as it was when it was resolved."""
+    try:
+        found = server.look()
+        if not _ours(touched, found, server.name):
+            raise DriverError(f"{server.name} was started again or promoted since it was looked at")
+        if found.state != _RUNNING:
+            raise DriverError(f"the replay of {server.name} is paused by somebody else ({found.state})")
+    except DriverError as error:
+        raise NotTouched(error.message, error.hint) from error
+    return found
 
 
 def _ours(touched: _Touched, found: _Standing, name: str) -> bool:

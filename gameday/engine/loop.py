@@ -34,9 +34,9 @@ from gameday.engine.guards import Guards
 from gameday.engine.ledger import SETTLE, Entry, Ledger
 from gameday.engine.reading import read_all
 from gameday.engine.steps import StepActions, Steps
-from gameday.engine.undo import Reason, Undoing, Undone, quietly, undo_entry
+from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, undo_entry
 from gameday.engine.wait import Waker, Wakes
-from gameday.errors import GamedayError
+from gameday.errors import GamedayError, NotTouched
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome, PhaseName, Verdict
 from gameday.model.events import (
@@ -347,6 +347,10 @@ class _Run:
         self._unsure = outcome is not Outcome.OK
         injected = StimulusInjected if prepared.stimulus else FaultInjected
         self._write(injected(id=token.id, outcome=outcome, error=problem))
+        if outcome is Outcome.UNTOUCHED:
+            # Not undone: whatever is in place there is somebody else's.
+            close_entry(entry, self._undoing("abort"), Undone(entry, outcome))
+            self._open.remove((entry, prepared.driver))
         if outcome is not Outcome.OK:
             self._stop("engine", f"{token.id} could not be injected: {problem}")
         self._read_back(prepared)
@@ -398,8 +402,11 @@ class _Run:
             processes=self._setup.processes,
         )
 
+    def _undoing(self, reason: Reason) -> Undoing:
+        return Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed, self._unsure)
+
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
-        by = Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed, self._unsure)
+        by = self._undoing(reason)
         cut: list[BaseException] = []
         for entry, driver in reversed(pairs):
             undone = _undone(entry, driver, by, cut)
@@ -517,6 +524,8 @@ def _attempt(call: Callable[[], None]) -> tuple[Outcome, str]:
     """An attempt's outcome is a value: a timeout may have acted (unknown), anything else failed."""
     try:
         call()
+    except NotTouched as error:
+        return Outcome.UNTOUCHED, f"{type(error).__name__}: {error}"
     except TimeoutError as error:
         return Outcome.UNKNOWN, f"{type(error).__name__}: {error}"
     except Exception as error:  # noqa: BLE001 - whatever a driver raises becomes an outcome, and is undone

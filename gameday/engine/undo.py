@@ -3,6 +3,9 @@
 An entry is closed only when ``is_clear`` held twice, the second time at least one settle time after the last moment
 at which its inject could still land. A failed undo is tried again until the deadline. Nothing here waits for a
 write: a timeline that can not be written must not keep a fault in place.
+
+The one exception: what an inject promised not to have touched (`NotTouched`) is closed without an undo, which could
+only remove what is somebody else's.
 """
 
 from __future__ import annotations
@@ -18,7 +21,18 @@ from gameday.model.enums import Outcome
 from gameday.model.events import FaultCleared, FaultUndo, Payload, StimulusCleared, StimulusUndo
 from gameday.ports import Driver, Recorder, Superseding
 
-__all__ = ["DEADLINE", "UNSURE", "Reason", "Undoing", "Undone", "in_order", "pause", "quietly", "undo_entry"]
+__all__ = [
+    "DEADLINE",
+    "UNSURE",
+    "Reason",
+    "Undoing",
+    "Undone",
+    "close_entry",
+    "in_order",
+    "pause",
+    "quietly",
+    "undo_entry",
+]
 
 DEADLINE = 10.0
 """Real seconds for which a failed undo is tried again."""
@@ -87,11 +101,11 @@ def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
         by.write(_undo(entry, attempt, by.reason))
         error = _attempt(entry, driver, by)
         if not error:
-            return _close(entry, by, Undone(entry, _how(entry, driver)))
+            return close_entry(entry, by, Undone(entry, _how(entry, driver)))
         if by.gone(entry):
-            return _close(entry, by, Undone(entry, Outcome.GONE, error))
+            return close_entry(entry, by, Undone(entry, Outcome.GONE, error))
         if by.waker.monotonic_ns() >= deadline:
-            return _close(entry, by, Undone(entry, Outcome.FAILED, error))
+            return close_entry(entry, by, Undone(entry, Outcome.FAILED, error))
         pause(by.waker, PAUSE)
 
 
@@ -124,7 +138,8 @@ def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def _close(entry: Entry, by: Undoing, undone: Undone) -> Undone:
+def close_entry(entry: Entry, by: Undoing, undone: Undone) -> Undone:
+    """Close the entry in the ledger, unless it failed, and record how it came out."""
     if undone.outcome is not Outcome.FAILED:
         try:
             by.ledger.mark_closed(entry, undone.outcome)

@@ -294,6 +294,8 @@ def _faults(record: Record) -> Iterator[str]:
         told = story(record, fault)
         if told.undo is not None and told.undo.data.reason == "abort" and not aborted and record.closed is not None:
             yield f"seq {told.undo.seq}: {fault.id} was undone for an abort that nobody asked for"
+        if not told.refused and any(event.data.outcome is Outcome.UNTOUCHED for event in told.cleared):
+            yield f"{fault.id} was never in place, and yet it was injected or undone"
         for event in told.cleared:
             later = (one for one in record.probe_samples(fault.proof) if one.data.start > event.mono)
             if event.data.outcome is Outcome.GONE and any(_answers(one.data) for one in later):

@@ -59,6 +59,13 @@ class FaultStory:
     cleared: tuple[At[FaultCleared], ...]
 
     @property
+    def refused(self) -> bool:
+        """Whether its inject changed nothing, so that it was never undone: the whole record has to say so."""
+        told = (self.injected, *self.cleared)
+        untouched = all(one is not None and one.data.outcome is Outcome.UNTOUCHED for one in told)
+        return untouched and len(told) == 2 and self.undo is None and self.read_back is None
+
+    @property
     def seqs(self) -> tuple[int, ...]:
         """The events of the story."""
         events = (self.intent, self.injected, self.read_back, self.undo, *self.cleared)
@@ -106,7 +113,8 @@ def story(record: Record, fault: BoundFault) -> FaultStory:
 
 def last_cleared(record: Record) -> At[FaultCleared] | None:
     """The verified end of the last fault that ended; None if one was not verified, or none was injected."""
-    told = [one for one in (story(record, fault) for fault in record.plan.faults) if one.intent is not None]
+    stories = [story(record, fault) for fault in record.plan.faults]
+    told = [one for one in stories if one.intent is not None and not one.refused]
     last = [one.cleared[-1] for one in told if one.cleared]
     clear = [one for one in last if one.data.outcome not in (Outcome.FAILED, Outcome.UNKNOWN)]
     return max(clear, key=lambda one: one.mono) if clear and len(clear) == len(told) else None

@@ -61,6 +61,8 @@ def judge(record: Record) -> Criterion:
 def _ruling(record: Record, told: FaultStory) -> Ruling:
     name = told.fault.id
     due = _due(record, told)
+    if told.refused:
+        return Ruling(Verdict.PASS, f"{name} was never in place: its injection was refused.", seqs=told.seqs)
     failed = [event for event in told.cleared if event.data.outcome not in _GONE]
     if failed:
         why = failed[0].data.error or "no reason given"
@@ -188,7 +190,11 @@ def _stimuli(record: Record) -> Iterator[Ruling]:
         if not begun:
             continue
         seqs = tuple(event.seq for event in (*begun, *ended))
-        if ended and ended[-1].data.outcome in _GONE and ended[-1].seq > max(event.seq for event in begun):
+        injected = [event for event in record.of(StimulusInjected) if event.data.id == stimulus.id]
+        outcomes = [event.data.outcome for event in (*injected, *ended)]
+        if outcomes == [Outcome.UNTOUCHED, Outcome.UNTOUCHED]:
+            yield Ruling(Verdict.PASS, f"{name} was never begun: it was refused.", seqs=seqs)
+        elif ended and ended[-1].data.outcome in _GONE and ended[-1].seq > max(event.seq for event in begun):
             yield Ruling(Verdict.PASS, f"{name} was ended.", seqs=seqs)
         elif record.closed is None and not ended:
             yield inconclusive(f"The record ends before {name} was ended.", seqs)

@@ -66,6 +66,8 @@ class Outcome(StrEnum):
     """The object that was touched no longer exists for good: nothing of ours can stand there."""
     SUPERSEDED = "superseded"
     """Somebody else changed the field since; it was left alone."""
+    UNTOUCHED = "untouched"
+    """Inject refused before it changed anything: nothing of ours was ever there, and nothing is undone."""
 
 
 class GuardState(StrEnum):

@@ -216,7 +216,7 @@ class FaultIntent(_Intent):
 
 
 class FaultInjected(_Outcome):
-    """Inject returned, raised (failed) or overran (unknown)."""
+    """Inject returned, raised (failed), overran (unknown), or refused before it changed anything (untouched)."""
 
     KIND: ClassVar = "fault.injected"
 
@@ -253,7 +253,8 @@ class FaultUndo(Payload):
 
 
 class FaultCleared(_Outcome):
-    """``ok`` after ``is_clear`` held; ``failed`` when this round of undoing gave up."""
+    """``ok`` after ``is_clear`` held; ``failed`` when this round of undoing gave up; ``untouched`` where inject
+    changed nothing, and nothing was undone."""
 
     KIND: ClassVar = "fault.cleared"
 
@@ -265,7 +266,7 @@ class StimulusIntent(_Intent):
 
 
 class StimulusInjected(_Outcome):
-    """Inject returned, raised or overran."""
+    """As for faults."""
 
     KIND: ClassVar = "stimulus.injected"
 

@@ -11,7 +11,7 @@ import pytest
 
 from gameday import processes
 from gameday.app.hands import Hand, HandedDriver, Hands
-from gameday.errors import DriverError, PreflightError
+from gameday.errors import DriverError, NotTouched, PreflightError
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
 from tests.app.conftest import ROOT, Drill, wait_for
@@ -167,6 +167,39 @@ def test_what_a_refused_inject_began_is_ended_before_the_undo(
     driver.undo(token)
     assert driver.is_clear(token)
     assert driver.hand() != began
+
+
+def test_an_inject_that_refused_says_so_through_the_hand(
+    handed: tuple[HandedDriver, Token], tmp_path: Path
+) -> None:
+    """Only the driver's own promise counts: an error of another kind may have acted."""
+    driver, token = handed
+    began = driver.hand()
+    (tmp_path / "refuse-inject").touch()
+    with pytest.raises(NotTouched, match="somebody else's"):
+        driver.inject(token)
+    assert not processes.alive(began)
+    (tmp_path / "refuse-inject").unlink()
+    assert driver.is_clear(token)
+    (tmp_path / "raise-inject").write_text("always", encoding="utf-8")
+    with pytest.raises(DriverError) as raised:
+        driver.inject(token)
+    assert not isinstance(raised.value, NotTouched)
+
+
+def test_a_refused_inject_aborts_and_what_stands_there_is_left_alone(drill: Drill) -> None:
+    """It stands there for somebody else, and the fault's undo would remove it."""
+    (drill.folder / "refuse-inject-brownout").touch()
+    theirs = drill.folder / "brownout.fault"
+    theirs.write_text("theirs", encoding="utf-8")
+    drill.start()
+    outcome, reason, left = drill.end()
+    assert (outcome, left) == ("aborted", 0)
+    assert "brownout could not be injected: NotTouched: " in reason
+    assert theirs.read_text(encoding="utf-8") == "theirs"
+    assert drill.outcomes("fault.injected") == [("brownout", "untouched")]
+    assert drill.outcomes("fault.undo") == []
+    assert drill.outcomes("fault.cleared") == [("brownout", "untouched")]
 
 
 _ENGINE = """

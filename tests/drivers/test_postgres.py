@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gameday.drivers import POSTGRES
+from gameday.drivers import POSTGRES, postgres
 from gameday.drivers.postgres import PostgresDriver
-from gameday.errors import DriverError
+from gameday.errors import DriverError, NotTouched
 from gameday.model.database import DatabaseAddress
 from gameday.model.plan import BoundFault
 from gameday.model.token import Token
@@ -112,9 +113,29 @@ def test_what_somebody_else_paused_is_refused(standby: Server, driver: PostgresD
         wait_until(lambda: standby.ask(STATE) == "paused")
         with pytest.raises(DriverError, match="is paused already"):
             driver.resolve(target(standby.url, tmp_path))
-        with pytest.raises(DriverError, match="paused by somebody else"):
+        with pytest.raises(NotTouched, match="paused by somebody else"):
             driver.inject(token)
         assert standby.ask(STATE) == "paused"
+    finally:
+        standby.do("SELECT pg_wal_replay_resume()")
+
+
+def test_what_somebody_else_paused_in_the_last_moment_is_not_taken_for_ours(
+    standby: Server, driver: PostgresDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the pause of `inject`."""
+    token = driver.resolve(target(standby.url, tmp_path))
+    unchanged = postgres._unchanged
+
+    def slow(*given: Any) -> Any:
+        found = unchanged(*given)
+        standby.do("SELECT pg_wal_replay_pause()")
+        return found
+
+    monkeypatch.setattr(postgres, "_unchanged", slow)
+    try:
+        with pytest.raises(NotTouched, match="paused meanwhile"):
+            driver.inject(token)
     finally:
         standby.do("SELECT pg_wal_replay_resume()")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gameday.engine import Entry, Ledger
-from gameday.errors import DriverError, PreflightError
+from gameday.errors import DriverError, NotTouched, PreflightError
 from gameday.model.enums import Verdict
 from gameday.model.events import Event
 from gameday.testing import FakeObserver
@@ -205,6 +205,22 @@ def test_an_inject_that_raises_aborts_and_is_undone_though_it_acted(bench: Bench
     outcome = "unknown" if isinstance(error, TimeoutError) else "failed"
     injected = next(e for e in bench.timeline().events if e.kind == "fault.injected")
     assert injected.data["outcome"] == outcome
+
+
+def test_an_inject_that_refused_aborts_and_is_not_undone(bench: Bench) -> None:
+    """What is in place there is somebody else's; what was injected before is undone as ever."""
+    bench.driver.noop = True
+    bench.driver.broken["inject"] = [NotTouched("it stands there already")]
+    bench.driver.substrate.add("first")
+    bench.plan = bench.plan.model_copy(update={"stimuli": ()})
+    ending = bench.go()
+    assert (ending.outcome, ending.standing) == ("aborted", ())
+    assert ending.reason == "first could not be injected: NotTouched: it stands there already"
+    assert bench.driver.substrate == {"first"}
+    assert not {"undo first", "is_clear first"} & set(bench.driver.calls)
+    told = [(e.kind, e.data.get("outcome")) for e in bench.timeline().events if e.data.get("id") == "first"]
+    assert told == [("fault.intent", None), ("fault.injected", "untouched"), ("fault.cleared", "untouched")]
+    assert bench.ledger.entries() == ()
 
 
 def test_an_undo_that_fails_once_is_tried_again(bench: Bench) -> None:

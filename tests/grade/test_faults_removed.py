@@ -39,6 +39,32 @@ def test_gone_with_an_environment_that_still_answers_is_not_believed(judge: Judg
     assert judge(ID, edit).verdict is Verdict.INCONCLUSIVE
 
 
+def refused(made: Draft) -> None:
+    """The only fault's inject changed nothing, and the run was stopped by that."""
+    made.one("fault.injected").data.update(outcome="untouched", error="NotTouched: it stands there already")
+    made.one("fault.cleared").data["outcome"] = "untouched"
+    made.drop([*made.of("fault.undo"), *made.of("fault.effective")])
+
+
+def test_what_was_refused_was_never_in_place(judge: Judge) -> None:
+    found = judge(ID, refused)
+    assert found.verdict is Verdict.PASS
+    assert "never in place: its injection was refused" in found.reason
+
+
+@pytest.mark.parametrize("lie", ["injected", "undone"])
+def test_what_was_injected_or_undone_was_in_place(judge: Judge, lie: str) -> None:
+    def edit(made: Draft) -> None:
+        if lie == "injected":
+            refused(made)
+            made.one("fault.injected").data["outcome"] = "ok"
+        else:
+            made.one("fault.injected").data["outcome"] = "untouched"
+            made.one("fault.cleared").data["outcome"] = "untouched"
+
+    assert judge(ID, edit).verdict is not Verdict.PASS
+
+
 @pytest.mark.parametrize("status", [503, 500])
 @pytest.mark.parametrize("every", [1, 2, 5, 10])
 def test_a_fault_that_is_seen_after_its_end_stands_however_weak(judge: Judge, every: int, status: int) -> None:
