@@ -21,7 +21,7 @@ from gameday.lab.database import Programs
 from gameday.model.database import DatabaseAddress
 from gameday.model.environment import DatabaseLogin
 
-__all__ = ["PASSWORD", "Cluster", "Server", "cluster", "login", "mute", "wait_until"]
+__all__ = ["ADMIN", "PASSWORD", "Cluster", "Server", "cluster", "login", "mute", "wait_until"]
 
 PASSWORD = "s3cret of the admin"
 ADMIN = "admin"

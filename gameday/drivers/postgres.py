@@ -87,11 +87,16 @@ class PostgresDriver:
     pause, and one that was promoted is no standby any more: both are clear, and a pause that stands there since is
     somebody else's. Where another server answers at the address (behind a balancer, or after a move), nothing can
     be told of the one that was paused: DriverError. A replay that somebody else resumed and paused once more in the
-    meantime can not be told from our pause, and is resumed.
+    meantime can not be told from our pause, and is resumed; but once only, since PostgreSQL pauses by itself as
+    well, where the primary's settings have outgrown the standby's, and shuts the standby down if that is resumed.
     """
 
     kinds: frozenset[FaultKind] = POSTGRES.kinds
     sweepable = False
+
+    def __init__(self) -> None:
+        self._resumed: set[tuple[str, str]] = set()
+        """Run and id of what this process resumed."""
 
     def resolve(self, target: Target) -> Token:
         """Read only; refuses what is no standby, what is paused already, and a user who may not pause or resume."""
@@ -145,16 +150,20 @@ class PostgresDriver:
         return _ours(touched, found, server.name) and found.state == _PAUSED
 
     def undo(self, token: Token) -> None:
-        """Resume it, if it is still that server and a standby; reads back."""
+        """Resume it, if it is still that server and a standby; reads back. One that this process resumed already is
+        not resumed again: inject is called once, and that pause is gone. DriverError."""
         touched = _touched(token)
         with _Server(touched.api, touched.login) as server:
             found = server.look()
             if not _ours(touched, found, server.name) or found.state == _RUNNING:
                 return
-            server.run(_RESUME, str(touched.started))
+            if (token.run, token.id) in self._resumed:
+                raise _paused_again(server.name)
+            if server.run(_RESUME, str(touched.started)):
+                self._resumed.add((token.run, token.id))
             found = server.look()
         if _ours(touched, found, server.name) and found.state != _RUNNING:
-            raise DriverError(f"{server.name} was told to resume its replay, and says: {found.state}")
+            raise _paused_again(server.name)
 
     def is_clear(self, token: Token) -> bool:
         """Whether that server applies what it receives, or is gone as the standby that it was."""
@@ -245,6 +254,13 @@ def _unchanged(touched: _Touched, server: _Server) -> _Standing:
     except DriverError as error:
         raise NotTouched(error.message, error.hint) from error
     return found
+
+
+def _paused_again(name: str) -> DriverError:
+    return DriverError(
+        f"{name} was resumed, and is paused again, by somebody else or by PostgreSQL itself: not touched",
+        hint="its log says which; if its settings are too low, raise them and start it again: do not resume it",
+    )
 
 
 def _ours(touched: _Touched, found: _Standing, name: str) -> bool:

@@ -20,7 +20,7 @@ from gameday.model.database import DatabaseAddress
 from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.ports import Target
-from tests.postgres import Cluster, Server, cluster, login, mute, wait_until
+from tests.postgres import ADMIN, PASSWORD, Cluster, Server, cluster, login, mute, wait_until
 
 LEAST = "gameday of few rights"
 LAG = "SELECT extract(epoch FROM clock_timestamp() - max(at)) FROM heartbeat"
@@ -140,6 +140,47 @@ def test_what_somebody_else_paused_in_the_last_moment_is_not_taken_for_ours(
         standby.do("SELECT pg_wal_replay_resume()")
 
 
+def test_what_is_paused_again_after_the_undo_is_not_resumed_again(
+    standby: Server, driver: PostgresDriver, tmp_path: Path
+) -> None:
+    token = driver.resolve(target(standby.url, tmp_path))
+    driver.inject(token)
+    driver.undo(token)
+    standby.do("SELECT pg_wal_replay_pause()")
+    try:
+        wait_until(lambda: standby.ask(STATE) == "paused")
+        with pytest.raises(DriverError, match="paused again, by somebody else or by PostgreSQL itself"):
+            driver.undo(token)
+        assert not driver.is_clear(token)
+        assert standby.ask(STATE) == "paused"
+    finally:
+        standby.do("SELECT pg_wal_replay_resume()")
+    driver.undo(token)
+    assert driver.is_clear(token)
+
+
+@pytest.mark.slow
+def test_a_standby_that_postgresql_itself_pauses_lives_on(driver: PostgresDriver, tmp_path: Path) -> None:
+    """During the fault the primary's max_connections outgrew its own: to resume it twice would shut it down."""
+    with cluster() as own:
+        standby = own.standby("standby")
+        asked = target(standby.url, tmp_path, ADMIN, PASSWORD)
+        token = driver.resolve(asked)
+        driver.inject(token)
+        own.primary.do("ALTER SYSTEM SET max_connections = 300")
+        own.primary.stop()
+        own.primary.start()
+        with suppress(DriverError):  # on a busy machine it may be paused again at once
+            driver.undo(token)
+        wait_until(lambda: "insufficient parameter settings" in (own.folder / "postgres.log").read_text())
+        wait_until(lambda: standby.ask(STATE) == "paused")
+        with pytest.raises(DriverError, match="paused again"):
+            driver.undo(token)
+        assert not driver.is_clear(token)
+        assert standby.process is not None
+        assert standby.process.poll() is None
+
+
 def test_a_primary_is_refused(servers: Cluster, driver: PostgresDriver, tmp_path: Path) -> None:
     with pytest.raises(DriverError, match="is no standby"):
         driver.resolve(target(servers.primary.url, tmp_path))
@@ -256,7 +297,7 @@ def test_a_pause_that_is_late_on_its_way_does_nothing(
     with relay(standby.port, b"SELECT pg_wal_replay_pause()", POSTGRES.settle + 0.3) as port:
         url = DatabaseAddress("127.0.0.1", "postgres", port).url
         token = driver.resolve(target(url, tmp_path))
-        with pytest.raises(DriverError, match="resumed meanwhile"):
+        with pytest.raises(DriverError, match="too late"):
             driver.inject(token)
     assert standby.ask(STATE) == "not paused"
 
