@@ -29,6 +29,7 @@ EXTRA = "pip install 'gameday[postgres]'"
 _MODULE = "psycopg"
 _MOST_WORDS = 500
 _READ, _WRITE = select.POLLIN, select.POLLOUT
+_ARRIVED = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])"
 
 
 def available() -> bool:
@@ -63,7 +64,8 @@ class Table:
 class Session:
     """A connection that is opened when it is needed, and anew after it failed. Used by one thread at a time.
 
-    ``settings``: parameters of the server for this session.
+    ``settings``: parameters of the server for this session, as ``pg_settings`` spells them. They are sent as it is
+    opened, and read back: set later, they would stay behind with a pooler's connection, which others use next.
     """
 
     def __init__(
@@ -105,9 +107,15 @@ class Session:
         # Held from its first moment on: whatever happens while it connects, it is closed.
         self._connection = connection = _begun(self._parameters())
         _connected(connection, deadline)
-        for name, value in self._settings.items():
-            _asked(connection, "SELECT set_config($1, $2, false)", (name, value), deadline)
+        if self._settings:
+            names = f"{{{','.join(self._settings)}}}"
+            self._check_settings(_asked(connection, _ARRIVED, (names,), deadline))
         return connection
+
+    def _check_settings(self, found: Table) -> None:
+        if {row[0]: row[1] for row in found.rows} != self._settings:
+            names = ", ".join(self._settings)
+            raise DatabaseError(f"{names} did not arrive: a pooler stands between; name the server itself")
 
     def _parameters(self) -> dict[str, str | int]:
         user = self._login.user if self._login is not None else self._address.user
@@ -121,6 +129,7 @@ class Session:
             "application_name": "gameday",
             "client_encoding": "UTF8",
             "gssencmode": "disable",
+            "options": " ".join(f"-c {name}={value}" for name, value in self._settings.items()),
             # Secrets come from references alone, not from a file of whoever runs this.
             "passfile": "/dev/null/none",
         }

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -127,6 +131,58 @@ def test_its_connection_is_kept_and_opened_anew_once_it_was_ended(server: Server
 
 
 @pytest.mark.slow
+@contextmanager
+def pooler(port: int) -> Iterator[int]:
+    """The port of one that drops the settings which a connection is opened with, as PgBouncer may be told to."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_pooling, args=(listener, port), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def _pooling(listener: socket.socket, port: int) -> None:
+    with suppress(OSError):
+        while True:
+            client = listener.accept()[0]
+            threading.Thread(target=_pooled, args=(client, port), daemon=True).start()
+
+
+def _pooled(client: socket.socket, port: int) -> None:
+    with suppress(OSError), client, socket.create_connection(("127.0.0.1", port)) as server:
+        while (head := client.recv(8)) and struct.unpack("!II", head) == (8, 80877103):
+            client.sendall(b"N")  # no TLS
+        size, version = struct.unpack("!II", head)
+        words = client.recv(size - 8).split(b"\0")
+        named = {key: value for key, value in zip(words[::2], words[1::2], strict=False) if key != b"options"}
+        body = b"".join(word + b"\0" for pair in named.items() for word in pair if pair[0]) + b"\0"
+        server.sendall(struct.pack("!II", len(body) + 8, version) + body)
+        back = threading.Thread(target=_pass, args=(server, client), daemon=True)
+        back.start()
+        _pass(client, server)
+
+
+def _pass(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+
+
+def test_a_pooler_that_drops_its_settings_is_refused(server: Server, tmp_path: Path) -> None:
+    """Nor are they set later: in its connection, which others use next, they would stay."""
+    with pooler(server.port) as port:
+        at = service(DatabaseAddress("127.0.0.1", "postgres", port).url, tmp_path)
+        with pytest.raises(PreflightError, match="default_transaction_read_only did not arrive: a pooler stands"):
+            asking("SELECT 1", at, "5s").check()
+
+
+def test_its_settings_are_those_of_the_session(server: Server, tmp_path: Path) -> None:
+    probe = reading(
+        "SELECT current_setting('statement_timeout') || current_setting('default_transaction_read_only')",
+        service(server.url, tmp_path),
+        "1234ms",
+    )
+    assert probe.read().rows == ("1234mson",)
+
+
 def test_a_check_that_hangs_delays_no_other(server: Server, tmp_path: Path) -> None:
     records = Records()
     probe = asking("SELECT 1 FROM pg_sleep(30)", service(server.url, tmp_path), "1s")
