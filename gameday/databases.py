@@ -128,13 +128,17 @@ class Session:
             "user": user,
             "application_name": "gameday",
             "client_encoding": "UTF8",
+            # All that libpq would else take from its own environment variables (PGHOSTADDR, PGPASSWORD, PGOPTIONS):
+            # what the files say is what is done, whoever runs this.
+            "hostaddr": "",
+            "password": "",
+            "sslmode": self._login.sslmode if self._login is not None else "prefer",
+            "target_session_attrs": "any",
             "gssencmode": "disable",
             "options": " ".join(f"-c {name}={value}" for name, value in self._settings.items()),
             # Secrets come from references alone, not from a file of whoever runs this.
             "passfile": "/dev/null/none",
         }
-        if self._login is not None:
-            found["sslmode"] = self._login.sslmode
         if self._login is not None and self._login.password is not None:
             try:
                 found["password"] = self._secret = references.secret(self._login.password)

@@ -183,6 +183,42 @@ def test_its_settings_are_those_of_the_session(server: Server, tmp_path: Path) -
     assert probe.read().rows == ("1234mson",)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGOPTIONS", "-c statement_timeout=1 -c search_path=nowhere"),
+        ("PGTARGETSESSIONATTRS", "standby"),
+        ("PGSSLMODE", "verify-full"),
+    ],
+)
+def test_variables_of_whoever_runs_it_change_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    session = databases.Session(DatabaseAddress("127.0.0.1", "postgres", server.port, "admin"), login(tmp_path))
+    without = databases.Session(DatabaseAddress("127.0.0.1", "postgres", server.port, "admin"), None)
+    try:
+        assert session.ask("SELECT count(*) FROM numbers", (), 10).rows == (("0",),)
+        with pytest.raises(databases.DatabaseError, match="no password supplied"):
+            without.ask("SELECT 1", (), 10)
+    finally:
+        session.close()
+        without.close()
+
+
+def test_no_variable_says_where_it_is_nor_who_asks(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    elsewhere = databases.Session(DatabaseAddress("standby.invalid", "postgres", server.port), login(tmp_path))
+    with pytest.raises(databases.DatabaseError, match=r"standby\.invalid"):
+        elsewhere.ask("SELECT 1", (), 10)
+    without = databases.Session(DatabaseAddress("127.0.0.1", "postgres", server.port, "admin"), None)
+    with pytest.raises(databases.DatabaseError, match="no password supplied"):
+        without.ask("SELECT 1", (), 10)
+
+
 def test_a_check_that_hangs_delays_no_other(server: Server, tmp_path: Path) -> None:
     records = Records()
     probe = asking("SELECT 1 FROM pg_sleep(30)", service(server.url, tmp_path), "1s")
