@@ -38,7 +38,7 @@ from gameday.model.address import is_loopback
 from gameday.model.base import Model
 from gameday.model.database import DatabaseAddress
 from gameday.model.token import ProcessIdentity
-from gameday.processes import end, identify
+from gameday.processes import end, fence_session, identify
 
 __all__ = [
     "DATABASE",
@@ -166,7 +166,7 @@ class Servers:
         if self._owner is not None and self._programs.packaged:
             self._programs = self._programs.copied(self._folder / "programs")
         self._hand_over()
-        self._run("initdb", "-D", PRIMARY, "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-locale", *_INITDB)
+        self._run("initdb", "-D", PRIMARY, "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-locale", *self._initdb())
         self._launch(PRIMARY)
         self._ask(PRIMARY, f"CREATE DATABASE {DATABASE}", "postgres")
         source = f"host={self._socket(PRIMARY)} port={_PORT} user={_USER}"
@@ -231,9 +231,17 @@ class Servers:
         )
         self._until(lambda: self._ask(name, "SELECT 1", "postgres") == "1", f"the {name} does not answer")
 
+    def _initdb(self) -> Sequence[str]:
+        """More of what it is told. What it starts would keep its memory in /dev/shm; it can be told from 16 on."""
+        self._run("initdb", "--version")
+        words = self._log("initdb").read_text(encoding="utf-8", errors="replace").split()
+        major = next((word.split(".")[0] for word in words if word[0].isdecimal()), "")
+        return (*_INITDB, *_IN_ITS_FOLDER) if major.isdecimal() and int(major) >= _TOLD_FROM else _INITDB
+
     def _run(self, program: str, *arguments: str) -> None:
-        """Run one to its end."""
+        """Run one to its end; what it started ends with it."""
         process = self._begin(program, [program, *arguments], signal.SIGKILL)
+        leader = identify(process.pid) or ProcessIdentity(pid=process.pid, start=0, boot="")
         deadline = time.monotonic() + _STEP
         try:
             while process.poll() is None:
@@ -241,7 +249,8 @@ class Servers:
                     raise self._failure(program, f"did not end within {_STEP:g} s")
                 self._wait()
         finally:
-            process.kill()
+            # At once: an initdb that is asked removes the file that says what shared memory its servers had.
+            fence_session(leader)
             process.wait()
         if process.returncode != 0:
             raise self._failure(program, f"ended with {process.returncode}")
@@ -310,6 +319,8 @@ class Servers:
 
 _STREAMS = "SELECT status FROM pg_stat_wal_receiver"
 _INITDB = ("--no-sync", "--no-instructions", "--wal-segsize=1")
+_IN_ITS_FOLDER = ("-c", "dynamic_shared_memory_type=mmap")
+_TOLD_FROM = 16
 _BACKUP = ("-R", "-X", "stream", "-c", "fast", "--no-sync")
 _HINT = "its folder is below TMPDIR, which must let programs run"
 

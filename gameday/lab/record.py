@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from gameday.errors import UsageError
+from gameday.errors import ProvisionError, UsageError
 from gameday.lab import remains
 from gameday.lab.config import DatabaseConfig
 from gameday.model.base import Model
@@ -106,13 +106,17 @@ def find(lab: str) -> LabRecord:
 
 
 def remove(lab: str) -> None:
-    """Remove the lab's folder, and what its database had elsewhere; nothing happens if they are not there."""
+    """Remove the lab's folder, and what its database had elsewhere; nothing happens if they are not there.
+
+    ProvisionError where that can not be removed: then the record stays, which alone says where it is.
+    """
     try:
         told = DatabaseConfig.model_validate_json((folder(lab) / _DATABASE).read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         told = None
-    if told is not None and Path(told.place).name.endswith(lab):
-        remains.remove(Path(told.place))
+    if told is not None and Path(told.place).name.endswith(lab) and not remains.remove(Path(told.place)):
+        hint = f"gameday lab down {lab}, once nothing writes there any more"
+        raise ProvisionError(f"the folder of the database of {lab} can not be removed: {told.place}", hint=hint)
     shutil.rmtree(folder(lab), ignore_errors=True)
 
 

@@ -1,11 +1,12 @@
-"""What a PostgreSQL of the lab leaves when all its processes were killed at once: a folder, and a few bytes of
-shared memory each, which its postmaster removes at any other end."""
+"""What a PostgreSQL of the lab leaves when its processes were killed: a folder, and a few bytes of shared memory
+each, which they remove at any other end."""
 
 from __future__ import annotations
 
 import ctypes
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,9 @@ _LONGEST = 60
 _REMOVE = 0  # IPC_RMID
 _SIZE = 56
 """Bytes that every PostgreSQL has there, to tell by them that it runs."""
+_PATIENCE = 5.0
+"""Real seconds for which a folder is removed anew that somebody still writes to."""
+_LOOK_EVERY = 0.05
 _PID_FILE = "postmaster.pid"
 _PID_LINE, _SHARED_MEMORY_LINE = 0, 6
 
@@ -31,29 +35,42 @@ def place(lab: str) -> Path:
 
 
 def segments(place: Path) -> Iterator[int]:
-    """The shared memory that postmasters below ``place`` made, and that is still there."""
+    """The shared memory that servers below ``place`` made, and that is still there."""
     left = {one.identity: one.creator for one in _all()}
     for path in place.glob(f"*/{_PID_FILE}"):
         try:
             lines = path.read_text(encoding="ascii", errors="replace").splitlines()
-            identity, creator = int(lines[_SHARED_MEMORY_LINE].split()[1]), int(lines[_PID_LINE])
+            # One that runs alone, as in initdb, writes its pid below zero.
+            identity, creator = int(lines[_SHARED_MEMORY_LINE].split()[1]), abs(int(lines[_PID_LINE]))
         except (OSError, ValueError, IndexError):
             continue  # it ended before it had any
         if left.get(identity) == creator:
             yield identity
 
 
-def remove(place: Path) -> None:
-    """Remove the folder and that shared memory; nothing happens if they are not there.
+def remove(place: Path) -> bool:
+    """Remove the folder and that shared memory; nothing happens if they are not there. Whether the folder is gone.
 
-    A process of a dead postmaster may be about to end: what it has attached goes when it does.
+    A process of a dead server may be about to end: what it has attached goes when it does, and what it writes
+    meanwhile is removed as well.
     """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        _release(place)
+        shutil.rmtree(place, ignore_errors=True)
+        if not place.exists():
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_EVERY)
+
+
+def _release(place: Path) -> None:
     found = list(segments(place))
     if found:
         libc = ctypes.CDLL(None, use_errno=True)
         for identity in found:
             libc.shmctl(identity, _REMOVE, None)
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def unused() -> set[int]:
