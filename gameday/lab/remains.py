@@ -35,8 +35,15 @@ def place(lab: str) -> Path:
 
 
 def segments(place: Path) -> Iterator[int]:
-    """The shared memory that servers below ``place`` made, and that is still there."""
-    left = {one.identity: one.creator for one in _all()}
+    """The shared memory that servers below ``place`` made, and that is still there.
+
+    What a file there says is only taken for what belongs to the folder's owner: this may be root, he not.
+    """
+    left = {one.identity: (one.creator, one.owner) for one in _all()}
+    try:
+        owner = place.stat().st_uid
+    except OSError:
+        return
     for path in place.glob(f"*/{_PID_FILE}"):
         try:
             lines = path.read_text(encoding="ascii", errors="replace").splitlines()
@@ -44,7 +51,7 @@ def segments(place: Path) -> Iterator[int]:
             identity, creator = int(lines[_SHARED_MEMORY_LINE].split()[1]), abs(int(lines[_PID_LINE]))
         except (OSError, ValueError, IndexError):
             continue  # it ended before it had any
-        if left.get(identity) == creator:
+        if left.get(identity) == (creator, owner):
             yield identity
 
 
@@ -84,6 +91,8 @@ class _Segment(NamedTuple):
     identity: int
     creator: int
     """The pid of the process that made it."""
+    owner: int
+    """The uid."""
     size: int
     attached: int
 
@@ -96,4 +105,5 @@ def _all() -> Iterator[_Segment]:
     names = head.split()
     for line in lines:
         told = dict(zip(names, line.split(), strict=False))
-        yield _Segment(int(told["shmid"]), int(told["cpid"]), int(told["size"]), int(told["nattch"]))
+        creator, owner, size, attached = (int(told[name]) for name in ("cpid", "uid", "size", "nattch"))
+        yield _Segment(int(told["shmid"]), creator, owner, size, attached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -161,6 +162,26 @@ def test_a_socket_has_a_path_that_is_short_enough(monkeypatch: pytest.MonkeyPatc
     assert str(remains.place("lab-1")) == "/tmp/gameday-lab-1"
 
 
+@asroot
+def test_shared_memory_of_somebody_else_is_not_removed(tmp_path: Path) -> None:
+    """Whoever the folder belongs to may write what he likes into it."""
+    libc = ctypes.CDLL(None)
+    identity = libc.shmget(0, 56, 0o600)
+    assert identity >= 0
+    try:
+        place = tmp_path / "gameday-lab-9"
+        (place / "primary").mkdir(parents=True)
+        lines = f"{os.getpid()}\n\n\n\n\n\n0 {identity}\n"
+        (place / "primary" / "postmaster.pid").write_text(lines, encoding="ascii")
+        assert list(remains.segments(place)) == [identity]
+        os.chown(place, 65534, 65534)
+        assert list(remains.segments(place)) == []
+        remains.remove(place)
+        assert str(identity) in segments()
+    finally:
+        libc.shmctl(identity, 0, None)
+
+
 # As a process of the lab
 
 
@@ -304,7 +325,8 @@ def test_it_is_killed_and_so_are_its_servers(serving: Serving) -> None:
 def test_all_are_killed_at_once(serving: Serving) -> None:
     """Then shared memory is left, which goes with the folder."""
     up = serving.up()
-    for pid in (serving.pid, *(process.pid for process in up.processes.values())):
+    serving.send(signal.SIGSTOP)  # its end would ask the servers to end
+    for pid in (*(process.pid for process in up.processes.values()), serving.pid):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not members(serving.place), 5)
     assert len(list(remains.segments(serving.place))) == 2
