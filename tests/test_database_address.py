@@ -44,7 +44,13 @@ def test_what_it_says(url: str, found: DatabaseAddress) -> None:
         ("postgresql://db/a?user=x&user=y", "said once"),
         ("postgresql://db/a?user=", "is not empty"),
         ("postgresql://db/a?port=0", "no port"),
-        ("postgresql://db/a?port=x", "no port"),
+        ("postgresql://db/a?port=hunter2", "no port"),
+        ("postgresql://app:hunter2/x@db/shop", "host and port can not be read"),
+        ("postgresql://app:x[hunter2@db/shop", "host and port can not be read"),
+        ("postgresql://app:hunter2\u2100@db/shop", "host and port can not be read"),
+        ("postgresql://app:x?hunter2@db/shop", "host and port can not be read"),
+        ("postgresql://app?hunter2@db/shop", "not of the form"),
+        ("postgresql://app?hunter2=@db/shop", "host, port and user, not more"),
     ],
 )
 def test_what_is_refused_and_not_repeated(url: str, why: str) -> None:

@@ -11,6 +11,8 @@ __all__ = ["SCHEME", "DatabaseAddress", "database_address"]
 SCHEME = "postgresql"
 _PORT = 5432
 _KEYS = frozenset({"host", "port", "user"})
+_OTHERS = frozenset({"dbname", "hostaddr", "options", "passfile", "password", "service", "sslmode", "sslrootcert"})
+"""Keys of libpq that a message may name: any other may be a piece of a password."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,19 @@ class DatabaseAddress:
 
 
 def database_address(url: str) -> DatabaseAddress:
-    """What the address says; ValueError, without any password that it may hold, if it is not a database's."""
-    parts = urlsplit(url)
+    """What the address says; ValueError if it is not a database's. Its text repeats nothing that may be a password,
+    wherever that stands."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("its host and port can not be read: HOST:PORT, and no credentials") from None
     if parts.scheme != SCHEME or parts.fragment:
         raise ValueError(f"a database's address begins with {SCHEME}://, and has no fragment")
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address holds no credentials")
     given = _query(parts.query)
-    host, port = unquote(parts.hostname or ""), parts.port
+    host = unquote(parts.hostname or "")
     if (host and "host" in given) or (port is not None and "port" in given):
         raise ValueError("it names two hosts or ports")
     host = host or given.get("host", "")
@@ -57,11 +64,14 @@ def database_address(url: str) -> DatabaseAddress:
 
 
 def _query(text: str) -> dict[str, str]:
-    pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else []
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else []
+    except ValueError:
+        raise ValueError("what follows its '?' is not of the form KEY=VALUE&KEY=VALUE") from None
     found = dict(pairs)
-    unknown = sorted(found.keys() - _KEYS)
+    unknown = found.keys() - _KEYS
     if unknown:
-        raise ValueError(f"it may say host, port and user, not {', '.join(unknown)}")
+        raise ValueError(f"it may say host, port and user, not {', '.join(sorted(unknown & _OTHERS)) or 'more'}")
     if len(found) != len(pairs) or not all(found.values()):
         raise ValueError("each of host, port and user is said once, and is not empty")
     return found
@@ -69,5 +79,5 @@ def _query(text: str) -> dict[str, str]:
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ValueError(f"'{text}' is no port")
+        raise ValueError("its port is no port")
     return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
 
 from gameday.model.database import SCHEME, database_address
 from gameday.model.document import Document, Location
@@ -77,7 +78,7 @@ def _addresses(context: Context) -> None:
             continue
         if scheme not in provisioners and scheme not in ("http", "https"):
             hint = one_of(scheme, [*provisioners, "http", "https", SCHEME], "schemes")
-            context.in_environment(at, f"'{address}' is no address that gameday can reach", hint)
+            context.in_environment(at, f"'{_shown(address)}' is no address that gameday can reach", hint)
             continue
         try:
             if has_credentials(address):
@@ -86,13 +87,24 @@ def _addresses(context: Context) -> None:
                 )
             elif not address.partition("://")[2].strip("/"):
                 context.in_environment(at, f"'{address}' names no host")
-        except ValueError as error:
-            context.in_environment(at, f"'{address}' is not an address: {error}")
+        except ValueError:
+            context.in_environment(at, f"'{scheme}://...' is not an address: its host can not be read")
     used = {scheme_of(address) for _, address in addresses(context.environment)} & set(provisioners)
     if len(used) > 1:
         context.in_environment(
             ("services",), f"addresses of several kinds that gameday starts: {', '.join(sorted(used))}"
         )
+
+
+def _shown(address: str) -> str:
+    """Its scheme and host: whatever else it says may be a password."""
+    scheme = scheme_of(address)
+    rest = address.removeprefix(f"{scheme}://")
+    try:
+        host = urlsplit(f"//{rest}").hostname or ""
+    except ValueError:
+        host = "..."
+    return f"{scheme}://{host}" if scheme else host
 
 
 def _database(context: Context, at: Location, address: str) -> None:

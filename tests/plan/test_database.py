@@ -109,3 +109,21 @@ def test_who_asks_a_database(standing: Standing, url: str, what: str, kind: str)
     standing.project.replace("probe", "connection: fresh", "")
     found = [message for message in standing.messages() if "PostgreSQL" in message or "login" in message]
     assert any(what in message for message in found) if what else found == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgres://app:hunter2@127.0.0.1:1/shop", "'postgres://127.0.0.1' is no address"),
+        ("postgres://app:hunter2/x@127.0.0.1:1/shop", "'postgres://app' is no address"),
+        ("postgres://app:x[hunter2@127.0.0.1:1/shop", "'postgres://...' is no address"),
+        ("app:hunter2@127.0.0.1/shop", "'127.0.0.1' is no address"),
+        ("http://app:hunter2@[::1", "'http://...' is not an address"),
+        ("postgresql://app:hunter2/x@127.0.0.1/shop", "no address of a PostgreSQL: its host and port"),
+    ],
+)
+def test_what_is_no_address_is_told_without_its_password(standing: Standing, address: str, shown: str) -> None:
+    standing.project.replace("environment", PAYMENTS, f'"{address}"')
+    found = standing.messages()
+    assert any(shown in message for message in found)
+    assert "hunter2" not in " ".join(found)
