@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gameday.databases import DatabaseError, Session
 from gameday.drivers import POSTGRES
 from gameday.errors import DriverError, NotTouched
+from gameday.model.address import is_loopback
 from gameday.model.database import DatabaseAddress, database_address
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DatabaseLogin
@@ -266,13 +267,24 @@ def _paused_again(name: str) -> DriverError:
 def _ours(touched: _Touched, found: _Standing, name: str) -> bool:
     """Whether it is that very server process, still a standby. False: what we paused is gone for good.
 
-    DriverError if it is another server: one at another address, or one that ran already when ours was looked at.
+    DriverError if it is, or may be, another server: one at another address, one that ran already when ours was
+    looked at, or one whose address does not tell it from others.
     """
     if found.started == touched.started:
         return found.recovers
-    if found.server != touched.server or found.started <= touched.seen:
+    if found.server != touched.server or found.started <= touched.seen or not _tells(touched):
         raise DriverError(
-            f"another server answers at {name} than the one that was paused",
+            f"another server answers at {name} than the one that was paused, or it was started again",
             hint="nothing can be told of that one here; look there: SELECT pg_get_wal_replay_pause_state()",
         )
     return False
+
+
+def _tells(touched: _Touched) -> bool:
+    """Whether its own address tells it from others: that of a loopback, or of a Unix socket, does so only where we
+    are on its machine, and nothing stands between."""
+    asked = _address(touched.api)
+    own, _, port = touched.server.partition(" ")
+    if not own:
+        return asked.host.startswith("/")
+    return not is_loopback(own) or (is_loopback(asked.host) and port == str(asked.port))

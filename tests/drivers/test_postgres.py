@@ -224,6 +224,22 @@ def test_another_server_answers(servers: Cluster, standby: Server, driver: Postg
             call(other)
 
 
+def test_one_that_was_started_later_is_only_the_same_where_its_address_tells(
+    standby: Server, driver: PostgresDriver, tmp_path: Path
+) -> None:
+    """It listens on its loopback: by a way in between that leads anywhere, asked there, it is this one."""
+    with relay(standby.port, b"nothing of the kind", 0) as port:
+        token = driver.resolve(target(standby.url, tmp_path))
+        earlier = {**token.data, "started": 1, "seen": 2}
+        again = token.model_copy(update={"data": earlier})
+        assert driver.is_clear(again)
+        between = DatabaseAddress("127.0.0.1", "postgres", port).url
+        passed_on = token.model_copy(update={"data": {**earlier, "api": between}})
+        for call in (driver.undo, driver.is_clear, driver.in_effect):
+            with pytest.raises(DriverError, match="another server answers"):
+                call(passed_on)
+
+
 def test_a_token_of_another_driver(driver: PostgresDriver, standby: Server, tmp_path: Path) -> None:
     token = driver.resolve(target(standby.url, tmp_path)).model_copy(update={"data": {"api": "x"}})
     with pytest.raises(DriverError, match="not one of the driver 'postgres'"):
@@ -329,7 +345,9 @@ def relay(port: int, held: bytes, seconds: float) -> Iterator[int]:
 
         accepting = threading.Thread(target=accept)
         accepting.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        for thread in (accepting, *threads):
-            thread.join(30)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in (accepting, *threads):
+                thread.join(30)
