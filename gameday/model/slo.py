@@ -225,7 +225,7 @@ class SqlCheck(_Bounds):
 
     service: str
     query: Annotated[str, Field(pattern=r"\S")]
-    timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    timeout: Annotated[Duration, Field(gt=0, le=60)] = 1.0
     """Real seconds, never scaled."""
 
 
@@ -234,8 +234,8 @@ class RowsCheck(Model):
 
     service: str
     query: Annotated[str, Field(pattern=r"\S")]
-    timeout: Annotated[Duration, Field(gt=0)] = 10.0
-    """Real seconds, never scaled."""
+    timeout: Annotated[Duration, Field(gt=0, le=300)] = 10.0
+    """Real seconds, never scaled; the run ends only when it was answered, or this is over."""
 
 
 _CHECKS = 5

@@ -120,12 +120,15 @@ def _database(context: Context, at: Location, address: str) -> None:
 
 
 def _services(context: Context) -> None:
-    """Two roles may share a service, but then they mean the same address."""
+    """Two roles may share a service, but then they mean the same address; only a database is logged in to."""
     seen: dict[str, str] = {}
     for role, service in context.environment.services.items():
         if seen.setdefault(service.name, service.url) != service.url:
             message = f"'{service.name}' is bound to another address above"
             context.in_environment(("services", role, "name"), message)
+        if service.login is not None and scheme_of(service.url) in ("http", "https"):
+            message = f"'{service.name}' is asked by HTTP, and nobody logs in to it"
+            context.in_environment(("services", role, "login"), message, "leave it out; a PostgreSQL has one")
 
 
 def _bindings(context: Context) -> None:

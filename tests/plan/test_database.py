@@ -98,6 +98,7 @@ def test_a_database_is_not_asked_by_http(standing: Standing) -> None:
         ('"postgresql://db/shop", login: {user: gd, password: "file:/run/pw"}', ""),
         ('"postgresql://db/shop"', "'payments' has no login, and a probe asks it"),
         ('"http://db"', "is no PostgreSQL"),
+        ('"http://db", login: {user: gd}', "'payments' is asked by HTTP, and nobody logs in to it"),
     ],
 )
 @pytest.mark.parametrize("kind", ["sql", "rows"])
@@ -109,6 +110,23 @@ def test_who_asks_a_database(standing: Standing, url: str, what: str, kind: str)
     standing.project.replace("probe", "connection: fresh", "")
     found = [message for message in standing.messages() if "PostgreSQL" in message or "login" in message]
     assert any(what in message for message in found) if what else found == []
+
+
+@pytest.mark.parametrize(
+    ("form", "most"),
+    [
+        ("sql: {service: payments, query: SELECT 1, below: 3, timeout", "1m"),
+        ("rows: {service: payments, query: SELECT 1, timeout", "5m"),
+    ],
+)
+def test_no_run_waits_for_a_database_for_long(standing: Standing, form: str, most: str) -> None:
+    probe = "http: {service: payments, method: GET, path: /answers, status: 200, timeout: 1s}"
+    standing.project.replace("probe", probe, f"{form}: 1h}}")
+    standing.project.replace("probe", "connection: fresh", "")
+    found = standing.messages()
+    assert any("'1h' must be at most" in message for message in found), found
+    standing.project.replace("probe", "timeout: 1h", f"timeout: {most}")
+    assert not any("at most" in message for message in standing.messages())
 
 
 @pytest.mark.parametrize(
