@@ -98,6 +98,16 @@ def test_a_stimulus_that_was_left_behind_fails(judge: Judge, outcome: str | None
     assert judge(ID, edit).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(("injected", "verdict"), [("untouched", Verdict.PASS), ("ok", Verdict.FAIL)])
+def test_a_stimulus_that_was_refused_needs_no_end(judge: Judge, injected: str, verdict: Verdict) -> None:
+    def edit(made: Draft) -> None:
+        made.one("stimulus.injected").data["outcome"] = injected
+        made.one("stimulus.cleared").data["outcome"] = "untouched"
+        made.drop(made.of("stimulus.undo"))
+
+    assert judge(ID, edit).verdict is verdict
+
+
 def test_a_fault_left_standing_beyond_its_end_is_late_from_there(judge: Judge) -> None:
     def edit(by: float) -> Callable[[Draft], object]:
         return lambda made: made.move([*made.of("fault.undo"), *made.of("fault.cleared")], round(by * S))
