@@ -190,7 +190,7 @@ def _stimuli(record: Record) -> Iterator[Ruling]:
         if not begun:
             continue
         seqs = tuple(event.seq for event in (*begun, *ended))
-        injected = [event for event in record.of(StimulusInjected) if event.data.id == stimulus.id]
+        injected = [event for event in record.of(StimulusInjected) if event.data.id == name]
         outcomes = [event.data.outcome for event in (*injected, *ended)]
         if outcomes == [Outcome.UNTOUCHED, Outcome.UNTOUCHED]:
             yield Ruling(Verdict.PASS, f"{name} was never begun: it was refused.", seqs=seqs)
