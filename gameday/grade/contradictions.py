@@ -246,12 +246,6 @@ def _workloads(record: Record) -> Iterator[str]:
         over = [name for name, one in data.nodes.items() if one.used > one.slots or one.replicas > one.used]
         if over:
             yield f"seq {sample.seq}: more runs on {over[0]} than it has room for"
-    for a, b in pairwise(record.workloads):
-        was, now = a.data.evictions, b.data.evictions
-        if now.asked < was.asked or now.refused < was.refused or now.done < was.done:
-            yield f"seq {b.seq}: fewer evictions than before"
-        if now.refused + now.done > now.asked:
-            yield f"seq {b.seq}: more evictions were answered than asked for"
 
 
 def _injections(record: Record) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from gameday.grade.effect import Effect, effect_of
+from dataclasses import replace
+
+from gameday.grade.effect import Effect, effect_of, evictions
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
-from gameday.grade.workloads import first, when
+from gameday.grade.workloads import Reading, first, when
 from gameday.model.enums import Verdict
 from gameday.model.experiment import Drain, Drained
 from gameday.model.grade import Criterion
@@ -50,11 +52,8 @@ class _Drain:
             return inconclusive(f"Nothing ran on {node} before it was drained.", self._effect.seqs)
         until = told.undo.mono if told.undo is not None else self._record.end
         last = max((i for i, one in enumerate(readings) if one.mono <= until), default=self._start)
-        asked = readings[last].data.evictions.asked - self._before.evictions.asked
-        if asked <= 0:
-            return inconclusive(
-                f"Nobody asked {node} to let a replica go.", (*self._effect.seqs, readings[last].seq)
-            )
+        if not evictions(told).asked:
+            return inconclusive(f"The drain never asked {node} to let a replica go.", self._effect.seqs)
         end = first(
             readings[: last + 1], lambda one: node in one.nodes and not one.nodes[node].replicas, self._start
         )
@@ -72,13 +71,24 @@ class _Drain:
         took = f"{node} was empty {length_text(measured)} after the drain"
         if verdict is not Verdict.PASS:
             return Ruling(verdict, took + against(verdict, duration_text(self._limit)), measured, seqs=seqs)
-        refused = reading.data.evictions.refused - self._before.evictions.refused
-        if refused <= 0:
-            why = f"{took}, but no eviction was refused: the disruption budget held nothing back."
-            return Ruling(Verdict.FAIL, why, measured, seqs=seqs)
+        return self._by_evictions(reading, Ruling(verdict, took, measured, seqs=seqs))
+
+    def _by_evictions(self, empty: Reading, found: Ruling) -> Ruling:
+        """Emptied in time: but by what the drain itself asked for, and against a budget?"""
+        told = self._effect.story
+        refused = evictions(told, empty.mono).refused
+        found = replace(found, seqs=(*found.seqs, *evictions(told).seqs))
+        if not evictions(told).evicted:
+            why = (
+                f"{found.reason}, but no eviction that the drain asked for was carried out: something else did it."
+            )
+            return found.but(Verdict.INCONCLUSIVE, why)
+        if not refused:
+            why = f"{found.reason}, but no eviction was refused: the disruption budget held nothing back."
+            return found.but(Verdict.FAIL, why)
         times = "once" if refused == 1 else f"{refused} times"
-        why = f"{took}; the disruption budget refused an eviction {times} meanwhile."
-        return Ruling(Verdict.PASS, why, measured, seqs=seqs)
+        why = f"{found.reason}; the disruption budget refused an eviction {times} meanwhile."
+        return found.but(Verdict.PASS, why)
 
     def _stuck(self, node: str, last: int, until: int) -> Ruling:
         record = self._record

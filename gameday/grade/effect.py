@@ -14,6 +14,7 @@ from gameday.model.events import (
     FaultEffective,
     FaultInjected,
     FaultIntent,
+    FaultProceeded,
     FaultUndo,
     ProbeSample,
     WorkloadSample,
@@ -25,9 +26,11 @@ __all__ = [
     "NOBODY_THERE",
     "PAUSED",
     "Effect",
+    "Evictions",
     "FaultStory",
     "Sign",
     "effect_of",
+    "evictions",
     "evidence",
     "first_effect",
     "last_cleared",
@@ -44,7 +47,7 @@ NOBODY_THERE = frozenset({502, 503, 504})
 _ROUNDING = 0.25
 """Real seconds by which what a standby is behind may seem to grow though nothing is paused."""
 
-F = TypeVar("F", FaultIntent, FaultInjected, FaultEffective, FaultUndo, FaultCleared)
+F = TypeVar("F", FaultIntent, FaultInjected, FaultEffective, FaultProceeded, FaultUndo, FaultCleared)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class FaultStory:
     read_back: At[FaultEffective] | None
     undo: At[FaultUndo] | None
     cleared: tuple[At[FaultCleared], ...]
+    proceeded: tuple[At[FaultProceeded], ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -70,6 +74,16 @@ class FaultStory:
         """The events of the story."""
         events = (self.intent, self.injected, self.read_back, self.undo, *self.cleared)
         return tuple(event.seq for event in events if event is not None)
+
+
+@dataclass(frozen=True)
+class Evictions:
+    """What a drain asked for, and what came of it; ``seqs`` are the events that tell of it."""
+
+    asked: int
+    refused: int
+    evicted: int
+    seqs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,24 @@ def story(record: Record, fault: BoundFault) -> FaultStory:
         read_back=next(iter(_mine(record, FaultEffective, fault)), None),
         undo=next(iter(_mine(record, FaultUndo, fault)), None),
         cleared=tuple(_mine(record, FaultCleared, fault)),
+        proceeded=tuple(_mine(record, FaultProceeded, fault)),
+    )
+
+
+def evictions(told: FaultStory, until: int | None = None) -> Evictions:
+    """The evictions that a drain itself asked for between its intent and its undo; ``until``: by that instant."""
+    start = None if told.intent is None else told.intent.seq
+    found = [
+        one
+        for one in told.proceeded
+        if start is not None and start < one.seq and (told.undo is None or one.seq < told.undo.seq)
+    ]
+    calls = [one for one in found if one.data.asked and (until is None or one.mono <= until)]
+    return Evictions(
+        sum(one.data.asked for one in calls),
+        sum(one.data.refused for one in calls),
+        sum(one.data.evicted for one in calls),
+        tuple(one.seq for one in calls),
     )
 
 

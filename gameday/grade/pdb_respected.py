@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gameday.grade.effect import Evictions, evictions, story
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
 from gameday.grade.workloads import Reading
 from gameday.model.enums import Verdict
-from gameday.model.experiment import PdbRespected
+from gameday.model.experiment import Drain, PdbRespected
 from gameday.model.grade import Criterion
 from gameday.model.quantities import duration_text, share_text
 
@@ -52,18 +53,23 @@ def _ruling(record: Record) -> Ruling:
     lacking = _lacking(record, readings, names, end)
     if lacking:
         return inconclusive(lacking, seqs)
-    tried = readings[-1].data.evictions.asked - readings[0].data.evictions.asked
-    who = ", ".join(names)
+    who, asked = ", ".join(names), sum(one.asked for one in _tried(record))
     why = (
-        f"In all {len(readings)} readings {who} had as many ready replicas as wanted; {tried} evictions were tried."
+        f"In all {len(readings)} readings {who} had as many ready replicas as wanted; {asked} evictions were tried."
     )
+    seqs = (*seqs, *(seq for one in _tried(record) for seq in one.seqs))
     return Ruling(Verdict.PASS, why, (0.0, 0.0), seqs=seqs)
+
+
+def _tried(record: Record) -> list[Evictions]:
+    """What gameday itself asked for, drain by drain: what others evict tests nothing of ours."""
+    return [evictions(story(record, one)) for one in record.plan.faults if isinstance(one.with_, Drain)]
 
 
 def _lacking(record: Record, readings: list[Reading], names: list[str], end: int) -> str:
     if not names:
         return "No service has a disruption budget."
-    if readings[-1].data.evictions.asked <= readings[0].data.evictions.asked:
+    if not any(one.refused + one.evicted for one in _tried(record)):
         return "No eviction was tried: no budget was put to the test."
     if record.stopped_at is not None or record.end < record.planned_end:
         return "The run did not go to its planned end."

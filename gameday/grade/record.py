@@ -308,7 +308,7 @@ class Record:
 
     @cached_property
     def workloads(self) -> tuple[At[WorkloadSample], ...]:
-        """The readings of services, nodes and evictions."""
+        """The readings of services and nodes."""
         return self.of(WorkloadSample)
 
     def workloads_observed(self) -> Observed:

@@ -388,7 +388,7 @@ class WorkloadSample(Payload):
     type: Literal["workloads"] = "workloads"
     services: dict[str, WorkloadState]
     nodes: dict[str, NodeState]
-    evictions: Evictions
+    evictions: Evictions = Evictions(asked=0, refused=0, done=0)
     asked: Nanoseconds
     """When the reading began: the state is of some moment from then on."""
 

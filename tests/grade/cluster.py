@@ -12,11 +12,11 @@ from functools import cache
 
 from gameday.model.base import JSON
 from gameday.model.events import (
-    Evictions,
     FaultCleared,
     FaultEffective,
     FaultInjected,
     FaultIntent,
+    FaultProceeded,
     FaultUndo,
     LoadBatch,
     LoadEnded,
@@ -47,6 +47,8 @@ SURGE = (12.0, 48.0, 0.5)
 """Real seconds, and the share."""
 EVERY = 200 * MS
 ITEMS = "catalog-availability"
+CALLS = 15.0
+"""Between two calls of the drain."""
 STARTS = 75.0
 """A replica's start."""
 
@@ -202,20 +204,37 @@ class _Day:
         if self.added is not None and t >= self.added:
             moved = sum(t >= late for late in self.evicted)
             nodes["node-3"] = NodeState(pool="main", slots=6, used=more + moved, replicas=more + moved)
-        refused = sum(t >= DRAIN + late for late in day.refused)
-        done = sum(t >= late for late in self.evicted)
         return WorkloadSample(
             services={
                 "catalog": WorkloadState(desired=desired, ready=ready, pending=pending, min_available=desired - 1)
             },
             nodes=nodes,
-            evictions=Evictions(asked=7 + refused + done, refused=2 + refused, done=5 + done),
             asked=0,
         )
 
     def node(self, replicas: int, taken: int, cordoned: bool = False) -> NodeState:
         slots = 2 + self.day.room
         return NodeState(pool="main", slots=slots, used=replicas + taken, replicas=replicas, cordoned=cordoned)
+
+    def calls(self) -> Iterator[tuple[float, FaultProceeded]]:
+        """What the engine tells of the drain's calls: each that asked for something, and what else is new."""
+        day, left = self.day, 2
+        asked = [(late, False) for late in day.refused] + [(late, True) for late in day.evicted]
+        for late, gone in sorted(asked):
+            name = f"catalog-{3 - left}" if left else "catalog-9"
+            said = f"{name}: {'evicted' if gone else 'not let go by its disruption budget'}"
+            yield late, FaultProceeded.model_validate({
+                "id": "drain", "outcome": "ok", "said": said, "asked": 1, "refused": not gone, "evicted": gone,
+            })  # fmt: skip
+            left -= gone
+        if not left:
+            late = max(max(day.evicted) + day.goes, *day.refused, 0.0) + CALLS / 2
+            yield (
+                late,
+                FaultProceeded.model_validate(
+                    {"id": "drain", "outcome": "ok", "said": "node-1 is empty", "done": True}
+                ),
+            )
 
     def batches(self) -> Iterator[tuple[int, LoadBatch]]:
         rhythm, size = Rhythm(RATE, [SURGE]), 500 * MS
@@ -247,6 +266,8 @@ class _Day:
             add(start + 3 * MS, "engine", FaultEffective.model_validate(done))
             add(at(UNDO), "engine", FaultUndo(id=name, attempt=1, reason="ended"))
             add(at(UNDO) + 20 * MS, "engine", FaultCleared.model_validate(done))
+        for late, call in self.calls():
+            add(at(DRAIN + late) + MS, "engine", call)
         asked = {"id": "scale-out", "kind": "scale", "service": "catalog"}
         done = {"id": "scale-out", "outcome": "ok"}
         add(at(ASK) - 2 * MS, "engine", StimulusIntent.model_validate(asked))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from gameday.model.events import Evictions, SourceGap, WorkloadSample
+from gameday.model.events import FaultProceeded, SourceGap, WorkloadSample
 from tests.grade import mutations
 from tests.grade.builder import MS, Draft, Line, S
 from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, UNDO, at, readings
@@ -87,12 +87,7 @@ def cordon_lost(draft: Draft, chance: Random) -> None:
 
 @breaking
 def never_refused(draft: Draft, _: Random) -> None:
-    change(
-        readings(draft),
-        lambda one: one.model_copy(
-            update={"evictions": Evictions(asked=one.evictions.done, refused=0, done=one.evictions.done)}
-        ),
-    )
+    draft.drop(draft.of("fault.proceeded", refused=1))
 
 
 @breaking
@@ -116,11 +111,33 @@ def node_kept_full(draft: Draft, chance: Random) -> None:
 
 
 @breaking
-def fewer_evictions(draft: Draft, chance: Random) -> None:
-    change(
-        _once(draft, chance, DRAIN + 200, END),
-        lambda one: one.model_copy(update={"evictions": Evictions(asked=3, refused=1, done=1)}),
-    )
+def nothing_asked_by_the_drain(draft: Draft, _: Random) -> None:
+    draft.drop(draft.of("fault.proceeded"))
+
+
+@breaking
+def not_ours_to_empty(draft: Draft, chance: Random) -> None:
+    draft.drop(draft.of("fault.proceeded"))
+    said = {"id": "drain", "outcome": "ok", "said": "node-1 is not ours to empty any more", "done": True}
+    draft.add(at(DRAIN + chance.uniform(1, 60)), "engine", FaultProceeded.model_validate(said))
+
+
+@breaking
+def all_evictions_refused(draft: Draft, _: Random) -> None:
+    for line in draft.of("fault.proceeded", evicted=1):
+        line.data |= {"evicted": 0, "refused": 1}
+
+
+@breaking
+def evicted_by_another_fault(draft: Draft, _: Random) -> None:
+    for line in draft.of("fault.proceeded"):
+        line.data["id"] = "exhaust"
+
+
+@breaking
+def evicted_outside_of_the_drain(draft: Draft, chance: Random) -> None:
+    calls = draft.of("fault.proceeded")
+    draft.move(calls, chance.choice([at(UNDO + 10) - calls[0].mono, at(30) - calls[0].mono]))
 
 
 @breaking

@@ -128,7 +128,7 @@ def test_pending_before_anybody_asked_is_not_what_is_meant() -> None:
         (Pool(evicted=(5.0,)), F, "still had a replica"),
         (Pool(evicted=()), F, "still had 2 replicas"),
         (Pool(refused=()), F, "no eviction was refused"),
-        (Pool(evicted=(), refused=()), Q, "Nobody asked node-1"),
+        (Pool(evicted=(), refused=()), Q, "never asked node-1"),
     ],
 )
 def test_the_node_is_emptied_in_time(day: Pool, verdict: Verdict, words: str) -> None:
@@ -139,6 +139,43 @@ def test_the_node_is_emptied_in_time(day: Pool, verdict: Verdict, words: str) ->
 
 def test_a_refusal_after_the_node_was_empty_held_nothing_back() -> None:
     assert judged("drained", Pool(refused=(300.0,))).verdict is F
+
+
+def refuse_all(draft: Draft) -> None:
+    for line in draft.of("fault.proceeded", evicted=1):
+        line.data |= {"evicted": 0, "refused": 1}
+
+
+def late(draft: Draft) -> None:
+    draft.move(draft.of("fault.proceeded"), real(UNDO - DRAIN))
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda d: d.drop(d.of("fault.proceeded")), "never asked node-1"),
+        (lambda d: d.drop(d.of("fault.proceeded", asked=1)), "never asked node-1"),
+        (refuse_all, "something else did it"),
+        (late, "never asked node-1"),
+        (lambda d: [line.data.update(id="exhaust") for line in d.of("fault.proceeded")], "never asked node-1"),
+    ],
+)
+def test_only_what_the_drain_asked_for_counts(edit: Edit, words: str) -> None:
+    found = judged("drained", edit=edit)
+    assert (found.verdict, words in found.reason) == (Q, True), found.reason
+
+
+def test_evictions_of_others_test_no_budget_of_ours() -> None:
+    for edit in (lambda d: d.drop(d.of("fault.proceeded")), late):
+        found = judged("pdb_respected", edit=edit)
+        assert (found.verdict, "No eviction was tried" in found.reason) == (Q, True)
+
+    def unanswered(draft: Draft) -> None:
+        for line in draft.of("fault.proceeded"):
+            line.data |= {"evicted": 0, "refused": 0}
+
+    assert judged("pdb_respected", edit=unanswered).verdict is Q
+    assert judged("pdb_respected", edit=refuse_all).verdict is P
 
 
 def test_a_node_on_which_nothing_ran() -> None:
