@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gameday.grade.effect import Evictions, evictions, story
+from gameday.grade.effect import Evictions, FaultStory, evictions, story
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
@@ -61,9 +62,13 @@ def _ruling(record: Record) -> Ruling:
     return Ruling(Verdict.PASS, why, (0.0, 0.0), seqs=seqs)
 
 
+def _drains(record: Record) -> list[FaultStory]:
+    return [story(record, fault) for fault in record.plan.faults if isinstance(fault.with_, Drain)]
+
+
 def _tried(record: Record) -> list[Evictions]:
     """What gameday itself asked for, drain by drain: what others evict tests nothing of ours."""
-    return [evictions(story(record, one)) for one in record.plan.faults if isinstance(one.with_, Drain)]
+    return [evictions(told) for told in _drains(record)]
 
 
 def _lacking(record: Record, readings: list[Reading], names: list[str], end: int) -> str:
@@ -73,9 +78,55 @@ def _lacking(record: Record, readings: list[Reading], names: list[str], end: int
         return "No eviction was tried: no budget was put to the test."
     if record.stopped_at is not None or record.end < record.planned_end:
         return "The run did not go to its planned end."
+    uncertain = _unbudgeted(record, readings)
+    if uncertain:
+        return uncertain
     observed = record.workloads_observed()
     if not observed.covers(record.t0, end):
         return f"The readings of replicas cover only {share_text(observed.coverage(record.t0, end), 1)} of the run."
+    return ""
+
+
+def _unbudgeted(record: Record, readings: Sequence[Reading]) -> str:
+    """Why what the readings call a budget may not be what the drain was up against; empty if it was."""
+    starts = [told.intent.mono for told in _drains(record) if told.intent is not None]
+    place = max((i for i, one in enumerate(readings) if starts and one.mono < min(starts)), default=None)
+    if place is None:
+        return "Nobody looked at the disruption budgets before the drain."
+    told = readings[place].data.services
+    kept = [name for name, state in told.items() if state.min_available is not None]
+    planned = {service.name for service in record.plan.services}
+    if not planned & set(kept):
+        return "No service of the plan had a disruption budget before the drain."
+    # Which service ran on the node is not told: a refusal shows that one with a budget did.
+    if len(kept) < len(told) and not any(one.refused for one in _tried(record)):
+        return f"{min(set(told) - set(kept))} has no disruption budget, and may be all that was evicted."
+    found = (_lost(record, readings[place:], name) or _loosened(record, readings, name) for name in kept)
+    return next((text for text in found if text), "")
+
+
+def _lost(record: Record, readings: Sequence[Reading], service: str) -> str:
+    for reading in readings:
+        state = reading.data.services.get(service)
+        if state is None or state.min_available is None:
+            at = duration_text(max(0.0, record.plan_time(reading.mono)))
+            return f"{service} had a disruption budget before the drain, and none at {at}."
+    return ""
+
+
+def _loosened(record: Record, readings: Sequence[Reading], service: str) -> str:
+    """A budget that wants fewer and yet lets more go than before: no share, and no number, does that by itself."""
+    undone = [told.undo.mono for told in _drains(record) if told.undo is not None]
+    seen: set[tuple[int, int]] = set()
+    for reading in readings:
+        state = reading.data.services.get(service)
+        if state is None or state.min_available is None or (undone and reading.data.asked > max(undone)):
+            continue
+        now = state.desired, state.min_available
+        if any(now[1] < was[1] and now[0] - now[1] > was[0] - was[1] for was in seen):
+            at = duration_text(max(0.0, record.plan_time(reading.mono)))
+            return f"The disruption budget of {service} was loosened by {at}: it wants {now[1]} of {now[0]} only."
+        seen.add(now)
     return ""
 
 

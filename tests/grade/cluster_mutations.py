@@ -76,6 +76,43 @@ def budget_broken(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def services_untold(draft: Draft, chance: Random) -> None:
+    start = chance.uniform(DRAIN, END - 60)
+    held(draft, start, chance.choice([start + 7, END + 60]), lambda one: one.model_copy(update={"services": {}}))
+
+
+@breaking
+def budget_removed(draft: Draft, chance: Random) -> None:
+    ready = chance.randint(0, 6)
+    start = chance.uniform(DRAIN, END - 60)
+    held(draft, start, END + 60, lambda one: state(one, min_available=None, ready=ready))
+
+
+@breaking
+def budget_loosened(draft: Draft, chance: Random) -> None:
+    start, least = chance.uniform(DRAIN - 100, UNDO - 60), chance.randint(0, 4)
+    held(draft, start, start + 300, lambda one: state(one, min_available=least, ready=min(least, 5)))
+
+
+@breaking
+def budget_of_another_service(draft: Draft, _: Random) -> None:
+    def another(one: WorkloadSample) -> WorkloadSample:
+        mine = one.services["catalog"]
+        services = {"other": mine, "catalog": mine.model_copy(update={"min_available": None})}
+        return one.model_copy(update={"services": services})
+
+    change(readings(draft), another)
+
+
+@breaking
+def wanted_and_ready_fall(draft: Draft, chance: Random) -> None:
+    steps, flap = chance.randint(1, 3), chance.randint(0, 1)
+    for number, line in enumerate(readings(draft, DRAIN + 200, DRAIN + 400)):
+        more, ready = number % 2 * flap, max(0, 5 - number // steps)
+        change([line], lambda o: state(o, desired=6 + more, min_available=5 + more, ready=ready))  # noqa: B023
+
+
+@breaking
 def node_freed(draft: Draft, chance: Random) -> None:
     change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: node(one, "node-2", used=3))
 

@@ -238,6 +238,60 @@ def test_without_a_budget_or_readings_nobody_can_say() -> None:
     assert judged("pdb_respected", edit=silence(900, 1100)).verdict is Q
 
 
+def others(one: WorkloadSample) -> WorkloadSample:
+    mine = one.services["catalog"]
+    services = {"catalog": mine.model_copy(update={"min_available": None}), "other": mine}
+    return one.model_copy(update={"services": services})
+
+
+def nothing(one: WorkloadSample) -> WorkloadSample:
+    return one.model_copy(update={"services": {}})
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda d: held(d, DRAIN + 5, END + 60, nothing), "none at 12m"),
+        (lambda d: change(readings(d, END - 30)[:1], nothing), "none at 33m"),
+        (lambda d: held(d, DRAIN + 1, END, lambda o: state(o, min_available=None, ready=0)), "none at 12m"),
+        (
+            lambda d: held(d, DRAIN + 1, DRAIN + 300, lambda o: state(o, min_available=0, ready=0)),
+            "loosened by 12m",
+        ),
+        (lambda d: held(d, DRAIN - 60, END, lambda o: state(o, min_available=0, ready=0)), "loosened by 11m"),
+        (lambda d: held(d, DRAIN + 200, END, lambda o: state(o, desired=7, min_available=4)), "loosened by 15m"),
+        (lambda d: held(d, -60, END + 60, others), "No service of the plan had"),
+        (silence(-60, DRAIN + 1), "Nobody looked at the disruption budgets"),
+    ],
+)
+def test_the_budget_is_there_and_stays_what_it_was(edit: Edit, words: str) -> None:
+    found = judged("pdb_respected", edit=edit)
+    assert found.verdict is Q
+    # Where the proof of the faults falls as well, its reason goes first.
+    assert words in found.reason or "not valid" in found.reason, found.reason
+
+
+@pytest.mark.parametrize("edit", [lambda o: state(o, desired=5, min_available=4), lambda o: state(o, desired=7)])
+def test_a_budget_that_follows_what_is_wanted_is_not_loosened(
+    edit: Callable[[WorkloadSample], WorkloadSample],
+) -> None:
+    assert judged("pdb_respected", edit=lambda d: held(d, DRAIN + 300, DRAIN + 400, edit)).verdict is P
+
+
+def test_a_refusal_shows_that_what_was_evicted_had_a_budget() -> None:
+    def beside(one: WorkloadSample) -> WorkloadSample:
+        mine = one.services["catalog"]
+        other = mine.model_copy(update={"min_available": None})
+        return one.model_copy(update={"services": {"catalog": mine, "other": other}})
+
+    def edit(draft: Draft) -> None:
+        change(readings(draft), beside)
+
+    assert judged("pdb_respected", edit=edit).verdict is P
+    found = judged("pdb_respected", Pool(refused=()), edit)
+    assert (found.verdict, "other has no disruption budget" in found.reason) == (Q, True)
+
+
 # The proof
 
 
