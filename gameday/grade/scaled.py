@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from gameday.grade.coverage import Span
 from gameday.grade.ground import Ground, grounded
-from gameday.grade.record import Record
+from gameday.grade.record import At, Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.grade.workloads import first, since, when
-from gameday.model.enums import Verdict
-from gameday.model.events import StimulusIntent, WorkloadSample, WorkloadState
+from gameday.model.enums import Outcome, Verdict
+from gameday.model.events import StimulusEffective, StimulusInjected, StimulusIntent, WorkloadSample, WorkloadState
 from gameday.model.experiment import OfPool, Scaled
 from gameday.model.grade import Criterion
+from gameday.model.plan import BoundScale
 from gameday.model.quantities import duration_text
 
 __all__ = ["judge"]
@@ -30,26 +33,54 @@ class _Scaling:
         self._limit = expected.within
 
     def ruling(self) -> Ruling:
-        asked = self._asked()
-        if asked is None:
+        scale = next((one for one in self._record.plan.scales if one.service == self._service), None)
+        asked = None if scale is None else self._asked(scale)
+        if scale is None or asked is None:
             return inconclusive(f"Nobody asked for more replicas of {self._service}.")
+        unsure = self._unsure(scale)
+        if unsure:
+            return inconclusive(unsure, [asked.seq])
         readings = self._record.workloads
-        place = first(readings, lambda one: self._pending(one) > 0, self._from(asked))
+        place = first(readings, lambda one: self._pending(one) > 0, self._from(asked.mono))
         if place is None:
             why = f"No replica of {self._service} ever lacked room: there was nothing to add nodes for."
             return inconclusive(why, [one.seq for one in readings[-1:]])
         begun = when(self._record, place)
         wanted = self._state(readings[place].data).desired
+        least = self._least(scale, asked)
+        if least is None or wanted < least:
+            more = "an unknown number" if least is None else str(least)
+            why = (
+                f"{wanted} replicas of {self._service} were wanted when some lacked room, not {more}, as asked for."
+            )
+            return inconclusive(why, (asked.seq, readings[place].seq))
         end = first(readings, lambda one: self._runs(one, wanted), place)
         fewer = first(readings, lambda one: self._state(one).desired < wanted, place)
         if fewer is not None and (end is None or fewer <= end):
             return self._given_up(begun, fewer)
         return self._never(begun, place) if end is None else self._came(begun, place, end)
 
-    def _asked(self) -> int | None:
+    def _asked(self, scale: BoundScale) -> At[StimulusIntent] | None:
         """When gameday asked for more of that service."""
-        mine = {scale.id for scale in self._record.plan.scales if scale.service == self._service}
-        return next((one.mono for one in self._record.of(StimulusIntent) if one.data.id in mine), None)
+        return next((one for one in self._record.of(StimulusIntent) if one.data.id == scale.id), None)
+
+    def _unsure(self, scale: BoundScale) -> str:
+        """Why it is not sure that what was asked for was taken; empty if it is."""
+        told = [*self._record.of(StimulusInjected), *self._record.of(StimulusEffective)]
+        mine = {one.data.KIND: one.data for one in told if one.data.id == scale.id}
+        if mine.keys() < {StimulusInjected.KIND, StimulusEffective.KIND}:
+            return f"Whether {scale.id} was asked for and came into effect is not on record."
+        failed = next((one for one in mine.values() if one.outcome is not Outcome.OK), None)
+        return (
+            "" if failed is None else f"{scale.id} did not come into effect: {failed.error or 'no reason given'}."
+        )
+
+    def _least(self, scale: BoundScale, asked: At[StimulusIntent]) -> int | None:
+        """So many have to be wanted once it is in effect; None: nobody looked before."""
+        before = [one.data for one in self._record.workloads if one.mono < asked.mono]
+        if not before or self._service not in before[-1].services:
+            return None
+        return math.ceil(round(self._state(before[-1]).desired * (1 + scale.by), 6))
 
     def _from(self, asked: int) -> int:
         readings = self._record.workloads

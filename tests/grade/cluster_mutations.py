@@ -13,7 +13,7 @@ from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, UNDO, at, readings
 from tests.grade.mutations import Mutation
 from tests.grade.scene import Scene
 
-__all__ = ["ALONE", "BENIGN", "BREAKING", "change", "held", "node", "silence", "state"]
+__all__ = ["ALONE", "BENIGN", "BREAKING", "change", "held", "node", "not_scaled", "silence", "state", "without"]
 
 _SHARED = (
     "load_stopped", "load_not_recorded", "load_of_another_rate", "ends_before_starts", "starts_before_intent",
@@ -112,6 +112,49 @@ def wanted_and_ready_fall(draft: Draft, chance: Random) -> None:
         change([line], lambda o: state(o, desired=6 + more, min_available=5 + more, ready=ready))  # noqa: B023
 
 
+def not_scaled(draft: Draft) -> None:
+    """Four are wanted all the time, and one of them lacks room for a while, as its node is drained."""
+
+    def as_before(one: WorkloadSample) -> WorkloadSample:
+        return state(one, desired=4, min_available=3, ready=min(4, one.services["catalog"].ready), pending=0)
+
+    change(readings(draft), as_before)
+    held(draft, DRAIN + 10, DRAIN + 60, lambda one: state(one, ready=3, pending=1))
+    held(draft, -60, DRAIN + 60, lambda one: without(one, "node-3"))
+
+
+def without(sample: WorkloadSample, name: str) -> WorkloadSample:
+    """Without a node."""
+    return sample.model_copy(update={"nodes": {k: v for k, v in sample.nodes.items() if k != name}})
+
+
+@breaking
+def scale_not_in_effect(draft: Draft, chance: Random) -> None:
+    line = draft.one(chance.choice(["stimulus.injected", "stimulus.effective"]))
+    line.data["outcome"] = chance.choice(["failed", "unknown"])
+    if chance.random() < 0.5:
+        not_scaled(draft)
+
+
+@breaking
+def scale_not_on_record(draft: Draft, chance: Random) -> None:
+    draft.drop(draft.of(chance.choice(["stimulus.intent", "stimulus.injected", "stimulus.effective"])))
+
+
+@breaking
+def nothing_was_scaled(draft: Draft, _: Random) -> None:
+    not_scaled(draft)
+
+
+@breaking
+def fewer_wanted_than_asked_for(draft: Draft, _: Random) -> None:
+    def five(one: WorkloadSample) -> WorkloadSample:
+        was = one.services["catalog"]
+        return state(one, desired=5, min_available=4, ready=min(5, was.ready), pending=min(1, was.pending))
+
+    held(draft, ASK, END, five)
+
+
 @breaking
 def node_freed(draft: Draft, chance: Random) -> None:
     change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: node(one, "node-2", used=3))
@@ -129,10 +172,7 @@ def never_refused(draft: Draft, _: Random) -> None:
 
 @breaking
 def never_added(draft: Draft, _: Random) -> None:
-    def without(one: WorkloadSample) -> WorkloadSample:
-        return one.model_copy(update={"nodes": {k: v for k, v in one.nodes.items() if k != "node-3"}})
-
-    change(readings(draft), without)
+    change(readings(draft), lambda one: without(one, "node-3"))
 
 
 @breaking

@@ -26,7 +26,7 @@ from tests.grade.cluster import (
     readings,
     real,
 )
-from tests.grade.cluster_mutations import change, held, node, silence, state
+from tests.grade.cluster_mutations import change, held, node, not_scaled, silence, state
 from tests.grade.conftest import replan
 
 P, F, Q = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -113,6 +113,31 @@ def test_pending_before_anybody_asked_is_not_what_is_meant() -> None:
         change(readings(draft, 60, 120), lambda one: state(one, ready=3, pending=1))
 
     assert judged("scaled", edit=edit).verdict is P
+
+
+def came(kind: str, outcome: str) -> Edit:
+    return lambda draft: draft.one(kind).data.update(outcome=outcome, error="read back, and not in effect")
+
+
+def five_wanted(draft: Draft) -> None:
+    held(draft, ASK, END, lambda o: state(o, desired=5, ready=min(5, o.services["catalog"].ready)))
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (came("stimulus.injected", "failed"), "did not come into effect: read back"),
+        (came("stimulus.effective", "failed"), "did not come into effect: read back"),
+        (came("stimulus.effective", "unknown"), "did not come into effect"),
+        (lambda d: d.drop(d.of("stimulus.injected")), "not on record"),
+        (lambda d: d.drop(d.of("stimulus.effective")), "not on record"),
+        (five_wanted, "5 replicas of catalog were wanted when some lacked room, not 6"),
+        (not_scaled, "4 replicas of catalog were wanted when some lacked room, not 6"),
+    ],
+)
+def test_what_was_not_scaled_shows_nothing(edit: Edit, words: str) -> None:
+    found = judged("scaled", edit=edit)
+    assert (found.verdict, words in found.reason) == (Q, True), found.reason
 
 
 # drained
