@@ -113,7 +113,23 @@ class _Scaling:
         if not added:
             why = f"{took}, but the pool has no node more than before: something else made room."
             return Ruling(Verdict.FAIL, why, measured, seqs=seqs)
-        return Ruling(Verdict.PASS, f"{took}, on {', '.join(sorted(added))}.", measured, seqs=seqs)
+        found = Ruling(Verdict.PASS, f"{took}, on {', '.join(sorted(added))}.", measured, seqs=seqs)
+        return self._housed(found, took, added, (readings[place].data, readings[end].data))
+
+    def _housed(
+        self, found: Ruling, took: str, added: frozenset[str], between: tuple[WorkloadSample, WorkloadSample]
+    ) -> Ruling:
+        """Because nodes were added: as many replicas run on those as had found no room."""
+        lacked, there = self._pending(between[0]), sum(between[1].nodes[name].replicas for name in added)
+        if there >= lacked:
+            return found
+        on = ", ".join(sorted(added))
+        if there == 0:
+            return found.but(Verdict.FAIL, f"{took}, but no replica runs on {on}: something else made room.")
+        why = (
+            f"{took}, but only {there} on {on}, and {lacked} had found no room: something else may have made room."
+        )
+        return found.but(Verdict.INCONCLUSIVE, why)
 
     def _added(self, before: WorkloadSample, after: WorkloadSample) -> frozenset[str]:
         """Nodes that were added to the pools that gameday touched, where those have more than before."""

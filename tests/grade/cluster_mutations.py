@@ -156,6 +156,16 @@ def fewer_wanted_than_asked_for(draft: Draft, _: Random) -> None:
 
 
 @breaking
+def new_node_houses_few(draft: Draft, chance: Random) -> None:
+    replicas, used = chance.randint(0, 1), chance.randint(1, 6)
+
+    def few(one: WorkloadSample) -> WorkloadSample:
+        return node(one, "node-3", used=used, replicas=replicas) if "node-3" in one.nodes else one
+
+    change(readings(draft), few)
+
+
+@breaking
 def node_freed(draft: Draft, chance: Random) -> None:
     change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: node(one, "node-2", used=3))
 

@@ -83,6 +83,16 @@ def test_room_that_was_made_by_something_else_is_no_node() -> None:
     assert (found.verdict, "no node more than before" in found.reason) == (F, True)
 
 
+@pytest.mark.parametrize(("replicas", "verdict"), [(0, F), (1, Q), (2, P)])
+def test_a_node_on_which_nothing_runs_made_no_room(replicas: int, verdict: Verdict) -> None:
+    def few(one: WorkloadSample) -> WorkloadSample:
+        return node(one, "node-3", replicas=replicas) if "node-3" in one.nodes else one
+
+    found = judged("scaled", edit=lambda draft: change(readings(draft), few))
+    assert found.verdict is verdict, found.reason
+    assert ("made room" in found.reason) == (verdict is not P)
+
+
 def test_a_node_of_another_pool_is_none_of_this() -> None:
     def elsewhere(one: WorkloadSample) -> WorkloadSample:
         return node(one, "node-3", pool="other") if "node-3" in one.nodes else one
