@@ -34,6 +34,7 @@ __all__ = [
     "evidence",
     "first_effect",
     "last_cleared",
+    "looked_before",
     "node_shows",
     "shows_fault",
     "signs",
@@ -199,18 +200,24 @@ def signs(record: Record, fault: BoundFault) -> Sequence[At[ProbeSample]]:
     return [sample for sample, value in told if sample.data.end >= intent.mono and value > most]
 
 
+def looked_before(record: Record, told: FaultStory) -> At[WorkloadSample] | None:
+    """The last reading of nodes before a fault's intent."""
+    before = [one for one in record.workloads if told.intent is not None and one.mono < told.intent.mono]
+    return before[-1] if before else None
+
+
 def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadSample], bool]]:
     """The readings from the fault's intent on, and whether each shows it; none if nobody looked before.
 
     Exhausted: of the nodes that the pool had before, none that takes something new has a free slot. Drained: a node
     is cordoned that was not before.
     """
-    intent = story(record, fault).intent
-    base = [one for one in record.workloads if intent is not None and one.mono < intent.mono]
-    if intent is None or not base:
+    told = story(record, fault)
+    base = looked_before(record, told)
+    if told.intent is None or base is None:
         return ()
-    before = base[-1].data
-    later = [one for one in record.workloads if one.data.asked >= intent.mono]
+    before = base.data
+    later = [one for one in record.workloads if one.data.asked >= told.intent.mono]
     if isinstance(fault.with_, Exhaust):
         known = before.of_pool(fault.pool)
         return [(one, one.data.free(fault.pool, known) == 0) for one in later]

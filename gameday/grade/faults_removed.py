@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gameday.grade.coverage import ENOUGH, Observed
-from gameday.grade.effect import PAUSED, FaultStory, node_shows, story
+from gameday.grade.effect import PAUSED, FaultStory, looked_before, node_shows, story
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
@@ -21,8 +21,9 @@ from gameday.model.events import (
     StimulusCleared,
     StimulusInjected,
     StimulusIntent,
+    WorkloadSample,
 )
-from gameday.model.experiment import Drain, OfPool, ReplayPause
+from gameday.model.experiment import Drain, Exhaust, OfPool, ReplayPause
 from gameday.model.grade import Criterion
 from gameday.slo.wilson import wilson
 
@@ -130,20 +131,41 @@ def _afterwards(record: Record, told: FaultStory, cleared: At[FaultCleared], fou
 def _nodes_afterwards(record: Record, told: FaultStory, span: tuple[int, int], found: Ruling) -> Ruling:
     """What nodes tell goes on until the run ends; a cordon that somebody else holds by then is not ours."""
     name, (cleared, end) = told.fault.id, span
-    after = [
-        (one, shows)
-        for one, shows in node_shows(record, told.fault)
-        if one.data.asked > cleared and one.mono <= end
-    ]
-    if isinstance(told.fault.with_, Drain) and any(shows for _, shows in after):
+    after = [one for one in record.workloads if one.data.asked > cleared and one.mono <= end]
+    if isinstance(told.fault.with_, Drain) and any(
+        shows and one.data.asked > cleared and one.mono <= end for one, shows in node_shows(record, told.fault)
+    ):
         return found.but(Verdict.FAIL, f"{name} was reported as removed, but a node is still cordoned.")
-    # A pool may be full by itself afterwards, so that this alone shows no balloons.
+    if isinstance(told.fault.with_, Exhaust):
+        node = _still_taken(record, told, [one.data for one in after if one.data.asked > cleared + ns(LIMIT)])
+        if node:
+            why = (
+                f"{name} was reported as removed, but {node} has more slots taken than before that no replica uses."
+            )
+            return found.but(Verdict.FAIL, why)
     if not record.workloads_observed().covers(cleared, end):
         why = f"{name} was reported as removed, but nodes were not looked at long enough to say that it is gone."
         return found.but(Verdict.INCONCLUSIVE, why)
-    if after and all(shows for _, shows in after):
-        return found.but(Verdict.FAIL, f"{name} was reported as removed, but the pool never had a free slot again.")
     return found
+
+
+def _still_taken(record: Record, told: FaultStory, after: Sequence[WorkloadSample]) -> str:
+    """A node of the pool on which, later than a fault may outlast its end, more is taken than was before by others
+    than replicas. A pool may be full by itself, so that free slots would show little."""
+    base = looked_before(record, told)
+    if base is None:
+        return ""
+    pool = base.data.of_pool(told.fault.pool)
+    taken = {name: one.used - one.replicas for name, one in base.data.nodes.items() if name in pool}
+    return next(
+        (
+            name
+            for sample in after
+            for name, one in sample.nodes.items()
+            if name in taken and one.used - one.replicas > taken[name]
+        ),
+        "",
+    )
 
 
 def _still_fails(record: Record, told: FaultStory, after: Sequence[At[ProbeSample]]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from gameday.model.events import FaultProceeded, SourceGap, WorkloadSample
 from tests.grade import mutations
 from tests.grade.builder import MS, Draft, Line, S
-from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, UNDO, at, readings
+from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, SCALE, UNDO, at, readings
 from tests.grade.mutations import Mutation
 from tests.grade.scene import Scene
 
@@ -242,6 +242,21 @@ def gap_declared(draft: Draft, chance: Random) -> None:
 @breaking
 def cordon_stays(draft: Draft, _: Random) -> None:
     held(draft, UNDO, END + 60, lambda one: node(one, "node-1", cordoned=True))
+
+
+@breaking
+def balloons_stay(draft: Draft, chance: Random) -> None:
+    """On one node or on both, for longer than they may, or to the end."""
+    names = chance.choice([("node-1",), ("node-2",), ("node-1", "node-2")])
+    until = chance.choice([END + 60, END - 10, UNDO + chance.uniform(5 * SCALE + 10, 500)])
+    more = chance.randint(1, 2)
+
+    def taken(one: WorkloadSample) -> WorkloadSample:
+        for name in names:
+            one = node(one, name, used=one.nodes[name].replicas + more)
+        return one
+
+    held(draft, UNDO, until, taken)
 
 
 @breaking

@@ -19,6 +19,7 @@ from tests.grade.cluster import (
     DRAIN,
     END,
     EXHAUST,
+    SCALE,
     UNDO,
     Pool,
     cluster_plan,
@@ -334,6 +335,10 @@ def filled(one: WorkloadSample) -> WorkloadSample:
     return node(node(one, "node-1", used=4), "node-2", used=4)
 
 
+def full_of_replicas(one: WorkloadSample) -> WorkloadSample:
+    return node(node(one, "node-1", used=4, replicas=4), "node-2", used=4, replicas=4)
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -367,9 +372,27 @@ def test_what_still_stands_afterwards() -> None:
     assert judged("faults_removed").verdict is P
     assert "a node is still cordoned" in judged("faults_removed", edit=cordoned).reason
     assert judged("faults_removed", edit=full).verdict is F
+    busy = judged("faults_removed", edit=lambda d: held(d, UNDO + 1, END + 60, full_of_replicas))
+    assert busy.verdict is P, busy.reason
     assert judged("faults_removed", edit=silence(UNDO + 30, END + 60)).verdict is Q
     scale = judged("faults_removed", edit=lambda d: d.drop(d.of("stimulus.cleared")))
     assert (scale.verdict, "scale-out" in scale.reason) == (F, True)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "verdict"),
+    [
+        (UNDO, END + 60, F),
+        (UNDO, END - 10, F),
+        (UNDO, UNDO + 5 * SCALE + 10, F),
+        (UNDO, UNDO + 5 * SCALE - 10, P),
+        (UNDO + 300, UNDO + 310, F),
+    ],
+)
+def test_balloons_that_stay_on_one_node(start: float, end: float, verdict: Verdict) -> None:
+    found = judged("faults_removed", edit=lambda d: held(d, start, end, lambda one: node(one, "node-2", used=4)))
+    assert found.verdict is verdict, found.reason
+    assert ("node-2 has more slots taken" in found.reason) == (verdict is F)
 
 
 # The load
