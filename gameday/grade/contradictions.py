@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gameday.grade.arrivals import SLACK
-from gameday.grade.effect import story
+from gameday.grade.effect import FaultStory, story
 from gameday.grade.record import At, Record
 from gameday.model.chaostoolkit import Range
 from gameday.model.enums import GuardState, Outcome, PhaseName
@@ -18,6 +18,7 @@ from gameday.model.events import (
     FaultEffective,
     FaultInjected,
     FaultIntent,
+    FaultProceeded,
     FaultUndo,
     GuardChanged,
     GuardEnded,
@@ -38,6 +39,7 @@ from gameday.model.events import (
     StimulusIntent,
     StimulusUndo,
 )
+from gameday.model.experiment import Drain
 from gameday.model.plan import BoundFault, BoundProbe, BoundScale, BoundStimulus
 from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.slo.counters import SUM, fell
@@ -52,6 +54,7 @@ _TOUCHING = (
     FaultIntent,
     FaultInjected,
     FaultEffective,
+    FaultProceeded,
     FaultUndo,
     FaultCleared,
     StimulusIntent,
@@ -75,6 +78,7 @@ def contradictions(record: Record) -> tuple[str, ...]:
         _workloads,
         _injections,
         _faults,
+        _proceeded,
         _phases,
         _gaps,
         _control,
@@ -299,6 +303,33 @@ def _faults(record: Record) -> Iterator[str]:
         seqs = [event.seq for event in order if event is not None]
         if seqs != sorted(seqs) or (seqs and told.intent is None):
             yield f"seq {seqs[0]}: intent, injection, reading back, undo and end of {fault.id} are out of order"
+
+
+def _proceeded(record: Record) -> Iterator[str]:
+    """A fault is carried further only while it stands and something is left to do; a failure ends the run."""
+    aborted = bool(record.of(AbortRequested)) or record.closed is None
+    for fault in record.plan.faults:
+        told, done = story(record, fault), False
+        for event in told.proceeded:
+            problem = _odd_call(told, event)
+            if not problem and done:
+                problem = "was carried further after nothing more was to be done"
+            if not problem and event.data.outcome is not Outcome.OK and not aborted:
+                problem = "could not be carried further, and the run went on"
+            if problem:
+                yield f"seq {event.seq}: {fault.id} {problem}"
+            done = done or event.data.done
+
+
+def _odd_call(told: FaultStory, event: At[FaultProceeded]) -> str:
+    call = event.data
+    if told.injected is None or event.seq < told.injected.seq or (told.undo and event.seq > told.undo.seq):
+        return "was carried further before it was injected, or after its undo"
+    if call.refused + call.evicted > call.asked:
+        return "had more evictions answered than asked for"
+    if call.asked and not isinstance(told.fault.with_, Drain):
+        return "drains no node, and asked for evictions"
+    return ""
 
 
 def _answers(sample: ProbeSample) -> bool:

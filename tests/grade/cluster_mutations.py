@@ -260,6 +260,23 @@ def balloons_stay(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def a_call_too_many(draft: Draft, chance: Random) -> None:
+    """Before the drain or after its end, of nothing that the plan has, failed, or answered twice."""
+    odd: list[tuple[float, dict[str, object]]] = [
+        (chance.uniform(UNDO + 1, END), {"asked": 1, "evicted": 1}),
+        (chance.uniform(0, DRAIN - 1), {"asked": 1, "refused": 1}),
+        (DRAIN + 30, {"id": "nonsense"}),
+        (DRAIN + 30, {"outcome": chance.choice(["failed", "unknown"]), "error": "boom"}),
+        (DRAIN + 30, {"done": True}),
+        (DRAIN + 30, {"asked": 1, "refused": 1, "evicted": 1}),
+        (DRAIN + 30, {"id": "exhaust", "asked": 1, "refused": 1}),
+    ]
+    when, values = chance.choice(odd)
+    told = {"id": "drain", "outcome": "ok", "said": "catalog-9", **values}
+    draft.add(at(when), "engine", FaultProceeded.model_validate(told))
+
+
+@breaking
 def answered_before_asked(draft: Draft, chance: Random) -> None:
     line = _once(draft, chance, 0, END)[0]
     line.data["asked"] = str(line.mono + 500 * MS)

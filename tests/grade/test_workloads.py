@@ -10,7 +10,7 @@ import pytest
 from gameday.errors import TimelineError
 from gameday.grade import grade
 from gameday.model.enums import RunVerdict, Verdict
-from gameday.model.events import WorkloadSample
+from gameday.model.events import FaultProceeded, WorkloadSample
 from gameday.model.grade import Criterion
 from gameday.model.plan import Plan
 from tests.grade.builder import Draft
@@ -22,6 +22,7 @@ from tests.grade.cluster import (
     SCALE,
     UNDO,
     Pool,
+    at,
     cluster_plan,
     make_cluster,
     readings,
@@ -393,6 +394,42 @@ def test_balloons_that_stay_on_one_node(start: float, end: float, verdict: Verdi
     found = judged("faults_removed", edit=lambda d: held(d, start, end, lambda one: node(one, "node-2", used=4)))
     assert found.verdict is verdict, found.reason
     assert ("node-2 has more slots taken" in found.reason) == (verdict is F)
+
+
+# Calls that carry a drain further
+
+
+def call(late: float, **values: object) -> Edit:
+    def edit(draft: Draft) -> None:
+        told = FaultProceeded.model_validate({"id": "drain", "outcome": "ok", "said": "more", **values})
+        draft.add(at(DRAIN + late), "engine", told)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (call(UNDO - DRAIN + 150, asked=1, evicted=1), "before it was injected, or after its undo"),
+        (call(-30, asked=1, evicted=1), "before it was injected, or after its undo"),
+        (call(30, id="nonsense"), "the plan does not have what nonsense names"),
+        (call(30, outcome="failed", error="boom"), "could not be carried further, and the run went on"),
+        (call(30, outcome="unknown"), "could not be carried further, and the run went on"),
+        (call(30, done=True), "after nothing more was to be done"),
+        (call(30, asked=1, refused=1, evicted=1), "more evictions answered than asked for"),
+        (call(30, id="exhaust", asked=1, refused=1), "drains no node, and asked for evictions"),
+        (lambda d: d.drop(d.of("fault.injected", id="drain")), "before it was injected, or after its undo"),
+    ],
+)
+def test_calls_that_no_run_could_have_made(edit: Edit, words: str) -> None:
+    found = grade(make_cluster(edit=edit))
+    assert found.verdict is not RunVerdict.PASS
+    assert any(words in one.text for one in found.notices), found.notices
+
+
+def test_a_call_that_only_tells_what_is_new_contradicts_nothing() -> None:
+    found = grade(make_cluster(edit=call(30, said="catalog-2 is not ready yet")))
+    assert found.verdict is RunVerdict.PASS, found.reason
 
 
 # The load
