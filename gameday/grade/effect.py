@@ -29,6 +29,7 @@ __all__ = [
     "Evictions",
     "FaultStory",
     "Sign",
+    "drained_nodes",
     "effect_of",
     "evictions",
     "evidence",
@@ -209,8 +210,8 @@ def looked_before(record: Record, told: FaultStory) -> At[WorkloadSample] | None
 def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadSample], bool]]:
     """The readings from the fault's intent on, and whether each shows it; none if nobody looked before.
 
-    Exhausted: of the nodes that the pool had before, none that takes something new has a free slot. Drained: a node
-    is cordoned that was not before.
+    Exhausted: none of the nodes that the pool had before has a free slot, but for those that take nothing new since
+    before, or because of a drain of the plan. Drained: a node is cordoned that was not before.
     """
     told = story(record, fault)
     base = looked_before(record, told)
@@ -219,9 +220,58 @@ def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadS
     before = base.data
     later = [one for one in record.workloads if one.data.asked >= told.intent.mono]
     if isinstance(fault.with_, Exhaust):
-        known = before.of_pool(fault.pool)
-        return [(one, one.data.free(fault.pool, known) == 0) for one in later]
+        pool = _Pool(record, fault, before)
+        return [(one, pool.full(one)) for one in later]
     return [(one, bool(one.data.cordoned(fault.pool) - before.cordoned(fault.pool))) for one in later]
+
+
+def drained_nodes(record: Record, fault: BoundFault) -> frozenset[str]:
+    """The node that a drain cordoned: what the first reading after it shows as cordoned that was not before.
+
+    Of more than one nobody can tell which it is; what is cordoned later is somebody else's.
+    """
+    told = story(record, fault)
+    base, begun = looked_before(record, told), told.injected or told.intent
+    if base is None or begun is None:
+        return frozenset()
+    until = told.undo.mono if told.undo is not None else record.end
+    stood = [one.data for one in record.workloads if begun.mono <= one.data.asked <= until]
+    found = (one.cordoned(fault.pool) - base.data.cordoned(fault.pool) for one in stood)
+    return next((nodes for nodes in found if nodes), frozenset())
+
+
+class _Pool:
+    """The nodes that a pool had before it was exhausted."""
+
+    def __init__(self, record: Record, fault: BoundFault, before: WorkloadSample) -> None:
+        self._known = before.of_pool(fault.pool)
+        self._cordoned = before.cordoned(fault.pool)
+        drains = [one for one in record.plan.faults if isinstance(one.with_, Drain) and one.pool == fault.pool]
+        self._drains = [(drained_nodes(record, one), *_stood(record, one)) for one in drains]
+
+    def full(self, one: At[WorkloadSample]) -> bool:
+        """Whether a reading shows all of them, and none with room."""
+        return all(self._taken(name, one) for name in self._known)
+
+    def _taken(self, name: str, one: At[WorkloadSample]) -> bool:
+        node = one.data.nodes.get(name)
+        if node is None:
+            return False
+        # A cordon leaves no room either, but it shows nothing of what an exhaustion does.
+        closed = node.cordoned and (name in self._cordoned or self._drained(name, one))
+        return closed or node.used >= node.slots
+
+    def _drained(self, name: str, one: At[WorkloadSample]) -> bool:
+        return any(
+            name in nodes and since <= one.mono and one.data.asked <= until for nodes, since, until in self._drains
+        )
+
+
+def _stood(record: Record, fault: BoundFault) -> tuple[int, int]:
+    """From its intent until its undo, at most; nothing if it was not begun."""
+    told = story(record, fault)
+    start = record.end if told.intent is None else told.intent.mono
+    return start, record.end if told.undo is None else told.undo.mono
 
 
 def evidence(record: Record, fault: BoundFault) -> Sequence[Sign]:

@@ -273,7 +273,7 @@ class _OfNodes:
         unfinished = _unfinished(told)
         if unfinished or told.intent is None or told.injected is None or told.undo is None:
             return inconclusive(unfinished, told.seqs)
-        start, end = told.injected.mono, told.undo.mono
+        start, end = told.injected.mono, self._until(told.undo.mono)
         held = [
             (one, shows)
             for one, shows in node_shows(self._record, self._fault)
@@ -292,6 +292,17 @@ class _OfNodes:
         text = f"All {len(held)} readings of the pool '{self._fault.pool}' showed {self._fault.id}: {self._what}."
         verdict = Verdict.INCONCLUSIVE if problem else Verdict.PASS
         return Ruling(verdict, problem or text, measured, seqs=seqs)
+
+    def _until(self, undo: int) -> int:
+        """What ends with it may be undone just before, and gives a node's free slots back."""
+        mine = self._fault
+        beside = [
+            one
+            for one in self._record.plan.faults
+            if one.pool == mine.pool and one.at + one.for_ == mine.at + mine.for_
+        ]
+        undone = (story(self._record, one).undo for one in beside if isinstance(one.with_, OfPool))
+        return min([undo, *(one.mono for one in undone if one is not None)])
 
     @property
     def _what(self) -> str:

@@ -171,6 +171,39 @@ def node_freed(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def closed_and_not_exhausted(draft: Draft, chance: Random) -> None:
+    """Somebody cordoned nodes, and nothing of ours takes a slot there."""
+    names = chance.choice([("node-2",), ("node-1", "node-2")])
+
+    def closed(one: WorkloadSample) -> WorkloadSample:
+        for name in names:
+            one = node(one, name, used=one.nodes[name].replicas, cordoned=True)
+        return one
+
+    held(draft, EXHAUST, DRAIN - 10 if len(names) == 2 else chance.choice([DRAIN - 10, UNDO + 1]), closed)
+
+
+@breaking
+def nodes_replaced(draft: Draft, chance: Random) -> None:
+    """The nodes that were known are others by now, with free slots."""
+
+    def replaced(one: WorkloadSample) -> WorkloadSample:
+        nodes = {
+            name if name == "node-3" else f"other-{name}": state.model_copy(update={"used": state.replicas})
+            for name, state in one.nodes.items()
+        }
+        return one.model_copy(update={"nodes": nodes})
+
+    held(draft, EXHAUST + 1, chance.choice([DRAIN - 30, UNDO]), replaced)
+
+
+@breaking
+def node_untold(draft: Draft, chance: Random) -> None:
+    name = chance.choice(["node-1", "node-2"])
+    change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: without(one, name))
+
+
+@breaking
 def cordon_lost(draft: Draft, chance: Random) -> None:
     change(_once(draft, chance, DRAIN + 1, UNDO), lambda one: node(one, "node-1", cordoned=False))
 

@@ -13,7 +13,7 @@ from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.events import FaultProceeded, WorkloadSample
 from gameday.model.grade import Criterion
 from gameday.model.plan import Plan
-from tests.grade.builder import Draft
+from tests.grade.builder import MS, Draft
 from tests.grade.cluster import (
     ASK,
     DRAIN,
@@ -28,7 +28,7 @@ from tests.grade.cluster import (
     readings,
     real,
 )
-from tests.grade.cluster_mutations import change, held, node, not_scaled, silence, state
+from tests.grade.cluster_mutations import change, held, node, not_scaled, silence, state, without
 from tests.grade.conftest import replan
 
 P, F, Q = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -357,6 +357,52 @@ def test_every_reading_has_to_show_what_stands(edit: Edit, words: str) -> None:
     assert found.verdict is Q
     assert words in found.reason
     assert judged("scaled", edit=edit).verdict is not P
+
+
+def closed(one: WorkloadSample) -> WorkloadSample:
+    """Nobody took a slot: both nodes were cordoned by somebody."""
+    return node(node(one, "node-1", used=2, cordoned=True), "node-2", used=2, cordoned=True)
+
+
+def replaced(one: WorkloadSample) -> WorkloadSample:
+    """The nodes that were known are others by now, with free slots."""
+    nodes = {
+        name if name == "node-3" else f"other-{name}": state.model_copy(update={"used": state.replicas})
+        for name, state in one.nodes.items()
+    }
+    return one.model_copy(update={"nodes": nodes})
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda d: held(d, EXHAUST, DRAIN - 10, closed),
+        lambda d: held(d, EXHAUST, UNDO + 1, lambda one: node(one, "node-2", used=2, cordoned=True)),
+        lambda d: held(d, EXHAUST + 1, DRAIN - 30, replaced),
+        lambda d: held(d, EXHAUST + 1, UNDO, replaced),
+        lambda d: held(d, 500, 510, lambda one: without(one, "node-2")),
+    ],
+)
+def test_a_pool_is_not_exhausted_without_what_takes_its_slots(edit: Edit) -> None:
+    found = judged("fault_effective", edit=edit)
+    assert (found.verdict, "exhaust was not in effect all the time" in found.reason) == (Q, True), found.reason
+
+
+def test_nodes_that_were_closed_before_have_no_room_to_take() -> None:
+    def edit(draft: Draft) -> None:
+        change(readings(draft), lambda one: node(one, "node-2", used=2, cordoned=True))
+
+    found = judged("fault_effective", edit=edit)
+    assert found.verdict is P, found.reason
+
+
+def test_a_drain_may_be_undone_just_before_what_ends_with_it() -> None:
+    def edit(draft: Draft) -> None:
+        for kind in ("fault.undo", "fault.cleared"):
+            draft.move(draft.of(kind, id="exhaust"), 300 * MS)
+
+    found = judged("fault_effective", edit=edit)
+    assert found.verdict is P, found.reason
 
 
 def test_free_slots_on_new_nodes_are_what_is_wanted() -> None:
