@@ -39,7 +39,7 @@ from gameday.model.events import (
     StimulusIntent,
     StimulusUndo,
 )
-from gameday.model.experiment import Drain
+from gameday.model.experiment import Drain, OfPool
 from gameday.model.plan import BoundFault, BoundProbe, BoundScale, BoundStimulus
 from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.slo.counters import SUM, fell
@@ -79,6 +79,7 @@ def contradictions(record: Record) -> tuple[str, ...]:
         _injections,
         _faults,
         _proceeded,
+        _scales,
         _phases,
         _gaps,
         _control,
@@ -295,8 +296,7 @@ def _faults(record: Record) -> Iterator[str]:
         if not told.refused and any(event.data.outcome is Outcome.UNTOUCHED for event in told.cleared):
             yield f"{fault.id} was never in place, and yet it was injected or undone"
         for event in told.cleared:
-            later = (one for one in record.probe_samples(fault.proof) if one.data.start > event.mono)
-            if event.data.outcome is Outcome.GONE and any(_answers(one.data) for one in later):
+            if event.data.outcome is Outcome.GONE and _answered(record, fault, event.mono):
                 yield f"seq {event.seq}: {fault.id} is gone with its environment, which still answers"
         read_back = told.read_back
         order: Sequence[At[Payload] | None] = (told.intent, told.injected, read_back, told.undo, *told.cleared[:1])
@@ -330,6 +330,26 @@ def _odd_call(told: FaultStory, event: At[FaultProceeded]) -> str:
     if call.asked and not isinstance(told.fault.with_, Drain):
         return "drains no node, and asked for evictions"
     return ""
+
+
+def _answered(record: Record, fault: BoundFault, since: int) -> bool:
+    """Whether what shows the fault was asked later than that instant, and answered."""
+    if isinstance(fault.with_, OfPool):
+        return _nodes_answered(record, since)
+    later = (one for one in record.probe_samples(fault.proof) if one.data.start > since)
+    return any(_answers(one.data) for one in later)
+
+
+def _nodes_answered(record: Record, since: int) -> bool:
+    return any(one.data.asked > since for one in record.workloads)
+
+
+def _scales(record: Record) -> Iterator[str]:
+    scales = {scale.id for scale in record.plan.scales}
+    for event in record.of(StimulusCleared):
+        gone = event.data.id in scales and event.data.outcome is Outcome.GONE
+        if gone and _nodes_answered(record, event.mono):
+            yield f"seq {event.seq}: {event.data.id} is gone with its environment, which still answers"
 
 
 def _answers(sample: ProbeSample) -> bool:

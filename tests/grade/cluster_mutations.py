@@ -293,6 +293,17 @@ def balloons_stay(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def gone_and_still_there(draft: Draft, chance: Random) -> None:
+    """Reported as gone with the environment, which goes on telling of a cordon and of balloons."""
+    names = chance.choice([("exhaust", "drain"), ("exhaust",), ("drain",), ("scale-out",)])
+    for name in names:
+        for line in (*draft.of("fault.cleared", id=name), *draft.of("stimulus.cleared", id=name)):
+            line.data["outcome"] = "gone"
+    if len(names) == 2:
+        held(draft, UNDO, END + 60, lambda one: node(node(one, "node-1", cordoned=True), "node-2", used=4))
+
+
+@breaking
 def a_call_too_many(draft: Draft, chance: Random) -> None:
     """Before the drain or after its end, of nothing that the plan has, failed, or answered twice."""
     odd: list[tuple[float, dict[str, object]]] = [

@@ -442,6 +442,25 @@ def test_balloons_that_stay_on_one_node(start: float, end: float, verdict: Verdi
     assert ("node-2 has more slots taken" in found.reason) == (verdict is F)
 
 
+def gone(kind: str) -> Edit:
+    return lambda draft: [line.data.update(outcome="gone") for line in draft.of(kind)]
+
+
+@pytest.mark.parametrize("kind", ["fault.cleared", "stimulus.cleared"])
+def test_what_is_gone_answers_no_more(kind: str) -> None:
+    found = grade(make_cluster(edit=gone(kind)))
+    assert found.verdict is not RunVerdict.PASS
+    assert any("is gone with its environment, which still answers" in one.text for one in found.notices)
+
+
+def test_what_is_gone_and_silent_may_be_gone() -> None:
+    def edit(draft: Draft) -> None:
+        gone("stimulus.cleared")(draft)
+        silence(END, END + 60)(draft)
+
+    assert grade(make_cluster(edit=edit)).verdict is RunVerdict.PASS
+
+
 # Calls that carry a drain further
 
 
