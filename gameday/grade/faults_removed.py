@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gameday.grade.coverage import ENOUGH, Observed
-from gameday.grade.effect import PAUSED, FaultStory, looked_before, node_shows, story
+from gameday.grade.effect import PAUSED, FaultStory, drained_nodes, looked_before, story
 from gameday.grade.record import At, Record, ns
 from gameday.grade.ruling import Form, Ruling, at_most, dress, inconclusive
 from gameday.model.enums import Outcome, Verdict
@@ -23,7 +23,7 @@ from gameday.model.events import (
     StimulusIntent,
     WorkloadSample,
 )
-from gameday.model.experiment import Drain, Exhaust, OfPool, ReplayPause
+from gameday.model.experiment import Exhaust, OfPool, ReplayPause
 from gameday.model.grade import Criterion
 from gameday.slo.wilson import wilson
 
@@ -132,40 +132,43 @@ def _nodes_afterwards(record: Record, told: FaultStory, span: tuple[int, int], f
     """What nodes tell goes on until the run ends; a cordon that somebody else holds by then is not ours."""
     name, (cleared, end) = told.fault.id, span
     after = [one for one in record.workloads if one.data.asked > cleared and one.mono <= end]
-    if isinstance(told.fault.with_, Drain) and any(
-        shows and one.data.asked > cleared and one.mono <= end for one, shows in node_shows(record, told.fault)
-    ):
-        return found.but(Verdict.FAIL, f"{name} was reported as removed, but a node is still cordoned.")
+    verdict, problem = Verdict.PASS, ""
     if isinstance(told.fault.with_, Exhaust):
-        node = _still_taken(record, told, [one.data for one in after if one.data.asked > cleared + ns(LIMIT)])
-        if node:
-            why = (
-                f"{name} was reported as removed, but {node} has more slots taken than before that no replica uses."
-            )
-            return found.but(Verdict.FAIL, why)
-    if not record.workloads_observed().covers(cleared, end):
-        why = f"{name} was reported as removed, but nodes were not looked at long enough to say that it is gone."
-        return found.but(Verdict.INCONCLUSIVE, why)
-    return found
+        verdict, problem = _still_taken(
+            record, told, [one for one in after if one.data.asked > cleared + ns(LIMIT)]
+        )
+    elif told.cleared[-1].data.outcome is not Outcome.SUPERSEDED:
+        verdict, problem = _still_cordoned(record, told, after)
+    if not problem and not record.workloads_observed().covers(cleared, end):
+        verdict, problem = Verdict.INCONCLUSIVE, "nodes were not looked at long enough to say that it is gone"
+    return found.but(verdict, f"{name} was reported as removed, but {problem}.") if problem else found
 
 
-def _still_taken(record: Record, told: FaultStory, after: Sequence[WorkloadSample]) -> str:
-    """A node of the pool on which, later than a fault may outlast its end, more is taken than was before by others
-    than replicas. A pool may be full by itself, so that free slots would show little."""
+def _still_cordoned(record: Record, told: FaultStory, after: Sequence[At[WorkloadSample]]) -> tuple[Verdict, str]:
+    """The node that was drained is cordoned; if several are in question, one of them."""
+    pool, nodes = told.fault.pool, drained_nodes(record, told.fault)
+    still = sorted({name for one in after for name in nodes & one.data.cordoned(pool)})
+    if not still:
+        return Verdict.PASS, ""
+    sure = len(still) == len(nodes)
+    return Verdict.FAIL if sure else Verdict.INCONCLUSIVE, f"{still[0]} is still cordoned"
+
+
+def _still_taken(record: Record, told: FaultStory, after: Sequence[At[WorkloadSample]]) -> tuple[Verdict, str]:
+    """On a node of the pool, later than a fault may outlast its end, more is taken than was before by others than
+    replicas. A pool may be full by itself, so that free slots would show little."""
     base = looked_before(record, told)
-    if base is None:
-        return ""
-    pool = base.data.of_pool(told.fault.pool)
-    taken = {name: one.used - one.replicas for name, one in base.data.nodes.items() if name in pool}
-    return next(
-        (
-            name
-            for sample in after
-            for name, one in sample.nodes.items()
-            if name in taken and one.used - one.replicas > taken[name]
-        ),
-        "",
-    )
+    known = frozenset() if base is None else base.data.of_pool(told.fault.pool)
+    taken = {} if base is None else {name: _by_others(base.data, name) for name in known}
+    for one in after:
+        more = sorted(name for name in known & one.data.nodes.keys() if _by_others(one.data, name) > taken[name])
+        if more:
+            return Verdict.FAIL, f"{more[0]} has more slots taken than before that no replica uses"
+    return Verdict.PASS, ""
+
+
+def _by_others(sample: WorkloadSample, node: str) -> int:
+    return sample.nodes[node].used - sample.nodes[node].replicas
 
 
 def _still_fails(record: Record, told: FaultStory, after: Sequence[At[ProbeSample]]) -> bool:

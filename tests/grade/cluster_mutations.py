@@ -26,6 +26,17 @@ BENIGN: dict[str, Mutation] = {
     name: mutations.BENIGN[name]
     for name in ("unchanged", "few_requests_late", "clock_set_elsewhen", "machine_up_for_longer", "order_of_keys")
 }
+
+
+def benign(edit: Callable[[Draft, Random], None]) -> Callable[[Draft, Random], None]:
+    def mutation(_: Scene, draft: Draft, chance: Random) -> str:
+        edit(draft, chance)
+        return edit.__name__.replace("_", " ")
+
+    BENIGN[edit.__name__] = mutation
+    return edit
+
+
 ALONE = {"drained": "never_refused", "pdb_respected": "budget_broken", "scaled": "never_added"}
 """A mutation for each kind by which it alone breaks."""
 
@@ -324,3 +335,15 @@ def a_call_too_many(draft: Draft, chance: Random) -> None:
 def answered_before_asked(draft: Draft, chance: Random) -> None:
     line = _once(draft, chance, 0, END)[0]
     line.data["asked"] = str(line.mono + 500 * MS)
+
+
+@benign
+def cordoned_again_by_somebody(draft: Draft, _: Random) -> None:
+    draft.one("fault.cleared", id="drain").data["outcome"] = "superseded"
+    held(draft, UNDO, END + 60, lambda one: node(one, "node-1", cordoned=True))
+
+
+@benign
+def another_node_cordoned_afterwards(draft: Draft, chance: Random) -> None:
+    start = chance.uniform(UNDO + 1, END - 60)
+    held(draft, start, END + 60, lambda one: node(one, "node-2", cordoned=True))

@@ -29,7 +29,7 @@ from tests.grade.cluster import (
     real,
 )
 from tests.grade.cluster_mutations import change, held, node, not_scaled, silence, state, without
-from tests.grade.conftest import replan
+from tests.grade.conftest import both, replan
 
 P, F, Q = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 Edit = Callable[[Draft], object]
@@ -417,7 +417,7 @@ def test_what_still_stands_afterwards() -> None:
         held(draft, UNDO, END + 60, filled)
 
     assert judged("faults_removed").verdict is P
-    assert "a node is still cordoned" in judged("faults_removed", edit=cordoned).reason
+    assert "node-1 is still cordoned" in judged("faults_removed", edit=cordoned).reason
     assert judged("faults_removed", edit=full).verdict is F
     busy = judged("faults_removed", edit=lambda d: held(d, UNDO + 1, END + 60, full_of_replicas))
     assert busy.verdict is P, busy.reason
@@ -440,6 +440,32 @@ def test_balloons_that_stay_on_one_node(start: float, end: float, verdict: Verdi
     found = judged("faults_removed", edit=lambda d: held(d, start, end, lambda one: node(one, "node-2", used=4)))
     assert found.verdict is verdict, found.reason
     assert ("node-2 has more slots taken" in found.reason) == (verdict is F)
+
+
+def superseded(draft: Draft) -> None:
+    draft.one("fault.cleared", id="drain").data["outcome"] = "superseded"
+
+
+def both_cordoned(draft: Draft) -> None:
+    held(draft, DRAIN + 0.5, UNDO + 0.5, lambda one: node(one, "node-2", cordoned=True))
+    held(draft, UNDO + 0.5, END + 60, lambda one: node(one, "node-2", cordoned=True))
+
+
+@pytest.mark.parametrize(
+    ("edits", "name", "verdict"),
+    [
+        ([], "node-1", F),
+        ([superseded], "node-1", P),
+        ([], "node-2", P),
+        ([both_cordoned], "node-2", Q),
+    ],
+)
+def test_somebody_elses_cordon_is_not_ours(edits: list[Edit], name: str, verdict: Verdict) -> None:
+    def edit(draft: Draft) -> None:
+        held(draft, UNDO + 100, END + 60, lambda one: node(one, name, cordoned=True))
+
+    found = judged("faults_removed", edit=both(*edits, edit))
+    assert found.verdict is verdict, found.reason
 
 
 def gone(kind: str) -> Edit:
