@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gameday.grade.effect import Effect, effect_of, evictions
+from gameday.grade.effect import Effect, drained_nodes, effect_of, evictions
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
@@ -43,12 +43,11 @@ class _Drain:
 
     def ruling(self) -> Ruling:
         readings, told = self._record.workloads, self._effect.story
-        pool = self._fault.pool
-        nodes = readings[self._start].data.cordoned(pool) - self._before.cordoned(pool)
+        nodes = drained_nodes(self._record, self._fault)
         if len(nodes) != 1:
             return inconclusive(f"{len(nodes)} nodes were cordoned at once.", self._effect.seqs)
         node = next(iter(nodes))
-        if not self._before.nodes[node].replicas:
+        if node not in self._before.nodes or not self._before.nodes[node].replicas:
             return inconclusive(f"Nothing ran on {node} before it was drained.", self._effect.seqs)
         until = told.undo.mono if told.undo is not None else self._record.end
         last = max((i for i, one in enumerate(readings) if one.mono <= until), default=self._start)

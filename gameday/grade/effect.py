@@ -211,7 +211,7 @@ def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadS
     """The readings from the fault's intent on, and whether each shows it; none if nobody looked before.
 
     Exhausted: none of the nodes that the pool had before has a free slot, but for those that take nothing new since
-    before, or because of a drain of the plan. Drained: a node is cordoned that was not before.
+    before, or because of a drain of the plan. Drained: the drained node is cordoned.
     """
     told = story(record, fault)
     base = looked_before(record, told)
@@ -222,7 +222,8 @@ def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadS
     if isinstance(fault.with_, Exhaust):
         pool = _Pool(record, fault, before)
         return [(one, pool.full(one)) for one in later]
-    return [(one, bool(one.data.cordoned(fault.pool) - before.cordoned(fault.pool))) for one in later]
+    nodes = drained_nodes(record, fault)
+    return [(one, bool(nodes) and nodes <= one.data.cordoned(fault.pool)) for one in later]
 
 
 def drained_nodes(record: Record, fault: BoundFault) -> frozenset[str]:

@@ -209,6 +209,16 @@ def nodes_replaced(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def another_cordoned_instead(draft: Draft, chance: Random) -> None:
+    """From the start, or from some time on."""
+
+    def another(one: WorkloadSample) -> WorkloadSample:
+        return node(node(one, "node-1", cordoned=False), "node-2", cordoned=True)
+
+    held(draft, chance.choice([DRAIN + 0.5, chance.uniform(DRAIN + 5, UNDO - 30)]), UNDO + 0.5, another)
+
+
+@breaking
 def node_untold(draft: Draft, chance: Random) -> None:
     name = chance.choice(["node-1", "node-2"])
     change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: without(one, name))
@@ -347,3 +357,9 @@ def cordoned_again_by_somebody(draft: Draft, _: Random) -> None:
 def another_node_cordoned_afterwards(draft: Draft, chance: Random) -> None:
     start = chance.uniform(UNDO + 1, END - 60)
     held(draft, start, END + 60, lambda one: node(one, "node-2", cordoned=True))
+
+
+@benign
+def another_node_cordoned_meanwhile(draft: Draft, chance: Random) -> None:
+    start = chance.uniform(DRAIN + 1, UNDO)
+    held(draft, start, chance.choice([UNDO, END + 60]), lambda one: node(one, "node-2", cordoned=True))

@@ -223,6 +223,30 @@ def test_a_node_on_which_nothing_ran() -> None:
     assert (found.verdict, "Nothing ran on node-1" in found.reason) == (Q, True)
 
 
+def test_a_node_that_somebody_else_cordons_meanwhile() -> None:
+    def edit(draft: Draft) -> None:
+        held(draft, DRAIN + 100, END + 60, lambda one: node(one, "node-2", cordoned=True))
+
+    found = grade(make_cluster(edit=edit))
+    assert found.verdict is RunVerdict.PASS, found.reason
+
+    def at_once(draft: Draft) -> None:
+        held(draft, DRAIN, UNDO, lambda one: node(one, "node-2", cordoned=True))
+
+    both_at_once = judged("drained", edit=at_once)
+    assert (both_at_once.verdict, "2 nodes were cordoned at once" in both_at_once.reason) == (Q, True)
+
+
+def test_another_cordon_is_no_drain() -> None:
+    """The one that was drained is uncordoned by somebody, and another is cordoned."""
+
+    def edit(draft: Draft) -> None:
+        held(draft, DRAIN + 200, UNDO, lambda one: node(one, "node-1", cordoned=False))
+        held(draft, DRAIN + 200, UNDO, lambda one: node(one, "node-2", cordoned=True))
+
+    assert judged("fault_effective", edit=edit).verdict is Q
+
+
 def test_nobody_looked_at_the_drain() -> None:
     assert judged("drained", edit=silence(DRAIN + 20, DRAIN + 85)).verdict is Q
     assert judged("drained", Pool(evicted=(5.0,)), silence(DRAIN + 100, DRAIN + 200)).verdict is Q
