@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gameday.grade.effect import Effect, drained_nodes, effect_of, evictions
+from gameday.grade.effect import Effect, drained_nodes, effect_of, evictions, gone_after
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
-from gameday.grade.workloads import Reading, first, when
+from gameday.grade.workloads import Reading, when
 from gameday.model.enums import Verdict
 from gameday.model.experiment import Drain, Drained
 from gameday.model.grade import Criterion
@@ -53,9 +53,9 @@ class _Drain:
         last = max((i for i, one in enumerate(readings) if one.mono <= until), default=self._start)
         if not evictions(told).asked:
             return inconclusive(f"The drain never asked {node} to let a replica go.", self._effect.seqs)
-        end = first(
-            readings[: last + 1], lambda one: node in one.nodes and not one.nodes[node].replicas, self._start
-        )
+        gone = gone_after(self._record, nodes)[node]
+        left = [_left(one, node, gone) for one in readings[: last + 1]]
+        end = next((i for i in range(self._start, last + 1) if left[i] == 0), None)
         return self._stuck(node, last, until) if end is None else self._emptied(node, end)
 
     def _emptied(self, node: str, end: int) -> Ruling:
@@ -67,20 +67,24 @@ class _Drain:
         if not record.workloads_observed().covers(self._effect.lo, came[1]):
             return inconclusive("The readings of nodes have gaps while the node was drained.", seqs)
         verdict = at_most(measured, self._limit)
-        took = f"{node} was empty {length_text(measured)} after the drain"
+        state = "empty" if node in reading.data.nodes else "gone"
+        took = f"{node} was {state} {length_text(measured)} after the drain"
         if verdict is not Verdict.PASS:
             return Ruling(verdict, took + against(verdict, duration_text(self._limit)), measured, seqs=seqs)
-        return self._by_evictions(reading, Ruling(verdict, took, measured, seqs=seqs))
+        return self._by_evictions(node, reading, Ruling(verdict, took, measured, seqs=seqs))
 
-    def _by_evictions(self, empty: Reading, found: Ruling) -> Ruling:
+    def _by_evictions(self, node: str, empty: Reading, found: Ruling) -> Ruling:
         """Emptied in time: but by what the drain itself asked for, and against a budget?"""
         told = self._effect.story
         refused = evictions(told, empty.mono).refused
         found = replace(found, seqs=(*found.seqs, *evictions(told).seqs))
-        if not evictions(told).evicted:
-            why = (
-                f"{found.reason}, but no eviction that the drain asked for was carried out: something else did it."
-            )
+        # A node that nobody saw empty may have taken replicas along.
+        seen = node in empty.data.nodes
+        evicted = evictions(told, None if seen else empty.mono).evicted
+        least = 1 if seen else self._before.nodes[node].replicas
+        if evicted < least:
+            many = "no eviction" if evicted == 0 else f"only {evicted} of {least} evictions"
+            why = f"{found.reason}, but {many} that the drain asked for came about: something else did it."
             return found.but(Verdict.INCONCLUSIVE, why)
         if not refused:
             why = f"{found.reason}, but no eviction was refused: the disruption budget held nothing back."
@@ -106,3 +110,10 @@ class _Drain:
         return Ruling(
             Verdict.FAIL, why + against(Verdict.FAIL, duration_text(self._limit)), measured, seqs=seqs, open=True
         )
+
+
+def _left(reading: Reading, node: str, gone: int) -> int | None:
+    """Replicas on a node; none if it is gone for good. None: the reading does not tell."""
+    if node in reading.data.nodes:
+        return reading.data.nodes[node].replicas
+    return 0 if reading.seq > gone else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ __all__ = [
     "evictions",
     "evidence",
     "first_effect",
+    "gone_after",
     "last_cleared",
     "looked_before",
     "node_shows",
@@ -211,7 +212,7 @@ def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadS
     """The readings from the fault's intent on, and whether each shows it; none if nobody looked before.
 
     Exhausted: none of the nodes that the pool had before has a free slot, but for those that take nothing new since
-    before, or because of a drain of the plan. Drained: the drained node is cordoned.
+    before, or because of a drain of the plan. Drained: the drained node is cordoned, or gone for good.
     """
     told = story(record, fault)
     base = looked_before(record, told)
@@ -223,7 +224,11 @@ def node_shows(record: Record, fault: BoundFault) -> Sequence[tuple[At[WorkloadS
         pool = _Pool(record, fault, before)
         return [(one, pool.full(one)) for one in later]
     nodes = drained_nodes(record, fault)
-    return [(one, bool(nodes) and nodes <= one.data.cordoned(fault.pool)) for one in later]
+    gone = gone_after(record, nodes)
+    held = [
+        (one, one.data.cordoned(fault.pool) | {name for name in nodes if one.seq > gone[name]}) for one in later
+    ]
+    return [(one, bool(nodes) and nodes <= closed) for one, closed in held]
 
 
 def drained_nodes(record: Record, fault: BoundFault) -> frozenset[str]:
@@ -241,6 +246,12 @@ def drained_nodes(record: Record, fault: BoundFault) -> frozenset[str]:
     return next((nodes for nodes in found if nodes), frozenset())
 
 
+def gone_after(record: Record, nodes: Collection[str]) -> Mapping[str, int]:
+    """The ``seq`` of the last reading that shows each node: in later ones it is gone for good, as nodes that are
+    empty are where an autoscaler removes them."""
+    return {name: max((one.seq for one in record.workloads if name in one.data.nodes), default=0) for name in nodes}
+
+
 class _Pool:
     """The nodes that a pool had before it was exhausted."""
 
@@ -248,6 +259,7 @@ class _Pool:
         self._known = before.of_pool(fault.pool)
         self._cordoned = before.cordoned(fault.pool)
         drains = [one for one in record.plan.faults if isinstance(one.with_, Drain) and one.pool == fault.pool]
+        self._gone = gone_after(record, self._known)
         self._drains = [(drained_nodes(record, one), *_stood(record, one)) for one in drains]
 
     def full(self, one: At[WorkloadSample]) -> bool:
@@ -257,7 +269,7 @@ class _Pool:
     def _taken(self, name: str, one: At[WorkloadSample]) -> bool:
         node = one.data.nodes.get(name)
         if node is None:
-            return False
+            return one.seq > self._gone[name] and self._drained(name, one)
         # A cordon leaves no room either, but it shows nothing of what an exhaustion does.
         closed = node.cordoned and (name in self._cordoned or self._drained(name, one))
         return closed or node.used >= node.slots

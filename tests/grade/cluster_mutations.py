@@ -219,6 +219,15 @@ def another_cordoned_instead(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def removed_with_its_replicas(draft: Draft, chance: Random) -> None:
+    """Somebody deletes the node before its replicas were let go."""
+    second = draft.of("fault.proceeded", evicted=1)[1]
+    draft.drop(line for line in draft.of("fault.proceeded") if line.mono >= second.mono)
+    start = chance.uniform(DRAIN + 30, DRAIN + 75)
+    held(draft, start, END + 60, lambda one: without(one, "node-1"))
+
+
+@breaking
 def node_untold(draft: Draft, chance: Random) -> None:
     name = chance.choice(["node-1", "node-2"])
     change(_once(draft, chance, EXHAUST + 1, UNDO), lambda one: without(one, name))
@@ -363,3 +372,11 @@ def another_node_cordoned_afterwards(draft: Draft, chance: Random) -> None:
 def another_node_cordoned_meanwhile(draft: Draft, chance: Random) -> None:
     start = chance.uniform(DRAIN + 1, UNDO)
     held(draft, start, chance.choice([UNDO, END + 60]), lambda one: node(one, "node-2", cordoned=True))
+
+
+@benign
+def drained_node_removed(draft: Draft, chance: Random) -> None:
+    """By the autoscaler, when it was seen empty or a moment before; nobody asks for it any more."""
+    evicted = max(line.mono for line in draft.of("fault.proceeded", evicted=1))
+    start = (evicted - at(0)) / S * SCALE + chance.uniform(1, 200)
+    held(draft, start, END + 60, lambda one: without(one, "node-1"))

@@ -223,6 +223,33 @@ def test_a_node_on_which_nothing_ran() -> None:
     assert (found.verdict, "Nothing ran on node-1" in found.reason) == (Q, True)
 
 
+def removed(start: float, end: float = END) -> Edit:
+    """The drained node is not there, from and to so long after the drain."""
+    return lambda draft: held(draft, DRAIN + start, DRAIN + end, lambda one: without(one, "node-1"))
+
+
+@pytest.mark.parametrize(
+    ("day", "start", "verdict", "words"),
+    [
+        (Pool(), 200, P, "node-1 was empty"),
+        (Pool(), 82, P, "node-1 was gone"),
+        (Pool(), 76, Q, "only 1 of 2 evictions"),
+        (Pool(evicted=(5.0,)), 300, Q, "only 1 of 2 evictions"),
+        (Pool(evicted=(5.0,)), 640, F, "node-1 was gone 10m"),
+    ],
+)
+def test_a_drained_node_may_be_removed(day: Pool, start: float, verdict: Verdict, words: str) -> None:
+    found = judged("drained", day, removed(start))
+    assert (found.verdict, words in found.reason) == (verdict, True), found.reason
+    assert judged("fault_effective", day, removed(start)).verdict is P
+
+
+@pytest.mark.parametrize("kind", ["drained", "fault_effective"])
+def test_a_node_that_is_only_left_out_of_a_reading_is_not_removed(kind: str) -> None:
+    assert judged(kind, edit=removed(30, 37)).verdict is Q
+    assert judged(kind, edit=removed(200, 207)).verdict is Q
+
+
 def test_a_node_that_somebody_else_cordons_meanwhile() -> None:
     def edit(draft: Draft) -> None:
         held(draft, DRAIN + 100, END + 60, lambda one: node(one, "node-2", cordoned=True))
