@@ -58,6 +58,8 @@ __all__ = ["At", "Counted", "Record", "index", "ns"]
 
 _STALL = 0.5
 """Real seconds between two checks of a probe that are no gap yet."""
+_WORKLOADS = "workloads"
+"""The source of the readings of services and nodes."""
 _TELLS = 0.5
 """Real seconds after which the load must have told of a request."""
 
@@ -308,8 +310,8 @@ class Record:
 
     @cached_property
     def workloads(self) -> tuple[At[WorkloadSample], ...]:
-        """The readings of services and nodes."""
-        return self.of(WorkloadSample)
+        """The readings of services and nodes, by the one source whose gaps are known."""
+        return tuple(sample for sample in self.of(WorkloadSample) if sample.source == _WORKLOADS)
 
     def workloads_observed(self) -> Observed:
         """When services and nodes were looked at: from the question to the answer."""
@@ -317,7 +319,7 @@ class Record:
         every = COUNTERS if self.plan.workloads is None else self.plan.workloads.every
         # A busy machine stalls for longer than a few quick readings.
         step = max(ns(every), ns(_STALL) // INTERVALS)
-        return Observed(looks, step, self.gaps_declared("workloads"))
+        return Observed(looks, step, self.gaps_declared(_WORKLOADS))
 
     @property
     def release_step(self) -> int:

@@ -297,6 +297,13 @@ def readings_lost(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def told_by_another_source(draft: Draft, chance: Random) -> None:
+    start = chance.choice([-60.0, chance.uniform(0, END - 200)])
+    for line in readings(draft, start, start + 150 if start > 0 else END + 60):
+        line.source = chance.choice(["probe/x", "engine"])
+
+
+@breaking
 def gap_declared(draft: Draft, chance: Random) -> None:
     start = at(chance.uniform(0, END - 300))
     draft.add(start + 6 * S, "workloads", SourceGap(since=start, reason="silent"))

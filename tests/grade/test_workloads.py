@@ -456,6 +456,21 @@ def test_a_drain_may_be_undone_just_before_what_ends_with_it() -> None:
     assert found.verdict is P, found.reason
 
 
+def test_readings_of_another_source_tell_nothing() -> None:
+    def edit(draft: Draft) -> None:
+        for line in draft.of("sample", "workloads"):
+            line.source = "probe/x"
+
+    found = grade(make_cluster(edit=edit))
+    assert {one.verdict for one in found.criteria if one.kind in ("scaled", "drained", "pdb_respected")} == {Q}
+
+    def some(draft: Draft) -> None:
+        for line in readings(draft, 900, 1100):
+            line.source = "probe/x"
+
+    assert "have gaps" in judged("fault_effective", edit=some).reason
+
+
 def test_free_slots_on_new_nodes_are_what_is_wanted() -> None:
     assert judged("fault_effective", Pool(scaled=5)).verdict is P
 
