@@ -100,9 +100,8 @@ class _Drain:
         seqs = (*self._effect.seqs, record.workloads[last].seq)
         limit = record.length(self._limit)
         left = record.workloads[last].data.nodes.get(node)
-        # At the very end of the drain the limit may be reached only just.
-        if lo < limit - record.length(self._limit * 0.02):
-            return inconclusive(f"The drain of {node} ended before its limit.", seqs)
+        if at_most(measured, self._limit) is not Verdict.FAIL:
+            return inconclusive(f"The drain of {node} did not outlast its limit.", seqs)
         if not record.workloads_observed().unbroken(self._effect.lo, min(until, self._effect.hi + limit)):
             return inconclusive("The readings of nodes have gaps while the node was drained.", seqs)
         many = f"{left.replicas} replicas" if left is not None and left.replicas > 1 else "a replica"

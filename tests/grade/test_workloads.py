@@ -274,6 +274,19 @@ def test_another_cordon_is_no_drain() -> None:
     assert judged("fault_effective", edit=edit).verdict is Q
 
 
+@pytest.mark.parametrize(("within", "verdict"), [(705.0, F), (719.0, Q), (720.0, Q), (900.0, Q)])
+def test_a_drain_that_was_no_longer_than_its_limit_fails_nobody(within: float, verdict: Verdict) -> None:
+    def limit(plan: Plan) -> dict[str, object]:
+        changed = (
+            one.model_copy(update={"within": within} if one.kind == "drained" else {}) for one in plan.expect
+        )
+        return {"expect": tuple(changed)}
+
+    found = judged("drained", Pool(evicted=(5.0,)), lambda draft: replan(draft, limit))
+    assert found.verdict is verdict, found.reason
+    assert found.measured is None or verdict is Q or found.measured.lo > within
+
+
 def test_nobody_looked_at_the_drain() -> None:
     assert judged("drained", edit=silence(DRAIN + 20, DRAIN + 85)).verdict is Q
     assert judged("drained", Pool(evicted=(5.0,)), silence(DRAIN + 100, DRAIN + 200)).verdict is Q
