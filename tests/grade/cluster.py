@@ -62,7 +62,7 @@ class Pool:
     evicted: tuple[float, ...] = (5.0, 80.0)
     """When the drained node's two replicas were let go, after the drain began."""
     refused: tuple[float, ...] = (20.0, 35.0, 50.0, 65.0)
-    """When evictions were refused, after the drain began."""
+    """When evictions were refused, after the drain began: `CALLS` apart, if the day is to be as an engine's."""
     goes: float = 5.0
     """From an eviction until that replica's slot is free."""
     balloons: int = 2
@@ -228,13 +228,11 @@ class _Day:
             })  # fmt: skip
             left -= gone
         if not left:
-            late = max(max(day.evicted) + day.goes, *day.refused, 0.0) + CALLS / 2
-            yield (
-                late,
-                FaultProceeded.model_validate(
-                    {"id": "drain", "outcome": "ok", "said": "node-1 is empty", "done": True}
-                ),
-            )
+            late = max(*day.evicted, *day.refused) + CALLS
+            while late < max(day.evicted) + day.goes:
+                late += CALLS
+            empty = {"id": "drain", "outcome": "ok", "said": "node-1 is empty", "done": True}
+            yield late, FaultProceeded.model_validate(empty)
 
     def batches(self) -> Iterator[tuple[int, LoadBatch]]:
         rhythm, size = Rhythm(RATE, [SURGE]), 500 * MS

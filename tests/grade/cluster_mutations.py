@@ -304,6 +304,29 @@ def told_by_another_source(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def gap_in_the_drain(draft: Draft, chance: Random) -> None:
+    """While replicas are moved; what happened meanwhile nobody saw."""
+    start, end = chance.choice([(DRAIN + 5, DRAIN + 41), (DRAIN + 6, DRAIN + 36), (DRAIN + 95, DRAIN + 128)])
+    draft.drop(readings(draft, start, end))
+
+
+@breaking
+def gap_before_the_drain(draft: Draft, _: Random) -> None:
+    silence(DRAIN - 120, DRAIN - 30)(draft)
+
+
+@breaking
+def drain_not_read_back(draft: Draft, chance: Random) -> None:
+    name = chance.choice(["drain", "exhaust"])
+    draft.one("fault.effective", id=name).data["outcome"] = chance.choice(["failed", "unknown"])
+
+
+@breaking
+def demand_did_not_rise(draft: Draft, _: Random) -> None:
+    draft.one("load.started").data["surges"] = []
+
+
+@breaking
 def gap_declared(draft: Draft, chance: Random) -> None:
     start = at(chance.uniform(0, END - 300))
     draft.add(start + 6 * S, "workloads", SourceGap(since=start, reason="silent"))
@@ -387,3 +410,24 @@ def drained_node_removed(draft: Draft, chance: Random) -> None:
     evicted = max(line.mono for line in draft.of("fault.proceeded", evicted=1))
     start = (evicted - at(0)) / S * SCALE + chance.uniform(1, 200)
     held(draft, start, END + 60, lambda one: without(one, "node-1"))
+
+
+@benign
+def balloons_let_go_by_the_drain(draft: Draft, _: Random) -> None:
+    """The drain moves them as well: the node takes nothing new all the same."""
+    cordoned = readings(draft, DRAIN + 1, UNDO)
+    change(cordoned, lambda one: node(one, "node-1", used=one.nodes["node-1"].replicas))
+
+
+@benign
+def lacked_room_in_one_reading(draft: Draft, _: Random) -> None:
+    """A scheduler may say so once only, and a node comes all the same."""
+    change(readings(draft, ASK, END), lambda one: state(one, pending=0))
+    change(readings(draft, ASK, ASK + 15)[1:2], lambda one: state(one, pending=2))
+
+
+@benign
+def told_what_is_new(draft: Draft, _: Random) -> None:
+    """A call that asked for nothing, since a replica is still on its way."""
+    told = {"id": "drain", "outcome": "ok", "said": "node-1 is being emptied"}
+    draft.add(at(DRAIN + 7), "engine", FaultProceeded.model_validate(told))

@@ -22,7 +22,7 @@ from gameday.model.grade import Grade
 from gameday.timeline import TimelineRead, read
 from tests.grade import cluster_mutations
 from tests.grade.builder import FULL, LEAN, MORE, Burst, Reality, make
-from tests.grade.cluster import Pool, make_cluster
+from tests.grade.cluster import CALLS, Pool, make_cluster
 from tests.grade.mutations import BENIGN, BREAKING, STANDBY_BENIGN, STANDBY_BREAKING, Mutation
 from tests.grade.outage_mutations import OUTAGE, UNFIT
 from tests.grade.scene import Scene
@@ -51,7 +51,9 @@ STANDBY_BASES = {
 """Days of another experiment, which have a part of the attack to themselves: its expectations are others."""
 STANDBY_COUNT = max(len(STANDBY_BREAKING), COUNT // 10)
 
-POOL_BASES = {"pool": Pool(), "pool, slow": Pool(node=150.0, evicted=(10.0, 300.0))}
+LONG = tuple(20.0 + CALLS * number for number in range(19))
+"""Refusals from one call to the next, for five minutes."""
+POOL_BASES = {"pool": Pool(), "pool, slow": Pool(node=150.0, evicted=(5.0, 305.0), refused=LONG)}
 """Days of nodes, likewise."""
 OF_NODES = cluster_mutations.BREAKING
 POOL_COUNT = max(len(OF_NODES), COUNT // 10)
