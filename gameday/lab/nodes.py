@@ -166,7 +166,8 @@ class Manager:
         try:
             config = str(self._config_file(self._warm))
             arguments = [self._config.kind, "--owner", self._owner.model_dump_json(), "--config", config]
-            pid = spawn(arguments, folder / f"{replica.name}.log", [descriptor])
+            # In our session: whoever ends the lab ends all of that.
+            pid = spawn(arguments, folder / f"{replica.name}.log", [descriptor], session=False)
         finally:
             os.close(descriptor)
         process = identify(pid)

@@ -57,20 +57,50 @@ _GRACE = 1.5
 _ABOVE_INHERITED = 64
 _TAIL = 2000
 _UNHEALTHY_EVERY = 20
+_MODULE = b"gameday.lab.service"
 
 
 def end_processes(processes: Iterable[ProcessIdentity]) -> None:
-    """End and reap them, and what runs in their sessions; ProvisionError if any outlives SIGKILL."""
+    """End and reap them, what runs in their sessions, and what they began; ProvisionError if any outlives SIGKILL."""
     known = tuple(processes)
     # Of a process that died long ago, the session's number may be somebody else's by now.
     leaders = [process for process in known if alive(process)]
     left = {*end(known, _GRACE)}.union(*map(fence_session, leaders))
+    left |= {*end(_owned_by(known), 0.0)}
     for process in known:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
     if left:
         pids = ", ".join(sorted(str(process.pid) for process in left))
         raise ProvisionError(f"processes of the lab did not end: {pids}")
+
+
+def _owned_by(owners: Iterable[ProcessIdentity]) -> Sequence[ProcessIdentity]:
+    """Running processes of labs that one of these began: they name it in their arguments (``--owner``).
+
+    By its identity, which no other process ever has, so that it may have died long ago.
+    """
+    named = {_argument(owner) for owner in owners}
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and not named.isdisjoint(_arguments(entry)):
+            found.append(identify(int(entry.name)))
+    return [process for process in found if process is not None]
+
+
+def _argument(owner: ProcessIdentity) -> bytes:
+    return owner.model_dump_json().encode()
+
+
+def _arguments(entry: Path) -> Sequence[bytes]:
+    """What follows ``--owner`` in the command line of a process of a lab; empty for any other process."""
+    try:
+        words = (entry / "cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ()
+    if _MODULE not in words:
+        return ()
+    return [after for word, after in zip(words, words[1:], strict=False) if word == b"--owner"]
 
 
 class Lab:
@@ -337,7 +367,10 @@ def _write_secret(path: Path) -> None:
 
 
 def _remove_dead() -> None:
-    """Remove what labs of runs that were killed left behind: only a folder, their processes ended by themselves."""
+    """Remove what labs of runs that were killed left behind: a folder, as their processes ended by themselves, and
+    whatever one of these had begun and did not end with it."""
     for record in records.read_all():
         if record.own and not any(record.alive.values()) and identify(record.owner.pid) != record.owner:
-            records.remove(record.id)
+            with contextlib.suppress(ProvisionError):  # then it stays on record
+                end_processes(record.processes.values())
+                records.remove(record.id)

@@ -13,6 +13,7 @@ import pytest
 
 from gameday.lab.client import http
 from gameday.lab.supervisor import Lab
+from gameday.processes import alive
 
 MARK = {"run": "run-1", "id": "exhaust"}
 Until = Callable[[Callable[[], bool], float, str], float]
@@ -94,3 +95,22 @@ def test_nothing_of_it_outlives_the_lab(state: Path, until: Until) -> None:
     os.kill(lab.record.processes["nodes"].pid, signal.SIGKILL)
     until(lambda: not any(one.is_running() for one in mine), 20, "replicas end with their manager")
     lab.end()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_replica_that_is_stopped_ends_with_the_lab_whatever_became_of_its_manager(
+    state: Path, until: Until, manager: signal.Signals
+) -> None:
+    lab = Lab.start(60.0, [], own=True, parts=["nodes"])
+    mine = replicas(lab)
+    mine[0].suspend()
+    leader = psutil.Process(lab.record.processes["nodes"].pid)
+    leader.send_signal(manager)
+    if manager is signal.SIGKILL:
+        until(lambda: not alive(lab.record.processes["nodes"]), 20, "the manager is dead")
+    lab.end()
+    left = [one for one in mine if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    for one in left:
+        one.kill()
+    assert left == []

@@ -5,7 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,11 @@ from gameday.lab.client import http
 from gameday.lab.driver import DeployerDriver
 from gameday.lab.provisioner import LabProvisioner
 from gameday.lab.spawning import spawn
-from gameday.lab.supervisor import Lab
+from gameday.lab.supervisor import Lab, end_processes
 from gameday.model.plan import Plan
 from gameday.model.token import ProcessIdentity
 from gameday.ports import Target
-from gameday.processes import alive
+from gameday.processes import alive, identify
 
 Until = Callable[[Callable[[], bool], float, str], float]
 
@@ -108,6 +108,47 @@ def test_an_own_lab_ends_with_its_owner_and_the_next_start_clears_its_folder(sta
     supervisor = sys.modules[Lab.__module__]
     supervisor._remove_dead()
     assert not records.folder(record.id).exists()
+
+
+@pytest.fixture
+def orphan(tmp_path: Path) -> Iterator[tuple[ProcessIdentity, subprocess.Popen[bytes]]]:
+    """A process of a lab that has died, and one that it had begun, which is stopped and ends at no word."""
+    first = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    begun = identify(first.pid)
+    assert begun is not None
+    words = ["gameday.lab.service", "catalog", "--owner", begun.model_dump_json()]
+    second = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
+    second.send_signal(signal.SIGSTOP)
+    first.kill()
+    first.wait()
+    yield begun, second
+    second.kill()
+    second.wait()
+
+
+def test_what_a_dead_process_of_a_lab_began_ends_with_the_lab(
+    orphan: tuple[ProcessIdentity, subprocess.Popen[bytes]],
+) -> None:
+    begun, process = orphan
+    another = begun.model_copy(update={"start": begun.start + 1})
+    end_processes([another])
+    assert process.poll() is None
+    end_processes([begun])
+    assert process.wait(5) == -signal.SIGKILL
+
+
+def test_the_next_start_ends_it_where_the_lab_was_a_killed_runs(
+    state: Path, orphan: tuple[ProcessIdentity, subprocess.Popen[bytes]]
+) -> None:
+    begun, process = orphan
+    record = records.LabRecord(
+        id="lab-1", state="up", own=True, scale=1, flaws=(), owner=begun, processes={"nodes": begun}
+    )
+    records.folder("lab-1").mkdir(parents=True)
+    records.write(record)
+    sys.modules[Lab.__module__]._remove_dead()
+    assert process.wait(5) == -signal.SIGKILL
+    assert not records.folder("lab-1").exists()
 
 
 def _attach_twice(lab: str, plan: Plan) -> None:
