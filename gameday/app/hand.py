@@ -14,6 +14,7 @@ Signals that are meant for the run are the engine's to answer: the hand ignores 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import socket
@@ -43,8 +44,7 @@ CALLS: Mapping[str, Callable[[Driver, Token], JSON]] = {
 def _proceed(driver: Driver, token: Token) -> JSON:
     if not isinstance(driver, Proceeding):
         return {"said": "", "done": True}
-    found = driver.proceed(token)
-    return {"said": found.said, "done": found.done}
+    return dataclasses.asdict(driver.proceed(token))
 
 
 def main() -> None:

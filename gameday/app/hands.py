@@ -18,6 +18,8 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
 from gameday import processes
 from gameday.app import tables
 from gameday.app.guardian import NOT_UP, Guardian
@@ -33,6 +35,7 @@ from gameday.ports import Progress, Superseding, Target
 __all__ = ["Hand", "HandDied", "HandedDriver", "Hands"]
 
 T = TypeVar("T")
+_PROGRESS = TypeAdapter(Progress)
 _READY = 15.0
 """Real seconds within which a hand must have imported its drivers."""
 _PACE = 0.25
@@ -279,9 +282,7 @@ class HandedDriver:
         """In the hand that injected; as `inject` where it overran or failed."""
         if self._hand.dead:
             raise HandDied("the hand died before it was asked")
-        answer = self._call(self._hand, "proceed", token)
-        found = answer if isinstance(answer, dict) else {}
-        return Progress(str(found.get("said", "")), bool(found.get("done", True)))
+        return _PROGRESS.validate_python(self._call(self._hand, "proceed", token))
 
     def superseded(self, token: Token) -> bool:
         """As `undo`."""

@@ -76,12 +76,14 @@ class ClusterDriver:
             return Progress(f"{token.data['node']} is being emptied", done=False)
         name = node.evictable[0]
         answer = _request(str(token.data["api"]), "POST", "/evictions", {"replica": name})
-        said = {200: "evicted", 404: "gone already", 429: "not let go by its disruption budget"}.get(
-            answer.status_code
-        )
-        if said is None:
-            raise DriverError(f"the cluster refused ({answer.status_code}): {answer.text.strip()}")
-        return Progress(f"{name}: {said}", done=False)
+        match answer.status_code:
+            case 200:
+                return Progress(f"{name}: evicted", done=False, asked=1, evicted=1)
+            case 429:
+                return Progress(f"{name}: not let go by its disruption budget", done=False, asked=1, refused=1)
+            case 404:
+                return Progress(f"{name}: gone already", done=False, asked=1)
+        raise DriverError(f"the cluster refused ({answer.status_code}): {answer.text.strip()}")
 
     def in_effect(self, token: Token) -> bool:
         """Whether the cluster shows our mark."""

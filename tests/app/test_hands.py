@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,11 @@ import pytest
 from gameday import processes
 from gameday.app.hands import Hand, HandedDriver, Hands
 from gameday.errors import DriverError, NotTouched, PreflightError
+from gameday.lab import CLUSTER
+from gameday.model.base import JSON
 from gameday.model.enums import FaultKind
 from gameday.model.token import ProcessIdentity, Token
+from gameday.ports import Progress
 from tests.app.conftest import ROOT, Drill, wait_for
 
 
@@ -200,6 +206,44 @@ def test_a_refused_inject_aborts_and_what_stands_there_is_left_alone(drill: Dril
     assert drill.outcomes("fault.injected") == [("brownout", "untouched")]
     assert drill.outcomes("fault.undo") == []
     assert drill.outcomes("fault.cleared") == [("brownout", "untouched")]
+
+
+class FullCluster(BaseHTTPRequestHandler):
+    """A cluster whose node-1 is drained for the run ``r``, and that lets no replica go."""
+
+    def do_GET(self) -> None:
+        node = {"pool": "main", "slots": 4, "used": 1, "replicas": 1, "cordoned": True, "evictable": ["a"]}
+        nodes = {"node-1": {**node, "mark": {"run": "r", "id": "drain"}}}
+        self._say(200, {"services": {}, "nodes": nodes})
+
+    def do_POST(self) -> None:
+        self._say(429, "no")
+
+    def _say(self, status: int, content: object) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+def test_what_one_call_of_a_drain_did_comes_through_the_hand() -> None:
+    company = Company()
+    with (
+        HTTPServer(("127.0.0.1", 0), FullCluster) as server,
+        Hands(company, company, [CLUSTER.path]) as hands,  # type: ignore[arg-type]  # as above
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        driver = hands.driver(CLUSTER.path)
+        hands.ready()
+        data: dict[str, JSON] = {"api": f"http://127.0.0.1:{server.server_port}", "pool": "main", "node": "node-1"}
+        token = Token(
+            driver=CLUSTER.path, kind=FaultKind.DRAIN, id="drain", run="r", service="pool", data=data, deadline=20
+        )
+        said = "a: not let go by its disruption budget"
+        assert driver.proceed(token) == Progress(said, done=False, asked=1, refused=1)
+        server.shutdown()
 
 
 _ENGINE = """

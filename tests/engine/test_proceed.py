@@ -59,6 +59,15 @@ def test_it_is_asked_again_and_again_and_only_what_is_new_is_told(draining: Benc
     assert calls[-1].startswith("is_clear")
 
 
+def test_each_call_that_asked_for_an_eviction_is_told_though_it_came_out_as_before(draining: Bench) -> None:
+    assert isinstance(draining.driver, Draining)
+    refused = Progress("a: refused", False, asked=1, refused=1)
+    draining.driver.says = [refused, refused, Progress("a: evicted", False, asked=1, evicted=1), Progress("", True)]
+    draining.go()
+    found = [(one.asked, one.refused, one.evicted) for one in told(draining)]
+    assert found == [(1, 1, 0), (1, 1, 0), (1, 0, 1), (0, 0, 0)]
+
+
 def test_what_is_done_is_not_asked_any_more(draining: Bench) -> None:
     assert isinstance(draining.driver, Draining)
     draining.driver.says = [Progress("a: evicted", False), Progress("empty", True)]

@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from gameday.errors import DriverError
-from gameday.lab.client import http
 from gameday.lab.cluster import ClusterDriver
 from gameday.lab.config import NodesConfig
 from gameday.lab.nodes import Manager, application
@@ -21,7 +20,7 @@ from gameday.lab.workloads import ClusterObserver
 from gameday.model.events import Event, Payload, SourceGap, WorkloadSample
 from gameday.model.plan import BoundFault, BoundScale
 from gameday.model.token import Token
-from gameday.ports import Proceeding, Superseding, Target
+from gameday.ports import Proceeding, Progress, Superseding, Target
 
 BINDING = {"driver": "cluster", "api": "lab://nodes", "pool": "main"}
 Until = Callable[[Callable[[], bool], float, str], float]
@@ -164,13 +163,20 @@ def test_each_call_of_a_drain_asks_one_replica_and_a_refusal_is_no_error(
     assert (last.said, last.done) == ("node-1 is empty", True)
     driver.undo(token)
     assert driver.proceed(token).done
-    told = read(cluster)["evictions"]
-    assert told == {"asked": 4, "refused": 2, "done": 2}
 
 
-def read(cluster: Cluster) -> Any:
-    with http() as session:
-        return session.get(f"{cluster.url}/cluster", timeout=5).json()
+def evictions(progress: Progress) -> tuple[int, int, int]:
+    return progress.asked, progress.refused, progress.evicted
+
+
+def test_each_call_tells_the_eviction_that_it_asked_for(cluster: Cluster, driver: ClusterDriver) -> None:
+    token = driver.resolve(cluster.fault("drain"))
+    driver.inject(token)
+    assert [evictions(driver.proceed(token)) for _ in range(3)] == [(1, 0, 1), (1, 1, 0), (1, 1, 0)]
+    cluster.settle()
+    assert [evictions(driver.proceed(token)) for _ in range(2)] == [(1, 0, 1), (0, 0, 0)]
+    cluster.settle()
+    assert evictions(driver.proceed(token)) == (0, 0, 0)
 
 
 def test_what_somebody_else_changed_is_left_alone_and_told(cluster: Cluster, driver: ClusterDriver) -> None:
@@ -236,9 +242,9 @@ def test_flaws_of_evictions(tmp_path: Path, driver: ClusterDriver, flaw: str, re
     try:
         token = driver.resolve(cluster.fault("drain"))
         driver.inject(token)
-        driver.proceed(token)
-        driver.proceed(token)
-        assert read(cluster)["evictions"] == {"asked": 2, "refused": refused, "done": 2 - refused}
+        told = [driver.proceed(token) for _ in range(2)]
+        assert sum(one.refused for one in told) == refused
+        assert sum(one.evicted for one in told) == 2 - refused
     finally:
         cluster.stop()
 
