@@ -92,7 +92,6 @@ class Manager:
         self._due: dict[str, float] = {}
         self._edge_has: tuple[str, ...] | None = None
         self._short_since: float | None = None
-        self._asked = self._refused = self._done = 0
         self._warm = True
         """Whether what is started now is ready at once: at the start and after a reset, before a day begins."""
 
@@ -250,9 +249,8 @@ class Manager:
             "minAvailable": service.min_available,
             "scaling": service.scaling.model_dump() if service.scaling is not None else None,
         }
-        evictions: JSON = {"asked": self._asked, "refused": self._refused, "done": self._done}
         nodes: dict[str, JSON] = {node.name: self._told(node) for node in self.pool.nodes.values()}
-        return web.json_response({"services": {service.name: told}, "nodes": nodes, "evictions": evictions})
+        return web.json_response({"services": {service.name: told}, "nodes": nodes})
 
     def _told(self, node: Node) -> JSON:
         balloons: list[JSON] = [mark.model_dump() for mark in dict.fromkeys(node.balloons)]
@@ -344,12 +342,9 @@ class Manager:
         replica = next((one for one in self.pool.service.kept if one.name == name), None)
         if replica is None:
             raise web.HTTPNotFound(text="there is no such replica\n")
-        self._asked += 1
         allowed = self.pool.may_evict(replica) or "pdb-ignored" in self._flaws
         if not allowed or "drain-stuck" in self._flaws:
-            self._refused += 1
             raise web.HTTPTooManyRequests(text="the disruption budget does not let it go\n")
-        self._done += 1
         self.pool.end(replica)
         return web.json_response({"ok": True})
 

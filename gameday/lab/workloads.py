@@ -13,7 +13,7 @@ from gameday.lab.client import http
 from gameday.lab.pool import Mark, Scaling
 from gameday.model.base import Model
 from gameday.model.environment import WorkloadsObserver
-from gameday.model.events import Evictions, NodeState, SourceGap, WorkloadSample, WorkloadState
+from gameday.model.events import NodeState, SourceGap, WorkloadSample, WorkloadState
 from gameday.ports import Observer, Recorder
 
 __all__ = ["ClusterObserver", "ClusterState", "observe", "read_cluster"]
@@ -46,7 +46,6 @@ class ClusterState(Model):
 
     services: dict[str, _Service]
     nodes: dict[str, _Node]
-    evictions: Evictions
 
     def sample(self, asked: int) -> WorkloadSample:
         """As the timeline tells it."""
@@ -59,7 +58,6 @@ class ClusterState(Model):
                 name: NodeState(**{key: getattr(one, key) for key in NodeState.model_fields})
                 for name, one in self.nodes.items()
             },
-            evictions=self.evictions,
             asked=asked,
         )
 

@@ -29,7 +29,6 @@ __all__ = [
     "CounterPair",
     "CounterSample",
     "Event",
-    "Evictions",
     "FaultCleared",
     "FaultEffective",
     "FaultInjected",
@@ -372,23 +371,13 @@ class NodeState(Model):
     cordoned: bool = False
 
 
-class Evictions(Model):
-    """What was asked for since the source began to count; none of these ever falls."""
-
-    asked: Annotated[int, Field(ge=0)]
-    refused: Annotated[int, Field(ge=0)]
-    """At a disruption budget."""
-    done: Annotated[int, Field(ge=0)]
-
-
 class WorkloadSample(Payload):
-    """Services, nodes and evictions, read at one time. Source ``workloads``."""
+    """Services and nodes, read at one time. Source ``workloads``."""
 
     KIND: ClassVar = "sample"
     type: Literal["workloads"] = "workloads"
     services: dict[str, WorkloadState]
     nodes: dict[str, NodeState]
-    evictions: Evictions = Evictions(asked=0, refused=0, done=0)
     asked: Nanoseconds
     """When the reading began: the state is of some moment from then on."""
 
