@@ -366,8 +366,12 @@ class _Run:
             return
         self._proceed_from = now + int(PROCEED / 2 * 1e9)
         found: list[Progress] = []
-        outcome, problem = _attempt(lambda: found.append(driver.proceed(prepared.token)))
-        self._landed = self._waker.monotonic_ns()
+        self._unsure = True
+        try:
+            outcome, problem = _attempt(lambda: found.append(driver.proceed(prepared.token)))
+        finally:
+            self._landed = self._waker.monotonic_ns()
+        self._unsure = outcome is not Outcome.OK
         told = FaultProceeded(id=id, outcome=outcome, error=problem)
         if found:
             told = told.model_copy(update=dataclasses.asdict(found[0]))

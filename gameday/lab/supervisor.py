@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -61,7 +62,7 @@ _MODULE = b"gameday.lab.service"
 
 
 def end_processes(processes: Iterable[ProcessIdentity]) -> None:
-    """End and reap them, what runs in their sessions, and what they began; ProvisionError if any outlives SIGKILL."""
+    """End and reap them, what runs in their sessions, and what they began; ProvisionError if any outlives it."""
     known = tuple(processes)
     # Of a process that died long ago, the session's number may be somebody else's by now.
     leaders = [process for process in known if alive(process)]
@@ -100,7 +101,7 @@ def _arguments(entry: Path) -> Sequence[bytes]:
         return ()
     if _MODULE not in words:
         return ()
-    return [after for word, after in zip(words, words[1:], strict=False) if word == b"--owner"]
+    return [after for word, after in pairwise(words) if word == b"--owner"]
 
 
 class Lab:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
+from gameday.engine import Setup
 from gameday.errors import DriverError
+from gameday.model.enums import FaultKind
 from gameday.model.events import FaultProceeded, StimulusCleared
 from gameday.model.experiment import Drain
 from gameday.model.plan import BoundFault
 from gameday.model.token import Token
 from gameday.ports import Progress
 from gameday.testing import FakeDriver
+from gameday.timeline import Timeline
 from tests.engine.conftest import BINDING, Bench, make_plan
 
 
@@ -21,10 +27,17 @@ class Draining(FakeDriver):
     """Says what it is told to, one after the other, the last again and again."""
 
     says: list[Progress] = field(default_factory=list)
+    clock: Callable[[], int] = lambda: 0
+    looks: list[int] = field(default_factory=list)
+    """When it was asked whether it is clear."""
 
     def proceed(self, token: Token) -> Progress:
         self._call("proceed", token)
         return self.says.pop(0) if len(self.says) > 1 else self.says[0]
+
+    def is_clear(self, token: Token) -> bool:
+        self.looks += [self.clock()] if token.kind is FaultKind.DRAIN else []
+        return super().is_clear(token)
 
     def superseded(self, token: Token) -> bool:
         return token.id == "canary"
@@ -44,6 +57,14 @@ def draining(bench: Bench) -> Bench:
     bench.plan = make_plan([drain()])
     bench.driver = Draining(says=[Progress("a: evicted", False), Progress("b: refused", False)])
     return bench
+
+
+class Settling(Bench):
+    """One whose drivers' requests are short."""
+
+    def setup(self, record: Timeline) -> Setup:
+        made = super().setup(record)
+        return replace(made, prepared=[replace(one, settle=0.1) for one in made.prepared])
 
 
 def told(bench: Bench) -> list[FaultProceeded]:
@@ -82,6 +103,17 @@ def test_an_error_ends_the_run_and_everything_is_undone(draining: Bench) -> None
     assert (ending.outcome, ending.standing) == ("aborted", ())
     assert "drain could not be carried further: DriverError: no such thing" in ending.reason
     assert draining.driver.substrate == set()
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), DriverError("no"), SystemExit(3)])
+def test_what_a_call_that_was_cut_short_began_may_land_late(tmp_path: Path, error: Exception) -> None:
+    bench = Settling(tmp_path, make_plan([drain()]))
+    bench.driver = driver = Draining(says=[Progress("", False)], clock=bench.clock.monotonic_ns)
+    bench.clock.at(14, lambda: driver.broken.update(proceed=[error]))  # long after the injection
+    with contextlib.suppress(SystemExit):
+        bench.go()
+    first, second = driver.looks[:2]
+    assert second - first >= 1_000_000_000
 
 
 def test_what_takes_one_call_is_asked_nothing(bench: Bench) -> None:
