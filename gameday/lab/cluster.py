@@ -27,7 +27,18 @@ from gameday.ports import Progress, Target
 __all__ = ["ClusterDriver"]
 
 _TIMEOUT = 0.8
-"""Real seconds: not longer than its hand's deadline."""
+"""Real seconds: two of these are not longer than its hand's deadline."""
+_SILENCES = 6
+"""Calls of a drain in a row that get no answer: the last one ends the run."""
+_BROKEN = 500
+"""From this status on, an answer is none."""
+
+
+class _NoAnswer(DriverError):
+    """The cluster did not answer, or was not able to."""
+
+    asked = 0
+    """Evictions that were asked for all the same: nobody knows what came of them."""
 
 
 class ClusterDriver:
@@ -35,6 +46,10 @@ class ClusterDriver:
 
     kinds: frozenset[FaultKind] = CLUSTER.kinds
     sweepable = True
+
+    def __init__(self) -> None:
+        self._silent = 0
+        """Calls of a drain in a row that got no answer."""
 
     def resolve(self, target: Target) -> Token:
         """What exactly: the pool, the node with the most replicas, or the number of replicas of now and then."""
@@ -64,26 +79,21 @@ class ClusterDriver:
                 _ask(token, "PUT", _service(token), wanted)
 
     def proceed(self, token: Token) -> Progress:
-        """Of a drain: ask one replica to go, if there is one that is not going already."""
+        """Of a drain: ask one replica to go, if there is one that is not going already.
+
+        A cluster that is silent for a moment is no error; one that stays so is.
+        """
         if token.kind is not FaultKind.DRAIN:
             return Progress("", done=True)
-        node = _state(token).nodes.get(str(token.data["node"]))
-        if node is None or not node.cordoned or node.mark != _mark(token):
-            return Progress(f"{token.data['node']} is not ours to empty any more", done=True)
-        if not node.replicas:
-            return Progress(f"{token.data['node']} is empty", done=True)
-        if not node.evictable:
-            return Progress(f"{token.data['node']} is being emptied", done=False)
-        name = node.evictable[0]
-        answer = _request(str(token.data["api"]), "POST", "/evictions", {"replica": name})
-        match answer.status_code:
-            case 200:
-                return Progress(f"{name}: evicted", done=False, asked=1, evicted=1)
-            case 429:
-                return Progress(f"{name}: not let go by its disruption budget", done=False, asked=1, refused=1)
-            case 404:
-                return Progress(f"{name}: gone already", done=False, asked=1)
-        raise DriverError(f"the cluster refused ({answer.status_code}): {answer.text.strip()}")
+        try:
+            found = _further(token)
+        except _NoAnswer as error:
+            self._silent += 1
+            if self._silent >= _SILENCES:
+                raise
+            return Progress("the cluster does not answer", done=False, asked=error.asked)
+        self._silent = 0
+        return found
 
     def in_effect(self, token: Token) -> bool:
         """Whether the cluster shows our mark."""
@@ -116,6 +126,38 @@ class ClusterDriver:
     def find(self, api: str) -> list[Token]:
         """Whatever carries a mark."""
         return list(_found(api, _read(api)))
+
+
+def _further(token: Token) -> Progress:
+    """One eviction, if there is one to ask for."""
+    node = _state(token).nodes.get(str(token.data["node"]))
+    if node is None or not node.cordoned or node.mark != _mark(token):
+        return Progress(f"{token.data['node']} is not ours to empty any more", done=True)
+    if not node.replicas:
+        return Progress(f"{token.data['node']} is empty", done=True)
+    if not node.evictable:
+        return Progress(f"{token.data['node']} is being emptied", done=False)
+    name = node.evictable[0]
+    answer = _evict(str(token.data["api"]), name)
+    match answer.status_code:
+        case 200:
+            return Progress(f"{name}: evicted", done=False, asked=1, evicted=1)
+        case 429:
+            return Progress(f"{name}: not let go by its disruption budget", done=False, asked=1, refused=1)
+        case 404:
+            return Progress(f"{name}: gone already", done=False, asked=1)
+    raise DriverError(f"the cluster refused ({answer.status_code}): {answer.text.strip()}")
+
+
+def _evict(api: str, name: str) -> requests.Response:
+    try:
+        answer = _request(api, "POST", "/evictions", {"replica": name})
+        if answer.status_code >= _BROKEN:
+            raise _NoAnswer(f"the cluster is not able to answer ({answer.status_code})")
+    except _NoAnswer as error:
+        error.asked = 1
+        raise
+    return answer
 
 
 def _found(api: str, state: ClusterState) -> Iterator[Token]:
@@ -210,7 +252,7 @@ def _read(api: str) -> ClusterState:
         with http() as session:
             return read_cluster(session, api, _TIMEOUT)
     except requests.RequestException as error:
-        raise DriverError(f"the cluster does not answer: {error}") from error
+        raise _NoAnswer(f"the cluster does not answer: {error}") from error
 
 
 def _ask(token: Token, method: str, path: str, content: JSON, missing: bool = False) -> None:
@@ -225,4 +267,4 @@ def _request(api: str, method: str, path: str, content: JSON) -> requests.Respon
         with http() as session:
             return session.request(method, f"{api.rstrip('/')}{path}", json=content, timeout=_TIMEOUT)
     except requests.RequestException as error:
-        raise DriverError(f"the cluster does not answer: {error}") from error
+        raise _NoAnswer(f"the cluster does not answer: {error}") from error

@@ -6,9 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import requests
 from aiohttp import web
 
 from gameday.errors import DriverError
@@ -177,6 +178,41 @@ def test_each_call_tells_the_eviction_that_it_asked_for(cluster: Cluster, driver
     assert [evictions(driver.proceed(token)) for _ in range(2)] == [(1, 0, 1), (0, 0, 0)]
     cluster.settle()
     assert evictions(driver.proceed(token)) == (0, 0, 0)
+
+
+def test_a_cluster_that_is_silent_for_a_moment_ends_no_drain(
+    cluster: Cluster, driver: ClusterDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = driver.resolve(cluster.fault("drain"))
+    driver.inject(token)
+    for silences in (1, 5):
+        with monkeypatch.context() as patched:
+            patched.setattr(requests.Session, "send", silent)
+            told = [driver.proceed(token) for _ in range(silences)]
+        assert {(one.said, one.done, one.asked) for one in told} == {("the cluster does not answer", False, 0)}
+        assert driver.proceed(token).asked == 1
+    monkeypatch.setattr(requests.Session, "send", silent)
+    told = [driver.proceed(token) for _ in range(5)]
+    with pytest.raises(DriverError, match="does not answer"):
+        driver.proceed(token)
+
+
+def silent(*_: object, **__: object) -> NoReturn:
+    raise requests.ReadTimeout("nobody answers")
+
+
+def test_an_eviction_that_nobody_answered_was_asked_for(
+    cluster: Cluster, driver: ClusterDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = driver.resolve(cluster.fault("drain"))
+    driver.inject(token)
+    send = requests.Session.send
+
+    def no_evictions(session: requests.Session, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+        return silent() if request.method == "POST" else send(session, request, **more)
+
+    monkeypatch.setattr(requests.Session, "send", no_evictions)
+    assert evictions(driver.proceed(token)) == (1, 0, 0)
 
 
 def test_what_somebody_else_changed_is_left_alone_and_told(cluster: Cluster, driver: ClusterDriver) -> None:
