@@ -163,7 +163,7 @@ class _Run:
         self._effective: set[str] = set()
         self._nodes: frozenset[str] | None = None
         self._proceeded: dict[str, FaultProceeded] = {}
-        self._proceed_from = 0
+        self._proceed_from: dict[str, int] = {}
         self._injected = False
         self._loaded = False
 
@@ -362,9 +362,9 @@ class _Run:
         stands = any(entry.token.id == id for entry, _ in self._open)
         if not stands or not isinstance(driver, Proceeding) or (before is not None and before.done):
             return
-        if now < self._proceed_from:
+        if now < self._proceed_from.get(id, 0):
             return
-        self._proceed_from = now + int(PROCEED / 2 * 1e9)
+        self._proceed_from[id] = now + int(PROCEED / 2 * 1e9)
         found: list[Progress] = []
         self._unsure = True
         try:

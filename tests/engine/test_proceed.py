@@ -43,10 +43,10 @@ class Draining(FakeDriver):
         return token.id == "canary"
 
 
-def drain(at: float = 10, seconds: float = 15) -> BoundFault:
+def drain(at: float = 10, seconds: float = 15, name: str = "drain") -> BoundFault:
     return BoundFault.model_validate(
         {
-            "id": "drain", "kind": "drain", "service": "pool", "at": at, "for": seconds, "with": Drain(),
+            "id": name, "kind": "drain", "service": "pool", "at": at, "for": seconds, "with": Drain(),
             "proof": "", "binding": BINDING,
         }
     )  # fmt: skip
@@ -87,6 +87,13 @@ def test_each_call_that_asked_for_an_eviction_is_told_though_it_came_out_as_befo
     draining.go()
     found = [(one.asked, one.refused, one.evicted) for one in told(draining)]
     assert found == [(1, 1, 0), (1, 1, 0), (1, 0, 1), (0, 0, 0)]
+
+
+def test_of_two_drains_each_has_its_calls(draining: Bench) -> None:
+    draining.plan = make_plan([drain(name="one"), drain(name="two")])
+    draining.go()
+    calls = draining.driver.calls
+    assert (calls.count("proceed one"), calls.count("proceed two")) == (30, 30)
 
 
 def test_what_is_done_is_not_asked_any_more(draining: Bench) -> None:
