@@ -43,7 +43,7 @@ CALLS: Mapping[str, Callable[[Driver, Token], JSON]] = {
 
 def _proceed(driver: Driver, token: Token) -> JSON:
     if not isinstance(driver, Proceeding):
-        return {"said": "", "done": True}
+        raise DriverError("its driver begins it, and can not carry it further")
     return dataclasses.asdict(driver.proceed(token))
 
 

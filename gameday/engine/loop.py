@@ -36,7 +36,7 @@ from gameday.engine.reading import read_all
 from gameday.engine.steps import StepActions, Steps
 from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, undo_entry
 from gameday.engine.wait import Waker, Wakes
-from gameday.errors import GamedayError, NotTouched
+from gameday.errors import DriverError, GamedayError, NotTouched
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome, PhaseName, Verdict
 from gameday.model.events import (
@@ -358,9 +358,9 @@ class _Run:
     def _proceed(self, id: str) -> None:
         """One further call for a fault that stands; where the engine is late, none is made up for."""
         prepared, now = self._prepared(id), self._waker.monotonic_ns()
-        driver, before = prepared.driver, self._proceeded.get(id)
+        before = self._proceeded.get(id)
         stands = any(entry.token.id == id for entry, _ in self._open)
-        if not stands or not isinstance(driver, Proceeding) or (before is not None and before.done):
+        if not stands or (before is not None and before.done):
             return
         if now < self._proceed_from.get(id, 0):
             return
@@ -368,7 +368,7 @@ class _Run:
         found: list[Progress] = []
         self._unsure = True
         try:
-            outcome, problem = _attempt(lambda: found.append(driver.proceed(prepared.token)))
+            outcome, problem = _attempt(lambda: found.append(_further(prepared)))
         finally:
             self._landed = self._waker.monotonic_ns()
         self._unsure = outcome is not Outcome.OK
@@ -496,6 +496,13 @@ class _Run:
     def _unwritable(self, error: Exception) -> None:
         self._broken = self._broken or error
         self._waker.ring()
+
+
+def _further(prepared: Prepared) -> Progress:
+    """What one more call did; DriverError also where the driver knows none."""
+    if not isinstance(prepared.driver, Proceeding):
+        raise DriverError("its driver begins it, and can not carry it further")
+    return prepared.driver.proceed(prepared.token)
 
 
 def _undone(entry: Entry, driver: Driver, by: Undoing, cut: list[BaseException]) -> Undone:

@@ -208,6 +208,14 @@ def test_a_refused_inject_aborts_and_what_stands_there_is_left_alone(drill: Dril
     assert drill.outcomes("fault.cleared") == [("brownout", "untouched")]
 
 
+def test_a_driver_that_can_not_carry_a_drain_further_is_not_done_with_it(
+    handed: tuple[HandedDriver, Token],
+) -> None:
+    driver, token = handed
+    with pytest.raises(DriverError, match="can not carry it further"):
+        driver.proceed(token)
+
+
 class FullCluster(BaseHTTPRequestHandler):
     """A cluster whose node-1 is drained for the run ``r``, and that lets no replica go."""
 

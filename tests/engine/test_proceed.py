@@ -123,6 +123,13 @@ def test_what_a_call_that_was_cut_short_began_may_land_late(tmp_path: Path, erro
     assert second - first >= 1_000_000_000
 
 
+def test_a_driver_that_can_only_begin_a_drain_ends_the_run(bench: Bench) -> None:
+    bench.plan = make_plan([drain()])
+    ending = bench.go()
+    assert (ending.outcome, ending.standing) == ("aborted", ())
+    assert "drain could not be carried further: DriverError: its driver begins it" in ending.reason
+
+
 def test_what_takes_one_call_is_asked_nothing(bench: Bench) -> None:
     bench.driver = Draining(says=[Progress("", False)])
     bench.go()
