@@ -161,7 +161,10 @@ class _Run:
         self._guards = Guards(setup.plan, self._write)
         self._awaited = Awaited(setup.plan, self._write)
         self._effective: set[str] = set()
-        self._nodes: frozenset[str] | None = None
+        self._workloads: Event | None = None
+        """What was read last."""
+        self._before: dict[str, WorkloadSample] = {}
+        """What was read last before each fault of nodes."""
         self._proceeded: dict[str, FaultProceeded] = {}
         self._proceed_from: dict[str, int] = {}
         self._injected = False
@@ -334,6 +337,8 @@ class _Run:
             self._stop("engine", f"{entry.token.id} was not injected, the ledger could not be written: {error}")
         self._injected = self._injected or not prepared.stimulus
         token = prepared.token
+        if self._workloads is not None:
+            self._before[token.id] = self._workloads.read(WorkloadSample)
         intent = StimulusIntent if prepared.stimulus else FaultIntent
         # Not quietly: an injection that would not be on record is not made.
         self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
@@ -470,8 +475,7 @@ class _Run:
     def _shows_effect(self, event: Event) -> bool:
         """A bad answer of a probe that proves a fault whose effect was not yet seen."""
         if event.source == _WORKLOADS and event.kind == WorkloadSample.KIND:
-            if not self._injected:
-                self._nodes = frozenset(event.read(WorkloadSample).nodes)
+            self._workloads = event
             return any(not fault.proof and fault.id not in self._effective for fault in self._plan.faults)
         if event.data.get("ok") is not False:
             return False
@@ -479,14 +483,15 @@ class _Run:
         return event.source in waiting
 
     def _shows(self, event: Event, fault: BoundFault) -> bool:
-        """Whether what was read of nodes shows that fault."""
+        """Whether what was read of nodes shows that fault: as the grade has it, of what was so before it does not."""
         opened = any(entry.token.id == fault.id for entry, _ in self._open)
-        if event.source != _WORKLOADS or not opened:
+        before = self._before.get(fault.id)
+        if event.source != _WORKLOADS or not opened or before is None:
             return False
         sample = event.read(WorkloadSample)
         if isinstance(fault.with_, Exhaust):
-            return self._nodes is not None and sample.free(fault.pool, self._nodes) == 0
-        return bool(sample.cordoned(fault.pool))
+            return sample.free(fault.pool, before.of_pool(fault.pool)) == 0
+        return bool(sample.cordoned(fault.pool) - before.cordoned(fault.pool))
 
     def _make_room(self) -> bool:
         """In the thread that could not write, which may be an observer's."""

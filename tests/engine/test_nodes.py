@@ -1,0 +1,82 @@
+"""What is read of nodes shows the engine that a fault took effect: what was so before it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from gameday.model.environment import DriverBinding
+from gameday.model.events import NodeState, WorkloadSample
+from gameday.model.plan import BoundFault
+from gameday.ports import Recorder
+from gameday.testing import FakeClock
+from tests.engine.conftest import Bench, make_plan
+from tests.engine.test_people import manual, plan_with
+from tests.engine.test_proceed import Draining, Progress
+
+BINDING = DriverBinding.model_validate({"driver": "fake", "api": "fake://one", "pool": "main"})
+"""Bound to the pool `main`."""
+
+
+class Nodes:
+    """Tells at each second what the nodes are: name -> slots in use of four, and whether it is cordoned."""
+
+    source = "workloads"
+
+    def __init__(self, clock: FakeClock, told: Mapping[float, Mapping[str, tuple[int, bool]]]) -> None:
+        self._clock = clock
+        self._told = told
+
+    def start(self, record: Recorder) -> None:
+        """Plan it all."""
+        for second, nodes in self._told.items():
+            self._clock.at(second, lambda nodes=nodes: record(self.source, self._sample(nodes)))  # type: ignore[misc]
+
+    def _sample(self, nodes: Mapping[str, tuple[int, bool]]) -> WorkloadSample:
+        states = {
+            name: NodeState(pool="main", slots=4, used=used, replicas=0, cordoned=cordoned)
+            for name, (used, cordoned) in nodes.items()
+        }
+        return WorkloadSample(services={}, nodes=states, asked=self._clock.monotonic_ns())
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+def seen(bench: Bench, kind: str, told: Mapping[float, Mapping[str, tuple[int, bool]]]) -> list[float]:
+    """When that fault, of 10 s to 25 s, was seen to take effect."""
+    fault = BoundFault.model_validate(
+        {
+            "id": kind, "kind": kind, "service": "pool", "at": 10, "for": 15, "with": {}, "proof": "",
+            "binding": BINDING,
+        }
+    )  # fmt: skip
+    plan = plan_with(manual("look", after="fault-effective"))
+    bench.plan = plan.model_copy(update={"faults": make_plan([fault]).faults})
+    bench.driver = Draining(says=[Progress("", True)])
+    bench.observers = [Nodes(bench.clock, told)]
+    assert bench.go().outcome == "completed"
+    events = bench.timeline().events
+    return [round(event.mono / 1e9 - 1, 1) for event in events if event.kind == "step.triggered"]
+
+
+ELSEWHERE = {"a": (2, False), "b": (2, True)}
+"""Somebody has cordoned a node."""
+
+
+def test_a_node_that_was_cordoned_before_shows_no_drain(bench: Bench) -> None:
+    told = {5: ELSEWHERE, 12: ELSEWHERE, 14: {**ELSEWHERE, "a": (2, True)}}
+    assert seen(bench, "drain", told) == [14]
+
+
+def test_a_drain_is_not_seen_where_nobody_looked_before(bench: Bench) -> None:
+    assert seen(bench, "drain", {12: {"a": (2, True)}}) == []
+
+
+@pytest.mark.parametrize("added", [{}, {"c": (0, False)}])
+def test_a_pool_is_exhausted_once_the_nodes_of_before_are_full(
+    bench: Bench, added: Mapping[str, tuple[int, bool]]
+) -> None:
+    before = {"a": (2, False), "b": (4, False)}
+    assert seen(bench, "exhaust", {5: before, 12: before, 14: {"a": (4, False), "b": (4, False), **added}}) == [14]
