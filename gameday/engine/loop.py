@@ -483,7 +483,7 @@ class _Run:
         return event.source in waiting
 
     def _shows(self, event: Event, fault: BoundFault) -> bool:
-        """Whether what was read of nodes shows that fault: as the grade has it, of what was so before it does not."""
+        """Whether what was read of nodes shows that fault: as in the grade, what was so before it does not."""
         opened = any(entry.token.id == fault.id for entry, _ in self._open)
         before = self._before.get(fault.id)
         if event.source != _WORKLOADS or not opened or before is None:

@@ -64,7 +64,7 @@ from gameday.model.plan import (
 from gameday.model.runbook import BREAK_GLASS, Step
 from gameday.model.slo import MetricsSource, PrometheusSource, Source
 from gameday.model.sources import Sources
-from gameday.plan import guards, limits, names, proofs
+from gameday.plan import guards, limits, names, nodes, proofs
 from gameday.plan.context import BindOptions, Capabilities, Context
 from gameday.plan.guards import guard_paces, guarded_slos
 from gameday.plan.limits import pairs_of
@@ -82,7 +82,7 @@ def bind(sources: Sources, capabilities: Capabilities, options: BindOptions) -> 
     SpecError with all that is wrong, at once; UsageError for a time scale that is no scale.
     """
     context = Context(sources, capabilities, options)
-    for check in chain(names.CHECKS, limits.CHECKS, proofs.CHECKS):
+    for check in chain(names.CHECKS, limits.CHECKS, nodes.CHECKS, proofs.CHECKS):
         check(context)
     probe_rates = rates(context)
     guards.check(context, probe_rates)

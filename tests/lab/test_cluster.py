@@ -208,7 +208,9 @@ def test_an_eviction_that_nobody_answered_was_asked_for(
     driver.inject(token)
     send = requests.Session.send
 
-    def no_evictions(session: requests.Session, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+    def no_evictions(
+        session: requests.Session, request: requests.PreparedRequest, **more: Any
+    ) -> requests.Response:
         return silent() if request.method == "POST" else send(session, request, **more)
 
     monkeypatch.setattr(requests.Session, "send", no_evictions)

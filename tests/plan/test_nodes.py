@@ -107,6 +107,37 @@ def test_what_an_environment_lacks(nodes: Nodes, old: str, new: str, message: st
     assert any(message in one for one in told), told
 
 
+@pytest.mark.parametrize(
+    ("every", "message"),
+    [
+        ("500ms", ""),
+        ("501ms", "every 0.501 s, and the limit of 'scaled-out' (5m) is 10 s of real time at a time scale of 30"),
+        ("60s", "it needs 20 readings"),
+    ],
+)
+def test_workloads_are_read_often_enough(nodes: Nodes, every: str, message: str) -> None:
+    nodes.replace(ENVIRONMENT, "every: 200ms}", f"every: {every}}}")
+    told = nodes.told()
+    assert len(told) == bool(message)
+    assert all(message in one and ":54:61: workloads are read" in one for one in told), told
+
+
+def test_workloads_are_read_often_enough_for_a_disruption_budget_alone(nodes: Nodes) -> None:
+    nodes.replace(EXPERIMENT, '    - {id: scaled-out, kind: scaled, service: workload, within: "${scale}"}\n', "")
+    nodes.replace(EXPERIMENT, '    - {kind: drained, within: "${drain}"}\n', "")
+    nodes.replace(EXPERIMENT, "scale: 5m, drain: 10m, ", "")
+    nodes.replace(ENVIRONMENT, "every: 200ms}", "every: 1200ms}")
+    assert nodes.told() == []
+    nodes.replace(ENVIRONMENT, "every: 1200ms}", "every: 1300ms}")
+    (told,) = nodes.told()
+    assert "'drain', in which 'pdb_respected' counts, is 24 s of real time" in told
+    nodes.replace(EXPERIMENT, "    - {kind: pdb_respected}\n", "")
+    assert nodes.told() == []
+    nodes.replace(ENVIRONMENT, "every: 1300ms}", "every: 9s}")
+    (told,) = nodes.told()
+    assert "'drain' is 24 s of real time at a time scale of 30: it needs 3 readings" in told
+
+
 def test_a_share_limits_no_fault_of_nodes(nodes: Nodes) -> None:
     nodes.replace(ENVIRONMENT, "share: 100%", "share: 0%")
     assert nodes.told() == []
