@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gameday.model.experiment import Drain, Limited, OfPool, OfWorkloads, PdbRespected
+from gameday.model.experiment import Drain, Fault, Limited, OfPool, OfWorkloads, PdbRespected
 from gameday.model.quantities import duration_text
 from gameday.plan.context import Context
 
@@ -44,5 +44,35 @@ def _spans(context: Context) -> Iterator[tuple[float, int, str]]:
             yield from ((fault.for_, _PACE, f"'{fault.id}', in which '{one.id}' counts,") for fault in drains)
 
 
-CHECKS: tuple[Callable[[Context], None], ...] = (_pace,)
+def _one_at_a_time(context: Context) -> None:
+    """Two faults of one kind on one pool at once, or two scalings of a service, can not be told apart or undone."""
+    faults = context.experiment.faults
+    for index, fault in enumerate(faults):
+        pool = _pool(context, fault)
+        before = [one for one in faults[:index] if _overlap(one, fault) and pool and _pool(context, one) == pool]
+        if before:
+            what = f"'{before[0].id}' is a fault of kind '{fault.kind.value}' on the same pool, at the same time"
+            context.in_experiment(("faults", index, "at"), what, "let one begin once the other has ended")
+    seen: dict[str, str] = {}
+    for index, stimulus, scale in context.experiment.scales:
+        service = context.service(scale.service)
+        if service is not None and seen.setdefault(service.name, stimulus.id) != stimulus.id:
+            what = f"'{seen[service.name]}' scales '{scale.service}' ({service.name}) as well"
+            context.in_experiment(("stimuli", index, "scale", "service"), what, "scale a service once in a run")
+
+
+def _pool(context: Context, fault: Fault) -> tuple[object, ...]:
+    """Of a fault of nodes, which fault of which pool it is; empty for any other, or where nobody can tell."""
+    service = context.service(fault.service)
+    binding = service.faults.get(fault.kind) if service is not None else None
+    if binding is None or not isinstance(fault.with_, OfPool):
+        return ()
+    return fault.kind, binding.api, binding.options.get("pool")
+
+
+def _overlap(one: Fault, other: Fault) -> bool:
+    return one.at < other.at + other.for_ - _EPSILON and other.at < one.at + one.for_ - _EPSILON
+
+
+CHECKS: tuple[Callable[[Context], None], ...] = (_pace, _one_at_a_time)
 """In no particular order: each notes what it finds."""

@@ -107,6 +107,35 @@ def test_what_an_environment_lacks(nodes: Nodes, old: str, new: str, message: st
     assert any(message in one for one in told), told
 
 
+DRAIN = "    - {{id: again, kind: drain, service: pool, at: {}, for: 2m, proof: {{workloads: true}}}}\n  after:"
+SCALE = "    - {id: again, at: 7m, scale: {service: workload, by: 10%}}\n  faults:"
+
+
+def test_a_pool_is_drained_once_at_a_time(nodes: Nodes) -> None:
+    nodes.replace(EXPERIMENT, '    - {kind: drained, within: "${drain}"}\n    - {kind: pdb_respected}\n', "")
+    nodes.replace(EXPERIMENT, "drain: 10m, ", "")
+    nodes.replace(EXPERIMENT, "  after:", DRAIN.format("9m"))
+    assert nodes.told() == []
+    nodes.replace(EXPERIMENT, "at: 9m", "at: 24m")
+    assert nodes.told() == []
+    nodes.replace(EXPERIMENT, "at: 24m", "at: 11m")
+    nodes.replace(ENVIRONMENT, "faults: 2", "faults: 3")
+    (told,) = nodes.told()
+    assert "'drain' is a fault of kind 'drain' on the same pool, at the same time" in told
+
+
+def test_a_pool_is_exhausted_once_at_a_time(nodes: Nodes) -> None:
+    nodes.replace(EXPERIMENT, "  after:", DRAIN.format("5m").replace("kind: drain", "kind: exhaust"))
+    (told,) = nodes.told()
+    assert "'exhaust' is a fault of kind 'exhaust' on the same pool, at the same time" in told
+
+
+def test_a_service_is_scaled_once(nodes: Nodes) -> None:
+    nodes.replace(EXPERIMENT, "  faults:", SCALE)
+    (told,) = nodes.told()
+    assert "'scale-out' scales 'workload' (catalog) as well (scale a service once in a run)" in told
+
+
 @pytest.mark.parametrize(
     ("every", "message"),
     [
