@@ -473,6 +473,9 @@ def _of_workloads(context: Context, at: Location, expectation: OfWorkloads) -> N
             message = "nothing is drained" if not drains else f"{len(drains)} drains, and one is told from no other"
             context.in_experiment(at, message, "have one fault of kind 'drain'")
         return
+    if not any(isinstance(one.with_, OfPool) for one in context.experiment.faults):
+        message = "no fault takes room from a pool of nodes, so none has to grow"
+        context.in_experiment(at, message, "have a fault of kind 'exhaust' or 'drain'")
     if not context.declared("services", expectation.service, (*at, "service")):
         return
     if all(scale.service != expectation.service for _, _, scale in context.experiment.scales):

@@ -130,6 +130,19 @@ def test_a_pool_is_exhausted_once_at_a_time(nodes: Nodes) -> None:
     assert "'exhaust' is a fault of kind 'exhaust' on the same pool, at the same time" in told
 
 
+def test_what_is_scaled_without_a_fault_of_nodes_shows_nothing(nodes: Nodes) -> None:
+    text = (nodes.root / EXPERIMENT).read_text()
+    faults, after = text.index("  faults:"), text.index("  after: ${after}")
+    text = text[:faults] + "  control: true\n" + text[after:]
+    for line in ("{kind: drained", "{kind: pdb_respected", "{kind: error_ratio", "{kind: dead_source"):
+        text = "".join(one for one in text.splitlines(keepends=True) if line not in one)
+    text = text.replace("  guards:\n", "").replace("before: 4m, hold: 20m, ", "").replace("drain: 10m, ", "")
+    text = text.replace("  runbook: node-pool-exhaustion\n", "")
+    (nodes.root / EXPERIMENT).write_text(text)
+    (told,) = nodes.told()
+    assert "no fault takes room from a pool of nodes, so none has to grow" in told
+
+
 def test_a_service_is_scaled_once(nodes: Nodes) -> None:
     nodes.replace(EXPERIMENT, "  faults:", SCALE)
     (told,) = nodes.told()
