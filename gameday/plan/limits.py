@@ -30,6 +30,7 @@ from gameday.model.quantities import duration_text, share_text
 from gameday.model.slo import BurnPair, LoadSource, PrometheusSource, Slo
 from gameday.model.suggest import one_of
 from gameday.plan.context import Context
+from gameday.plan.nodes import NOTED, PACE
 from gameday.slo.burn import parse_pairs, threshold
 
 __all__ = [
@@ -365,12 +366,16 @@ def _inside_run(context: Context, at: Location, expectation: Limited) -> None:
 
 
 def _drained(context: Context, at: Location, expectation: Drained) -> None:
-    """A node that takes replicas again is not emptied any more."""
+    """A node that takes replicas again is not emptied any more: what is late has to be seen before it is."""
+    workloads = context.environment.observers.workloads
+    every = workloads.every * context.scale if workloads is not None else 0.0
+    seen = NOTED * min(every, expectation.within / PACE)  # one that is read less often is refused for that
     longest = max((one.for_ for one in context.experiment.faults if isinstance(one.with_, Drain)), default=math.nan)
-    if expectation.within > longest + _EPSILON:
+    if expectation.within + seen > longest + _EPSILON:
         message = f"the drain ends after {duration_text(longest)}, but this may take"
-        hint = "lengthen the drain, or shorten the limit"
-        context.in_experiment((*at, "within"), f"{message} {duration_text(expectation.within)}", hint)
+        message += f" {duration_text(expectation.within)}, and {NOTED} readings of workloads"
+        message += f" ({duration_text(seen)}) to be seen"
+        context.in_experiment((*at, "within"), message, "lengthen the drain, or shorten the limit")
 
 
 def _scaled(context: Context, at: Location, expectation: Scaled) -> None:

@@ -8,11 +8,11 @@ from gameday.model.experiment import Drain, Fault, Limited, OfPool, OfWorkloads,
 from gameday.model.quantities import duration_text
 from gameday.plan.context import Context
 
-__all__ = ["CHECKS", "NOTED"]
+__all__ = ["CHECKS", "NOTED", "PACE"]
 
 NOTED = 3
 """Readings that show something beyond doubt: a fault, or that a node was emptied while it was still cordoned."""
-_PACE = 20
+PACE = 20
 """Readings within the shortest limit that rests on them: what lasts for less than one of them goes unseen."""
 _EPSILON = 1e-9
 
@@ -38,10 +38,10 @@ def _spans(context: Context) -> Iterator[tuple[float, int, str]]:
         yield fault.for_, NOTED, f"'{fault.id}'"
     for one in context.experiment.expect:
         if isinstance(one, OfWorkloads) and isinstance(one, Limited):
-            yield one.within, _PACE, f"the limit of '{one.id}' ({duration_text(one.within)})"
+            yield one.within, PACE, f"the limit of '{one.id}' ({duration_text(one.within)})"
         if isinstance(one, PdbRespected):
             drains = [fault for fault in faults if isinstance(fault.with_, Drain)]
-            yield from ((fault.for_, _PACE, f"'{fault.id}', in which '{one.id}' counts,") for fault in drains)
+            yield from ((fault.for_, PACE, f"'{fault.id}', in which '{one.id}' counts,") for fault in drains)
 
 
 def _one_at_a_time(context: Context) -> None:

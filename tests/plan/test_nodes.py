@@ -77,6 +77,8 @@ def test_what_does_not_rest_on_workloads_does_not_read_them(project: Project) ->
         ("scaled, service: workload", "scaled, service: entry", "nothing scales 'entry'"),
         ("demand: {by", "release: {service: workload, revision: x}, demand: {by", "a stimulus is one thing"),
         ("drain: 10m, budget", "drain: 13m, budget", "the drain ends after 12m, but this may take 13m"),
+        ("drain: 10m, budget", "drain: 12m, budget", "may take 12m, and 3 readings of workloads (18s) to be seen"),
+        ("drain: 10m, budget", "drain: 703s, budget", "the drain ends after 12m, but this may take 11m 43s"),
         ("scale: 5m", "scale: 29m", "the run ends 28m after 'workload' is scaled, but this may take 29m"),
         ("load: {rate: 100/s}", "load: {rate: 300/s}", "a load of 450/s is above the 400/s"),
         ("load: {rate: 100/s}", "load: {external: true, atLeast: 5/s, slo: catalogue}", "sends none"),
@@ -178,6 +180,11 @@ def test_workloads_are_read_often_enough_for_a_disruption_budget_alone(nodes: No
     nodes.replace(ENVIRONMENT, "every: 1300ms}", "every: 9s}")
     (told,) = nodes.told()
     assert "'drain' is 24 s of real time at a time scale of 30: it needs 3 readings" in told
+
+
+def test_a_drain_that_lasts_a_few_readings_longer_than_its_limit_will_do(nodes: Nodes) -> None:
+    nodes.replace(EXPERIMENT, "drain: 10m, budget", "drain: 702s, budget")
+    assert nodes.told() == []
 
 
 def test_a_share_limits_no_fault_of_nodes(nodes: Nodes) -> None:
