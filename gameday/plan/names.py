@@ -194,14 +194,17 @@ def _nodes_proof(context: Context, at: Location, fault: Fault) -> None:
     elif not fault.proof.workloads:
         message = f"no probe shows a fault of kind '{fault.kind.value}': what a cluster says of its nodes does"
         context.in_experiment((*at, "probe"), message, "say 'proof: {workloads: true}'")
-    else:
-        _has_workloads(context, at)
 
 
-def _has_workloads(context: Context, at: Location) -> None:
-    if context.environment.observers.workloads is None:
+def _workloads(context: Context) -> None:
+    """Nodes and workloads are seen, if anything rests on it: noted once, where that is first."""
+    experiment = context.experiment
+    faults = [i for i, one in enumerate(experiment.faults) if isinstance(one.with_, OfPool)]
+    expected = [i for i, one in enumerate(experiment.expect) if isinstance(one, OfWorkloads)]
+    rest: list[Location] = [*(("faults", i, "proof") for i in faults), *(("expect", i) for i in expected)]
+    if rest and context.environment.observers.workloads is None:
         message = f"{context.place} does not say where nodes and workloads are seen"
-        context.in_experiment(at, message, "name it in observers.workloads: {source: NAME, api: ADDRESS}")
+        context.in_experiment(rest[0], message, "name it in observers.workloads: {source: NAME, api: ADDRESS}")
 
 
 def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
@@ -466,7 +469,6 @@ def _rollback(context: Context, at: Location, expectation: Rollback) -> None:
 
 
 def _of_workloads(context: Context, at: Location, expectation: OfWorkloads) -> None:
-    _has_workloads(context, at)
     drains = [one for one in context.experiment.faults if isinstance(one.with_, Drain)]
     if not isinstance(expectation, Scaled):
         if len(drains) != 1:
@@ -478,7 +480,8 @@ def _of_workloads(context: Context, at: Location, expectation: OfWorkloads) -> N
         context.in_experiment(at, message, "have a fault of kind 'exhaust' or 'drain'")
     if not context.declared("services", expectation.service, (*at, "service")):
         return
-    if all(scale.service != expectation.service for _, _, scale in context.experiment.scales):
+    scaled = {scale.service for _, _, scale in context.experiment.scales}
+    if scaled <= set(context.experiment.roles.services) and expectation.service not in scaled:
         message = f"nothing scales '{expectation.service}', so no replica of it has to find room"
         context.in_experiment((*at, "service"), message, "add a stimulus that scales it")
 
@@ -614,6 +617,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     _databases,
     _conditions,
     _expectations,
+    _workloads,
     _runbook,
     _observers,
     _tier,

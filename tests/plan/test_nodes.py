@@ -187,6 +187,18 @@ def test_a_drain_that_lasts_a_few_readings_longer_than_its_limit_will_do(nodes: 
     assert nodes.told() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        (ENVIRONMENT, "    workloads: {source: cluster", "    #"),
+        (EXPERIMENT, "scale: {service: workload", "scale: {service: workloda"),
+    ],
+)
+def test_one_cause_is_told_once(nodes: Nodes, path: str, old: str, new: str) -> None:
+    nodes.replace(path, old, new)
+    assert len(nodes.told()) == 1
+
+
 def test_a_share_limits_no_fault_of_nodes(nodes: Nodes) -> None:
     nodes.replace(ENVIRONMENT, "share: 100%", "share: 0%")
     assert nodes.told() == []
