@@ -103,7 +103,7 @@ class PostgresDriver:
         """Read only; refuses what is no standby, what is paused already, and a user who may not pause or resume."""
         fault = target.plan
         if not isinstance(fault, BoundFault) or fault.kind not in self.kinds:
-            raise DriverError(f"{fault.id}: the driver 'postgres' can not do a {fault.kind.value}")
+            raise DriverError(f"{fault.id}: the driver 'postgres' can not do {fault.kind.told}")
         login = _login(fault)
         with _Server(target.api, login) as server:
             found = server.look()

@@ -58,7 +58,7 @@ class ClusterDriver:
         if isinstance(plan, BoundScale):
             return _scaled(target, plan, state)
         if not isinstance(plan, BoundFault) or not isinstance(plan.with_, Exhaust | Drain):
-            raise DriverError(f"the cluster can not do a {plan.kind.value}")
+            raise DriverError(f"the cluster can not do {plan.kind.told}")
         if not any(node.pool == plan.pool for node in state.nodes.values()):
             pools = ", ".join(sorted({node.pool for node in state.nodes.values()}))
             raise DriverError(f"there is no pool '{plan.pool}'", hint=f"there are: {pools}")

@@ -35,6 +35,11 @@ class FaultKind(StrEnum):
     SCALE = "scale"
     """A stimulus: a service is to have more replicas."""
 
+    @property
+    def told(self) -> str:
+        """With its article: ``an outage``."""
+        return f"{'an' if self.value[0] in 'aeiou' else 'a'} {self.value}"
+
 
 STIMULI = frozenset({FaultKind.RELEASE, FaultKind.SCALE})
 """What is harmless, and only asked for because the experiment needs it to happen."""

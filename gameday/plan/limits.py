@@ -225,6 +225,11 @@ def _timing(context: Context) -> None:
         if stimulus.at >= context.end:
             message = f"the run ends after {duration_text(context.end)}, before this stimulus"
             context.in_experiment(("stimuli", index, "at"), message)
+    for index, stimulus, demand in context.experiment.demands:
+        end = stimulus.at + demand.for_
+        if stimulus.at < context.end and end > context.end + _EPSILON:
+            message = f"the run ends after {duration_text(context.end)}, and this demand after {duration_text(end)}"
+            context.in_experiment(("stimuli", index, "demand", "for"), message, "shorten it, or lengthen 'after'")
     _release_timing(context)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from gameday.model.database import SCHEME, database_address
 from gameday.model.document import Document, Location
-from gameday.model.enums import FaultKind, Tier
+from gameday.model.enums import STIMULI, FaultKind, Tier
 from gameday.model.environment import (
     RELEASES_BY_PROGRAM,
     AwaitedRelease,
@@ -137,6 +137,10 @@ def _bindings(context: Context) -> None:
         for at, binding in bindings(role, service):
             stimuli = {"release": FaultKind.RELEASE, "scale": FaultKind.SCALE}
             kind = stimuli.get(str(at[2])) or FaultKind(str(at[3]))
+            if str(at[2]) not in stimuli and kind in STIMULI:
+                hint = f"bind it in services.{role}.{kind.value}"
+                context.in_environment(at, f"a {kind.value} is no fault", hint)
+                continue
             _binding(context, at, kind, binding)
 
 
@@ -213,7 +217,7 @@ def _fault_driver(context: Context, at: Location, fault: Fault) -> None:
         return
     binding = service.faults.get(fault.kind)
     if binding is None:
-        message = f"{context.place} has no driver for a {fault.kind.value} of '{fault.service}' ({service.name})"
+        message = f"{context.place} has no driver for {fault.kind.told} of '{fault.service}' ({service.name})"
         context.in_experiment((*at, "kind"), message, f"name one in services.{fault.service}.faults")
         return
     driver = context.capabilities.drivers.get(binding.driver)

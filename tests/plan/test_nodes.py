@@ -79,6 +79,7 @@ def test_what_does_not_rest_on_workloads_does_not_read_them(project: Project) ->
         ("drain: 10m, budget", "drain: 13m, budget", "the drain ends after 12m, but this may take 13m"),
         ("drain: 10m, budget", "drain: 12m, budget", "may take 12m, and 3 readings of workloads (18s) to be seen"),
         ("drain: 10m, budget", "drain: 703s, budget", "the drain ends after 12m, but this may take 11m 43s"),
+        ('by: "${rise}", for: 18m', 'by: "${rise}", for: 29m', "the run ends after 34m, and this demand after 35m"),
         ("scale: 5m", "scale: 29m", "the run ends 28m after 'workload' is scaled, but this may take 29m"),
         ("load: {rate: 100/s}", "load: {rate: 300/s}", "a load of 450/s is above the 400/s"),
         ("load: {rate: 100/s}", "load: {external: true, atLeast: 5/s, slo: catalogue}", "sends none"),
@@ -99,6 +100,12 @@ def test_what_can_not_be_judged_is_refused(nodes: Nodes, old: str, new: str, mes
         ("workloads: {source: cluster", "workloads: {source: clutser", "unknown source of workloads 'clutser'"),
         ("exhaust: {driver: cluster, api", "exhaust: {driver: deployer, api", "'deployer' does no exhaust"),
         ('"lab://nodes", pool: main}', '"lab://nodes"}', "the driver 'cluster' needs 'pool'"),
+        (
+            "exhaust: {driver: cluster",
+            "scale: {driver: cluster",
+            "a scale is no fault (bind it in services.pool.scale)",
+        ),
+        ("exhaust: {driver: cluster", "#", "has no driver for an exhaust of 'pool' (pool-main)"),
         ("atOnce: {faults: 2", "atOnce: {faults: 1", "2 faults at once"),
         ("exhaust, drain]", "exhaust]", "allows no drain"),
     ],
@@ -139,7 +146,7 @@ def test_what_is_scaled_without_a_fault_of_nodes_shows_nothing(nodes: Nodes) -> 
     for line in ("{kind: drained", "{kind: pdb_respected", "{kind: error_ratio", "{kind: dead_source"):
         text = "".join(one for one in text.splitlines(keepends=True) if line not in one)
     text = text.replace("  guards:\n", "").replace("before: 4m, hold: 20m, ", "").replace("drain: 10m, ", "")
-    text = text.replace("  runbook: node-pool-exhaustion\n", "")
+    text = text.replace("for: 18m", "for: 9m").replace("  runbook: node-pool-exhaustion\n", "")
     (nodes.root / EXPERIMENT).write_text(text)
     (told,) = nodes.told()
     assert "no fault takes room from a pool of nodes, so none has to grow" in told

@@ -56,7 +56,7 @@ class ToxiproxyDriver:
         """Read only; refuses a proxy that is missing, disabled, has any toxic already, or can not do this."""
         fault = target.plan
         if not isinstance(fault, BoundFault) or fault.kind not in self.kinds:
-            raise DriverError(f"{fault.id}: the toxiproxy driver can not do a {fault.kind.value}")
+            raise DriverError(f"{fault.id}: the toxiproxy driver can not do {fault.kind.told}")
         server = Server(target.api)
         proxy = _suitable(server, fault)
         if proxy.toxics:
@@ -174,7 +174,7 @@ def _toxic_of(harm: Harm) -> tuple[str, float, dict[str, JSON]]:
 
 def _suitable(server: Server, fault: BoundFault) -> Proxy:
     kind = _toxic_of(fault.with_)[0]
-    what = f"'as: {fault.with_.mode}'" if fault.with_.mode is not None else f"a {fault.kind.value}"
+    what = f"'as: {fault.with_.mode}'" if fault.with_.mode is not None else fault.kind.told
     version = server.version()
     if kind != MARKING and kind not in version.toxics:
         own = "only gameday's embedded proxy has it: gameday proxy"
