@@ -95,8 +95,11 @@ def agenda(plan: Plan) -> Agenda:
     items += [(stimulus.at, Begin(stimulus.id)) for stimulus in plan.stimuli]
     items += [(scale.at, Begin(scale.id)) for scale in plan.scales]
     items += [(release.at, Await(release.id)) for release in plan.awaited]
+    # At the same instant the one that began last is undone first, as on leaving.
+    for fault in sorted(plan.faults, key=lambda fault: fault.at)[::-1]:
+        items.append((fault.at + fault.for_, Undo(fault.id)))
     for fault in plan.faults:
-        items += [(fault.at, Inject(fault.id)), (fault.at + fault.for_, Undo(fault.id))]
+        items.append((fault.at, Inject(fault.id)))
         items += [(at, Proceed(fault.id)) for at in _steps(plan, fault)]
     items.append((plan.duration, Finish()))
     return tuple(sorted(items, key=lambda due: (due[0], _ORDER[type(due[1])])))

@@ -14,7 +14,14 @@ from gameday.errors import DriverError, NotTouched, PreflightError
 from gameday.model.enums import Verdict
 from gameday.model.events import Event
 from gameday.testing import FakeObserver
-from tests.engine.conftest import Bench, make_fault
+from tests.engine.conftest import Bench, make_fault, make_plan
+
+
+def test_what_ends_at_the_same_instant_is_undone_in_reverse(bench: Bench) -> None:
+    bench.plan = make_plan([make_fault("late", 15, 10), make_fault("one", 10, 15), make_fault("two", 10, 15)])
+    bench.go()
+    undone = [call for call in bench.driver.calls if call.startswith("undo") and "canary" not in call]
+    assert undone == ["undo late", "undo two", "undo one"]
 
 
 def test_a_whole_run_injects_and_removes_in_order(bench: Bench) -> None:
