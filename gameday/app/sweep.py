@@ -195,13 +195,13 @@ class _Sweeper:
     def _remove(self, ledger: Ledger, tokens: Sequence[Token], info: DriverInfo) -> list[Swept]:
         # Asked after `find`: a run holds its environment from before its first injection to after its last undo.
         live = set(_live())
-        known = {(entry.token.driver, str(entry.token.data)) for entry in ledger.entries(strict=False)}
+        known = {_which(entry.token) for entry in ledger.entries(strict=False)}
         rows = []
         for token in tokens:
             if token.run in live and token.run:
                 left = f"left alone: run {token.run} is under way, and undoes its own faults"
                 rows.append(self._row(info.name, _address(token), _id(token), left, "busy"))
-            elif (token.driver, str(token.data)) not in known:  # else it was tried just before
+            elif _which(token) not in known:  # else it was tried just before
                 entry = self._entry(ledger, token, info)
                 with suppress(OSError):  # a full disk is no reason to leave it in place
                     ledger.open(entry)
@@ -255,6 +255,11 @@ def _live() -> Iterator[str]:
 
 def _address(token: Token) -> str:
     return str(token.data.get("api", "-"))
+
+
+def _which(token: Token) -> tuple[str, ...]:
+    """What it is, and whose: two runs may have done the same thing to one place."""
+    return token.driver, str(token.data), token.run, token.id
 
 
 def _id(token: Token) -> str:

@@ -123,6 +123,17 @@ def test_what_can_not_be_undone_is_in_the_ledger_from_then_on(world: Path, monke
     assert [row.found for row in sweep("e", project=world)] == ["r9/a", "nothing", ""]
 
 
+def test_what_stands_of_one_run_hides_nothing_of_another(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gameday.engine.undo.DEADLINE", 0.1)
+    made(world, "a")
+    (world / "things" / "raise-undo-a").write_text("always", encoding="utf-8")
+    assert sweep("e", project=world)[0].state == "stands"
+    b = made(world, "b", "r8")  # at the same place: its token tells the same but for the run and the id
+    rows = sweep("e", project=world)
+    assert [(row.found, row.state) for row in rows[:2]] == [("r9/a", "stands"), ("r8/b", "clear")]
+    assert not b.exists()
+
+
 def test_a_damaged_ledger_is_told_and_the_substrates_are_asked_all_the_same(world: Path) -> None:
     a = made(world, "a")
     ledger = standing.ledger_of(standing.environment_key("e", [str(world / "things")]))
