@@ -46,6 +46,8 @@ _SETTLED = 4.0
 _ABOVE_INHERITED = 64
 _LATE_NODE = 10 * 60.0
 """Plan seconds from a replica that finds no room until there is one node more, by the flaw ``slow-autoscaler``."""
+_MOST_REPLICAS = 100
+"""Each is a process of this machine, or waits for a node."""
 _log = logging.getLogger(__name__)
 
 
@@ -321,6 +323,8 @@ class Manager:
         """Want that many replicas: 409 if there are to be others than whoever asks believes."""
         self._service(request)
         wanted = await body(request, Wanted)
+        if wanted.desired > _MOST_REPLICAS:
+            raise web.HTTPUnprocessableEntity(text=f"{_MOST_REPLICAS} replicas at most\n")
         if wanted.desired < 0 or (wanted.was is not None and wanted.was != self.pool.service.desired):
             raise web.HTTPConflict(text=f"{self.pool.service.desired} are wanted\n")
         self.pool.scale(wanted.desired, wanted.mark)

@@ -13,6 +13,7 @@ import requests
 from aiohttp import web
 
 from gameday.errors import DriverError
+from gameday.lab.client import http
 from gameday.lab.cluster import ClusterDriver
 from gameday.lab.config import NodesConfig
 from gameday.lab.nodes import Manager, application
@@ -252,6 +253,14 @@ def test_what_is_not_there_or_not_as_it_was_is_refused(cluster: Cluster, driver:
     cluster.pool.deflate(Mark(run="ours", id="y"))
     with pytest.raises(DriverError, match="taken by a run already"):
         driver.resolve(cluster.fault("exhaust"))
+
+
+def test_no_more_replicas_are_asked_for_than_a_machine_has_room_for(cluster: Cluster) -> None:
+    with http() as session:
+        for desired, status in ((100, 200), (101, 422), (10**9, 422)):
+            answer = session.put(f"{cluster.url}/services/catalog", json={"desired": desired}, timeout=5)
+            assert answer.status_code == status
+    assert cluster.pool.service.desired == 100
 
 
 def test_a_node_that_is_gone_is_clear(cluster: Cluster, driver: ClusterDriver) -> None:
