@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 
 from gameday.model.environment import DriverBinding
 from gameday.model.events import NodeState, WorkloadSample
 from gameday.model.plan import BoundFault
-from gameday.ports import Recorder
+from gameday.ports import Progress, Recorder
 from gameday.testing import FakeClock
 from tests.engine.conftest import Bench, make_plan
 from tests.engine.test_people import manual, plan_with
-from tests.engine.test_proceed import Draining, Progress
+from tests.engine.test_proceed import Draining
 
 BINDING = DriverBinding.model_validate({"driver": "fake", "api": "fake://one", "pool": "main"})
 """Bound to the pool `main`."""
+
+
+Told = Mapping[float, Mapping[str, tuple[int, bool]]]
 
 
 class Nodes:
@@ -24,14 +28,17 @@ class Nodes:
 
     source = "workloads"
 
-    def __init__(self, clock: FakeClock, told: Mapping[float, Mapping[str, tuple[int, bool]]]) -> None:
+    def __init__(self, clock: FakeClock, told: Told) -> None:
         self._clock = clock
         self._told = told
 
     def start(self, record: Recorder) -> None:
         """Plan it all."""
         for second, nodes in self._told.items():
-            self._clock.at(second, lambda nodes=nodes: record(self.source, self._sample(nodes)))  # type: ignore[misc]
+            self._clock.at(second, partial(self._tell, record, nodes))
+
+    def _tell(self, record: Recorder, nodes: Mapping[str, tuple[int, bool]]) -> None:
+        record(self.source, self._sample(nodes))
 
     def _sample(self, nodes: Mapping[str, tuple[int, bool]]) -> WorkloadSample:
         states = {
@@ -44,7 +51,7 @@ class Nodes:
         """Nothing to stop."""
 
 
-def seen(bench: Bench, kind: str, told: Mapping[float, Mapping[str, tuple[int, bool]]]) -> list[float]:
+def seen(bench: Bench, kind: str, told: Told) -> list[float]:
     """When that fault, of 10 s to 25 s, was seen to take effect."""
     fault = BoundFault.model_validate(
         {
@@ -66,7 +73,7 @@ ELSEWHERE = {"a": (2, False), "b": (2, True)}
 
 
 def test_a_node_that_was_cordoned_before_shows_no_drain(bench: Bench) -> None:
-    told = {5: ELSEWHERE, 12: ELSEWHERE, 14: {**ELSEWHERE, "a": (2, True)}}
+    told: Told = {5: ELSEWHERE, 12: ELSEWHERE, 14: {**ELSEWHERE, "a": (2, True)}}
     assert seen(bench, "drain", told) == [14]
 
 
