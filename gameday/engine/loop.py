@@ -12,6 +12,7 @@ import os
 import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, Protocol
 
 from gameday.engine.agenda import (
@@ -213,9 +214,15 @@ class _Run:
         self._guards.begin(self._t0)
 
     def _follow(self, due: Agenda) -> None:
-        for at, item in due:
-            self._wait_until(self._t0 + int(at / self._plan.time_scale * 1e9))
-            self._do(item)
+        for place, (at, item) in enumerate(due):
+            self._wait_until(self._instant(at))
+            # A call of a drain is one of many: slow answers to these must not keep the undo waiting.
+            if not isinstance(item, Proceed) or self._waker.monotonic_ns() < self._instant(_other(due, place)):
+                self._do(item)
+
+    def _instant(self, at: float) -> int:
+        """Monotonic nanoseconds of plan seconds."""
+        return self._t0 + int(at / self._plan.time_scale * 1e9)
 
     def _wait_until(self, until: int) -> None:
         while True:
@@ -501,6 +508,11 @@ class _Run:
     def _unwritable(self, error: Exception) -> None:
         self._broken = self._broken or error
         self._waker.ring()
+
+
+def _other(due: Agenda, place: int) -> float:
+    """When, from that place on, something else than a call of a drain is due; plan seconds."""
+    return next((due[later][0] for later in range(place, len(due)) if not isinstance(due[later][1], Proceed)), inf)
 
 
 def _further(prepared: Prepared) -> Progress:

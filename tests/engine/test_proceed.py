@@ -28,11 +28,13 @@ class Draining(FakeDriver):
 
     says: list[Progress] = field(default_factory=list)
     clock: Callable[[], int] = lambda: 0
+    slow: Callable[[], None] = lambda: None
     looks: list[int] = field(default_factory=list)
     """When it was asked whether it is clear."""
 
     def proceed(self, token: Token) -> Progress:
         self._call("proceed", token)
+        self.slow()
         return self.says.pop(0) if len(self.says) > 1 else self.says[0]
 
     def is_clear(self, token: Token) -> bool:
@@ -87,6 +89,26 @@ def test_each_call_that_asked_for_an_eviction_is_told_though_it_came_out_as_befo
     draining.go()
     found = [(one.asked, one.refused, one.evicted) for one in told(draining)]
     assert found == [(1, 1, 0), (1, 1, 0), (1, 0, 1), (0, 0, 0)]
+
+
+def test_calls_that_take_long_do_not_keep_the_undo_waiting(draining: Bench) -> None:
+    assert isinstance(draining.driver, Draining)
+    clock = draining.clock
+    draining.driver.slow = lambda: clock.rest(clock.monotonic_ns() + 900_000_000)
+    draining.go()
+    (undone,) = [event.mono for event in draining.timeline().events if event.kind == "fault.undo"]
+    assert 26.0 <= undone / 1e9 < 27.0  # the clock began at 1 s
+    assert draining.driver.calls.count("proceed drain") == 17  # 15 s of 0.9 s each, the last one begun in time
+
+
+def test_of_two_drains_neither_waits_for_slow_answers_to_the_other(draining: Bench) -> None:
+    assert isinstance(draining.driver, Draining)
+    draining.plan = make_plan([drain(name="one"), drain(name="two")])
+    clock = draining.clock
+    draining.driver.slow = lambda: clock.rest(clock.monotonic_ns() + 900_000_000)
+    draining.go()
+    calls = draining.driver.calls
+    assert abs(calls.count("proceed one") - calls.count("proceed two")) <= 1
 
 
 def test_of_two_drains_each_has_its_calls(draining: Bench) -> None:
