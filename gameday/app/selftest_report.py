@@ -119,7 +119,7 @@ def total_text(matrix: Matrix) -> str:
     """``36 of 37 cells as expected, in 51m 20s``."""
     minutes, seconds = divmod(round(matrix.seconds), 60)
     took = f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
-    ran = "" if len(matrix.results) == len(matrix.asked) else f" ({len(matrix.results)} of them were run)"
+    ran = "" if len(matrix.results) == len(matrix.asked) else f" ({len(matrix.results)} run)"
     cells = "cell" if len(matrix.asked) == 1 else "cells"
     return f"{matrix.as_expected} of {len(matrix.asked)} {cells} as expected{ran}, in {took}"
 

@@ -144,7 +144,7 @@ def test_ctrl_c_shows_what_there_is(command: list[str], capfd: pytest.CaptureFix
     asked = Asked(experiments=BROWNOUT, flaws=("none", "budget-burner", "stuck-fault"))
     assert try_itself(asked, command) == 5
     out, err = capfd.readouterr()
-    assert "1 of 3 cells as expected (2 of them were run)" in out
+    assert "1 of 3 cells as expected (2 run)" in out
     assert "interrupted" in out
     assert "SIGINT is noted" in err
     assert "gameday recover" in err
