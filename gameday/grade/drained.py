@@ -37,7 +37,7 @@ class _Drain:
         self._fault = fault
         self._effect = effect
         readings = record.workloads
-        # The first reading that shows the cordon, and what there was before the drain: both are there.
+        # The first reading that shows the drain, and what there was before it: both are there.
         self._start = next(i for i, one in enumerate(readings) if one.seq == effect.seqs[-1])
         self._before = [one.data for one in readings if one.mono < effect.lo][-1]
 
