@@ -268,10 +268,12 @@ def test_another_cordon_is_no_drain() -> None:
     """The one that was drained is uncordoned by somebody, and another is cordoned."""
 
     def edit(draft: Draft) -> None:
-        held(draft, DRAIN + 200, UNDO, lambda one: node(one, "node-1", cordoned=False))
+        # Full, so that only the cordon is missed.
+        held(draft, DRAIN + 200, UNDO, lambda one: node(one, "node-1", used=4, cordoned=False))
         held(draft, DRAIN + 200, UNDO, lambda one: node(one, "node-2", cordoned=True))
 
-    assert judged("fault_effective", edit=edit).verdict is Q
+    found = judged("fault_effective", edit=edit)
+    assert (found.verdict, "drain was not in effect all the time" in found.reason) == (Q, True), found.reason
 
 
 @pytest.mark.parametrize(("within", "verdict"), [(705.0, F), (719.0, Q), (720.0, Q), (900.0, Q)])
