@@ -111,13 +111,15 @@ def test_an_own_lab_ends_with_its_owner_and_the_next_start_clears_its_folder(sta
 
 
 @pytest.fixture
-def orphan(tmp_path: Path) -> Iterator[tuple[ProcessIdentity, subprocess.Popen[bytes]]]:
+def orphan(until: Until) -> Iterator[tuple[ProcessIdentity, subprocess.Popen[bytes]]]:
     """A process of a lab that has died, and one that it had begun, which is stopped and ends at no word."""
     first = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     begun = identify(first.pid)
     assert begun is not None
     words = ["gameday.lab.service", "catalog", "--owner", begun.model_dump_json()]
     second = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
+    # A process has its command line only some time after exec let its parent go on.
+    until(lambda: b"--owner" in Path(f"/proc/{second.pid}/cmdline").read_bytes(), 10, "it tells its command line")
     second.send_signal(signal.SIGSTOP)
     first.kill()
     first.wait()
