@@ -39,7 +39,7 @@ from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, u
 from gameday.engine.wait import Waker, Wakes
 from gameday.errors import DriverError, GamedayError, NotTouched
 from gameday.model.base import JSON
-from gameday.model.enums import Outcome, PhaseName, Verdict
+from gameday.model.enums import FaultKind, Outcome, PhaseName, Verdict
 from gameday.model.events import (
     AbortRequested,
     Event,
@@ -47,6 +47,7 @@ from gameday.model.events import (
     FaultInjected,
     FaultIntent,
     FaultProceeded,
+    NodeState,
     PhaseEntered,
     StimulusEffective,
     StimulusInjected,
@@ -164,8 +165,8 @@ class _Run:
         self._effective: set[str] = set()
         self._workloads: Event | None = None
         """What was read last."""
-        self._before: dict[str, WorkloadSample] = {}
-        """What was read last before each fault of nodes."""
+        self._before: dict[str, tuple[int, WorkloadSample]] = {}
+        """When each fault was begun, and what was read of nodes last before that."""
         self._proceeded: dict[str, FaultProceeded] = {}
         self._proceed_from: dict[str, int] = {}
         self._injected = False
@@ -345,7 +346,7 @@ class _Run:
         self._injected = self._injected or not prepared.stimulus
         token = prepared.token
         if self._workloads is not None:
-            self._before[token.id] = self._workloads.read(WorkloadSample)
+            self._before[token.id] = self._waker.monotonic_ns(), self._workloads.read(WorkloadSample)
         intent = StimulusIntent if prepared.stimulus else FaultIntent
         # Not quietly: an injection that would not be on record is not made.
         self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
@@ -491,14 +492,19 @@ class _Run:
 
     def _shows(self, event: Event, fault: BoundFault) -> bool:
         """Whether what was read of nodes shows that fault: as in the grade, what was so before it does not."""
-        opened = any(entry.token.id == fault.id for entry, _ in self._open)
-        before = self._before.get(fault.id)
-        if event.source != _WORKLOADS or not opened or before is None:
+        opened = {entry.token.id: entry.token.kind for entry, _ in self._open}
+        begun = self._before.get(fault.id)
+        if event.source != _WORKLOADS or fault.id not in opened or begun is None:
             return False
+        since, before = begun
         sample = event.read(WorkloadSample)
-        if isinstance(fault.with_, Exhaust):
-            return sample.free(fault.pool, before.of_pool(fault.pool)) == 0
-        return bool(sample.cordoned(fault.pool) - before.cordoned(fault.pool))
+        if sample.asked < since:
+            return False
+        closed, now = before.cordoned(fault.pool), sample.cordoned(fault.pool)
+        if not isinstance(fault.with_, Exhaust):
+            return bool(now - closed)
+        closed = now if FaultKind.DRAIN in opened.values() else closed & now
+        return all(name in closed or _full(sample.nodes.get(name)) for name in before.of_pool(fault.pool))
 
     def _make_room(self) -> bool:
         """In the thread that could not write, which may be an observer's."""
@@ -520,6 +526,11 @@ def _further(prepared: Prepared) -> Progress:
     if not isinstance(prepared.driver, Proceeding):
         raise DriverError("its driver begins it, and can not carry it further")
     return prepared.driver.proceed(prepared.token)
+
+
+def _full(node: NodeState | None) -> bool:
+    """One that is told, and has no free slot; a cordon alone shows nothing of an exhaustion."""
+    return node is not None and node.used >= node.slots
 
 
 def _undone(entry: Entry, driver: Driver, by: Undoing, cut: list[BaseException]) -> Undone:

@@ -81,6 +81,17 @@ def test_a_drain_is_not_seen_where_nobody_looked_before(bench: Bench) -> None:
     assert seen(bench, "drain", {12: {"a": (2, True)}}) == []
 
 
+@pytest.mark.parametrize(
+    "told", [{"a": (4, False)}, {"a": (4, False), "b": (2, True)}, {"a": (4, False), "b": (3, False)}]
+)
+def test_a_node_that_is_gone_or_cordoned_is_not_full(bench: Bench, told: Mapping[str, tuple[int, bool]]) -> None:
+    assert seen(bench, "exhaust", {5: {"a": (2, False), "b": (2, False)}, 12: told}) == []
+
+
+def test_a_node_that_was_cordoned_before_has_nothing_to_take(bench: Bench) -> None:
+    assert seen(bench, "exhaust", {5: ELSEWHERE, 12: {**ELSEWHERE, "a": (4, False)}}) == [12]
+
+
 @pytest.mark.parametrize("added", [{}, {"c": (0, False)}])
 def test_a_pool_is_exhausted_once_the_nodes_of_before_are_full(
     bench: Bench, added: Mapping[str, tuple[int, bool]]
