@@ -28,7 +28,8 @@ from gameday.timeline import Timeline
 __all__ = ["PER_DRIVER", "WHILE_REPORTING"]
 
 PER_DRIVER = ("before-token", "after-token", "inject", "injected", "hold", "undo", "undone")
-"""In their order; in ``inject`` and ``undo`` the hand was given the call, and is stopped (SIGSTOP)."""
+"""In their order; in ``inject`` and ``undo`` the hand was given the call, and is stopped (SIGSTOP). So it is in
+``proceed``, which only a drain has."""
 WHILE_REPORTING = ("grade", "report")
 """Before ``grade.json`` is written, and between it and the reports: all is undone and closed by then."""
 

@@ -22,7 +22,7 @@ import requests
 
 from gameday.lab.workloads import ClusterState, read_cluster
 from tests.e2e.case import PROMISE, Case
-from tests.e2e.conftest import PROJECT, Cli, command_line
+from tests.e2e.conftest import PROJECT, Cli, command_line, kill
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -54,9 +54,13 @@ class Ground:
         return all(self.session.get(url, timeout=5).ok for _ in range(20))
 
     def processes(self, module: str = "") -> dict[psutil.Process, str]:
-        """Living processes of this state folder that are not of this lab."""
-        found = self.cli.processes(module, but=self.lab["processes"].values())
-        return {one: line for one, line in found.items() if "gameday.lab.service catalog" not in line}
+        """Living processes of this state folder that are not of this lab, nor replicas of its manager."""
+        found, replicas = self.cli.processes(module, but=self.lab["processes"].values()), self.replicas()
+        return {one: line for one, line in found.items() if one not in replicas}
+
+    def replicas(self) -> list[psutil.Process]:
+        """What the lab's manager has begun, and no other."""
+        return psutil.Process(self.lab["processes"]["nodes"]).children()
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,17 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         made = Ground(cli, json.loads(up.stdout), session)
         yield made
         cli.stop()
-        assert cli("lab", "down", made.lab["id"]).returncode == 0
+        assert_nothing_outlives(made)
+
+
+def assert_nothing_outlives(ground: Ground) -> None:
+    """Whoever ends the lab ends its replicas, also one that hears nothing and whose manager does nothing."""
+    for process in (ground.replicas()[0], psutil.Process(ground.lab["processes"]["nodes"])):
+        process.suspend()
+    down = ground.cli("lab", "down", ground.lab["id"])
+    left = ground.cli.processes("gameday.lab.service")
+    kill(left)
+    assert (down.returncode, list(left.values())) == (0, [])
 
 
 @pytest.fixture
@@ -93,15 +107,17 @@ def begin(case: Case, point: str, which: str) -> None:
     case.start(point, f"cluster/{which}", "quick-nodes", "--env", "nodes", "--project", str(PROJECT), "--lab", lab)
 
 
-@pytest.mark.parametrize("which", sorted(STANDS))
-@pytest.mark.parametrize("point", ["inject", "hold", "undo", "undone"])
+POINTS = [(point, which) for point in ("inject", "hold", "undo", "undone") for which in sorted(STANDS)]
+
+
+@pytest.mark.parametrize(("point", "which"), [*POINTS, ("proceed", "drain")])
 def test_the_engine_is_killed(case: Case, point: str, which: str) -> None:
     begin(case, point, which)
     before = case.ground.standing()
-    assert (STANDS[which] in before) is (point in {"hold", "undo"}), before
+    assert (STANDS[which] in before) is (point in {"hold", "proceed", "undo"}), before
     since = time.monotonic()
     case.engine.kill()
-    if point in {"inject", "undo"}:
+    if point in {"inject", "proceed", "undo"}:
         with suppress(ProcessLookupError):  # fenced already
             os.kill(case.hand(), signal.SIGCONT)
     case.watch_until_clear(since)
