@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-
 import requests
 from pydantic import ConfigDict, ValidationError
 
-from gameday.lab.client import http
+from gameday.lab.polling import Polling
 from gameday.lab.pool import Mark, Scaling
 from gameday.model.base import Model
 from gameday.model.environment import WorkloadsObserver
-from gameday.model.events import NodeState, SourceGap, WorkloadSample, WorkloadState
+from gameday.model.events import NodeState, WorkloadSample, WorkloadState
 from gameday.ports import Observer, Recorder
 
 __all__ = ["ClusterObserver", "ClusterState", "observe", "read_cluster"]
@@ -77,49 +73,17 @@ def read_cluster(session: requests.Session, api: str, timeout: float) -> Cluster
         raise requests.exceptions.InvalidJSONError(f"not a cluster: {error}") from error
 
 
-class ClusterObserver:
-    """Reads every ``interval`` real seconds, in a thread of its own."""
+class ClusterObserver(Polling):
+    """Reads every ``interval`` real seconds."""
 
     source = "workloads"
 
     def __init__(self, api: str, interval: float) -> None:
+        super().__init__("the cluster", interval)
         self._api = api
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._last_good = 0
 
-    def start(self, record: Recorder) -> None:
-        """Begin to read."""
-        self._last_good = time.monotonic_ns()
-        self._thread = threading.Thread(target=self._run, args=(record,), name=self.source, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it and wait for the thread; idempotent."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self, record: Recorder) -> None:
-        # Errors of requests are met in `_read`: what is left is a timeline that can not be written, which the
-        # engine notices by itself.
-        with contextlib.suppress(OSError), http() as session:
-            due = time.monotonic()
-            while not self._stop.is_set():
-                self._read(session, record)
-                due = max(due + self._interval, time.monotonic())
-                self._stop.wait(due - time.monotonic())
-
-    def _read(self, session: requests.Session, record: Recorder) -> None:
-        asked = time.monotonic_ns()
-        try:
-            found = read_cluster(session, self._api, _TIMEOUT)
-        except requests.RequestException as error:
-            record(self.source, SourceGap(since=self._last_good, reason=f"the cluster does not answer: {error}"))
-            return
-        record(self.source, found.sample(asked))
-        self._last_good = asked
+    def _poll(self, session: requests.Session, record: Recorder, asked: int) -> None:
+        record(self.source, read_cluster(session, self._api, _TIMEOUT).sample(asked))
 
 
 def observe(workloads: WorkloadsObserver, api: str) -> Observer:
