@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gameday.model.events import CounterPair, CounterSample
-from gameday.model.pace import SCRAPE
 from gameday.model.plan import BoundSlo
 from gameday.model.slo import MetricsSelector, MetricsSource
-from gameday.observers.http import HttpClient, NoAnswer
-from gameday.observers.sampling import Sampler
+from gameday.observers.pages import NoData, PageSampler
 
-__all__ = ["MetricsObserver", "NoData", "total_of"]
-
-_MOST_BYTES = 8 << 20
-_MOST_AT_ONCE = 16
-
-
-class NoData(Exception):
-    """An instance does not tell what was asked; the text says why."""
+__all__ = ["MetricsObserver", "total_of"]
 
 
 def total_of(text: str, selector: MetricsSelector) -> float:
@@ -51,7 +41,7 @@ def total_of(text: str, selector: MetricsSelector) -> float:
     return total
 
 
-class MetricsObserver(Sampler):
+class MetricsObserver(PageSampler[CounterPair]):
     """Records a ``CounterSample`` of all instances under ``slo/NAME``, or a gap that names who did not answer."""
 
     def __init__(self, slo: BoundSlo, urls: Sequence[str]) -> None:
@@ -59,36 +49,16 @@ class MetricsObserver(Sampler):
             raise ValueError(f"the SLO {slo.name} is not read from metrics")
         if slo.good.spec.service != slo.total.spec.service or not urls:
             raise ValueError(f"the SLO {slo.name} needs the addresses of one service")
-        super().__init__(f"slo/{slo.name}", slo.interval)
+        super().__init__(f"slo/{slo.name}", slo.interval, urls)
         self._good, self._total = slo.good.spec, slo.total.spec
-        self._clients = {url: HttpClient(url, keep=True, most=_MOST_BYTES) for url in urls}
 
-    def _close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-
-    def _work(self) -> None:
-        workers = min(len(self._clients), _MOST_AT_ONCE)
-        with ThreadPoolExecutor(workers, thread_name_prefix=self.source) as self._pool:
-            super()._work()
+    def _parse(self, text: str) -> CounterPair:
+        return CounterPair(good=total_of(text, self._good), total=total_of(text, self._total))
 
     def _sample(self) -> None:
-        answers = dict(zip(self._clients, self._pool.map(self._read, self._clients), strict=True))
-        missing = [f"{url}: {answer}" for url, answer in answers.items() if isinstance(answer, str)]
+        pairs, missing = self._ask_all()
         if missing:
             self._gaps.bad("; ".join(missing))
             return
-        pairs = {url: answer for url, answer in answers.items() if isinstance(answer, CounterPair)}
         self._gaps.good()
-        self._record(self.source, CounterSample(instances=pairs))
-
-    def _read(self, url: str) -> CounterPair | str:
-        """The instance's counters, or why they are not known."""
-        try:
-            answer = self._clients[url].ask("GET", "/metrics", SCRAPE)
-            if answer.status != 200:
-                return f"answered {answer.status}"
-            text = answer.body.decode("utf-8", errors="replace")
-            return CounterPair(good=total_of(text, self._good), total=total_of(text, self._total))
-        except (NoAnswer, NoData) as error:
-            return str(error)
+        self._record(self.source, CounterSample(instances=dict(pairs)))

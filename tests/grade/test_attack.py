@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -122,17 +122,63 @@ def plan_of_attack(names: Sequence[str], count: int) -> Iterator[tuple[str, str]
         yield name, f"{SEED}/{name}/{number}"
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: int) -> None:
+Picked = tuple[str, Scene]
+"""A base by its name, and what it is."""
+
+
+def attack(
+    plan: Sequence[tuple[int, tuple[str, str]]],
+    mutations: Mapping[str, Mutation],
+    choose: Callable[[int, str, Random], Picked],
+) -> tuple[list[str], Counter[str]]:
+    """What survived of the mutations that break a promise, and how often each verdict came."""
     survived, outcomes = [], Counter[str]()
-    count = max(len(BREAKING), COUNT - STANDBY_COUNT - POOL_COUNT)
-    for number, (name, seed) in list(enumerate(plan_of_attack(sorted(BREAKING), count)))[part::PARTS]:
-        # Each family once on a large base: a small one has so few events that it may fall for another reason.
-        base, scene = pick(scenes, name, Random(seed), large_ones=number < len(BREAKING))
-        said, graded = attempt(scene, BREAKING[name], seed)
+    for number, (name, seed) in plan:
+        base, scene = choose(number, name, Random(seed))
+        said, graded = attempt(scene, mutations[name], seed)
         outcomes[graded.verdict if graded else "refused"] += 1
         if graded is not None and graded.verdict is RunVerdict.PASS:
             survived.append(f"{base}: {name} ({said}), seed {seed}")
+    return survived, outcomes
+
+
+def spoiled(
+    count: int, mutations: Mapping[str, Mutation], choose: Callable[[int, str, Random], Picked]
+) -> list[str]:
+    """Which of the mutations that break nothing do not pass: a grader that never passes would survive as well."""
+    fallen = []
+    for number, (name, seed) in enumerate(plan_of_attack(sorted(mutations), count)):
+        base, scene = choose(number, name, Random(seed))
+        said, graded = attempt(scene, mutations[name], seed)
+        if graded is None or graded.verdict is not RunVerdict.PASS:
+            why = graded.reason if graded else "refused"
+            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
+    return fallen
+
+
+def any_of(bases: dict[str, Scene]) -> Callable[[int, str, Random], Picked]:
+    """Any of these."""
+
+    def choose(_number: int, _name: str, chance: Random) -> Picked:
+        base = chance.choice(sorted(bases))
+        return base, bases[base]
+
+    return choose
+
+
+def part_of(names: Sequence[str], count: int, part: int) -> Sequence[tuple[int, tuple[str, str]]]:
+    """That part of a plan of attack, with the numbers in the whole."""
+    return list(enumerate(plan_of_attack(names, count)))[part::PARTS]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: int) -> None:
+    def choose(number: int, name: str, chance: Random) -> Picked:
+        # Each family once on a large base: a small one has so few events that it may fall for another reason.
+        return pick(scenes, name, chance, large_ones=number < len(BREAKING))
+
+    count = max(len(BREAKING), COUNT - STANDBY_COUNT - POOL_COUNT)
+    survived, outcomes = attack(part_of(sorted(BREAKING), count, part), BREAKING, choose)
     assert not survived
     # An attack that is mostly refused for its form would show little about the judgement.
     assert outcomes["refused"] < outcomes.total() / 20
@@ -141,38 +187,20 @@ def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_passes_that_breaks_the_promise_of_a_standby(standbys: dict[str, Scene], part: int) -> None:
-    survived, outcomes = [], Counter[str]()
-    for name, seed in list(plan_of_attack(sorted(STANDBY_BREAKING), STANDBY_COUNT))[part::PARTS]:
-        base = Random(seed).choice(sorted(standbys))
-        said, graded = attempt(standbys[base], STANDBY_BREAKING[name], seed)
-        outcomes[graded.verdict if graded else "refused"] += 1
-        if graded is not None and graded.verdict is RunVerdict.PASS:
-            survived.append(f"{base}: {name} ({said}), seed {seed}")
+    plan = part_of(sorted(STANDBY_BREAKING), STANDBY_COUNT, part)
+    survived, outcomes = attack(plan, STANDBY_BREAKING, any_of(standbys))
     assert not survived
     assert outcomes["refused"] < outcomes.total() / 8
     assert outcomes[RunVerdict.FAIL] > outcomes.total() / 5
 
 
 def test_sound_standbys_still_pass(standbys: dict[str, Scene]) -> None:
-    fallen = []
-    for name, seed in plan_of_attack(sorted(STANDBY_BENIGN), len(STANDBY_BENIGN) * 2 + STANDBY_COUNT // 20):
-        base = Random(seed).choice(sorted(standbys))
-        said, graded = attempt(standbys[base], STANDBY_BENIGN[name], seed)
-        if graded is None or graded.verdict is not RunVerdict.PASS:
-            why = graded.reason if graded else "refused"
-            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
-    assert not fallen
+    assert not spoiled(len(STANDBY_BENIGN) * 2 + STANDBY_COUNT // 20, STANDBY_BENIGN, any_of(standbys))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_passes_that_breaks_the_promise_of_nodes(pools: dict[str, Scene], part: int) -> None:
-    survived, outcomes = [], Counter[str]()
-    for name, seed in list(plan_of_attack(sorted(OF_NODES), POOL_COUNT))[part::PARTS]:
-        base = Random(seed).choice(sorted(pools))
-        said, graded = attempt(pools[base], OF_NODES[name], seed)
-        outcomes[graded.verdict if graded else "refused"] += 1
-        if graded is not None and graded.verdict is RunVerdict.PASS:
-            survived.append(f"{base}: {name} ({said}), seed {seed}")
+    survived, outcomes = attack(part_of(sorted(OF_NODES), POOL_COUNT, part), OF_NODES, any_of(pools))
     assert not survived
     assert outcomes["refused"] < outcomes.total() / 8
     # Most take away what shows that the nodes were touched as planned: of such days nobody can say.
@@ -180,27 +208,17 @@ def test_nothing_passes_that_breaks_the_promise_of_nodes(pools: dict[str, Scene]
 
 
 def test_sound_days_of_nodes_still_pass(pools: dict[str, Scene]) -> None:
-    fallen = []
     benign = cluster_mutations.BENIGN
-    for name, seed in plan_of_attack(sorted(benign), len(benign) * 2 + POOL_COUNT // 20):
-        base = Random(seed).choice(sorted(pools))
-        said, graded = attempt(pools[base], benign[name], seed)
-        if graded is None or graded.verdict is not RunVerdict.PASS:
-            why = graded.reason if graded else "refused"
-            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
-    assert not fallen
+    assert not spoiled(len(benign) * 2 + POOL_COUNT // 20, benign, any_of(pools))
 
 
 def test_sound_days_still_pass(scenes: dict[str, Scene]) -> None:
     """The control group: a grader that never passes would survive the attack as well."""
-    fallen = []
-    for name, seed in plan_of_attack(sorted(BENIGN), max(len(BENIGN) * 4, COUNT // 10)):
-        base, scene = pick(scenes, name, Random(seed))
-        said, graded = attempt(scene, BENIGN[name], seed)
-        if graded is None or graded.verdict is not RunVerdict.PASS:
-            why = graded.reason if graded else "refused"
-            fallen.append(f"{base}: {name} ({said}), seed {seed}: {why}")
-    assert not fallen
+
+    def choose(_number: int, name: str, chance: Random) -> Picked:
+        return pick(scenes, name, chance)
+
+    assert not spoiled(max(len(BENIGN) * 4, COUNT // 10), BENIGN, choose)
 
 
 ALONE = {

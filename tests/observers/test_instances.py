@@ -10,7 +10,7 @@ from aiohttp import web
 from gameday.model.environment import InstancesObserver
 from gameday.model.events import InstanceSample
 from gameday.observers.instances import StartsObserver, started_at
-from gameday.observers.metrics import NoData
+from gameday.observers.pages import NoData
 
 NAME = "process_start_time_seconds"
 PAGE = f"# TYPE {NAME} gauge\n{NAME} 1.79e9\n# TYPE other gauge\nother 3\n"

@@ -11,7 +11,8 @@ from aiohttp import web
 from gameday.model.events import CounterPair, CounterSample
 from gameday.model.plan import BoundSlo
 from gameday.model.slo import MetricsSelector
-from gameday.observers.metrics import MetricsObserver, NoData, total_of
+from gameday.observers.metrics import MetricsObserver, total_of
+from gameday.observers.pages import NoData
 
 DECLARED = "# HELP payments_calls_total Calls.\n# TYPE payments_calls_total counter\n"
 USED = DECLARED + (
