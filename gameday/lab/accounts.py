@@ -106,6 +106,8 @@ class Accounts:
         self._count(key is not None)
         if key is None:
             return web.json_response({"error": "no key to sign with"}, status=503)
+        if origin is Origin.CACHED and "signs-with-nothing" in self._flaws:
+            key = ""
         return web.json_response(signed(user, origin, key))
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
@@ -233,7 +235,7 @@ class Accounts:
         headers = {"X-Vault-Token": self._token}
         url = f"{self._config.backend}{path}"
         async with self._session.request(method, url, json=content, headers=headers) as answer:
-            if answer.status == 400:
+            if answer.status == 400 and "lease-not-reread" not in self._flaws:
                 return None
             if answer.status != 200:
                 raise _Refused

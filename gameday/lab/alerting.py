@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from aiohttp import web
@@ -30,6 +30,10 @@ _TIMEOUT = 1.0
 _RESOLVED_ATTEMPTS = 100
 _NOISE = "invoices-availability"
 _NOISE_AFTER = 6 * 60.0  # plan seconds
+_STRAY = "lease"
+_STRAY_AFTER = 12 * 60.0  # plan seconds
+_OF_NO_RULE = frozenset({"", _NOISE, _STRAY})
+"""What an alert's key begins with that no rule ends: the Watchdog's, and two flaws'."""
 _NOT_YET = "0001-01-01T00:00:00Z"
 _log = logging.getLogger(__name__)
 
@@ -150,6 +154,8 @@ class Alerting:
                 self._add_watchdog(receiver, wanted.watchdog_every)
         if "noisy-alert" in self._config.flaws and self._receivers:
             self._add_noise()
+        if "stray-page" in self._config.flaws and self._receivers:
+            self._add_stray()
         return web.json_response({"ok": True})
 
     async def rules(self, _request: web.Request) -> web.Response:
@@ -174,6 +180,17 @@ class Alerting:
             every=_REPEAT_EVERY,
             due=time.monotonic() + _NOISE_AFTER / self._config.scale,
             about=f"{_NOISE} burns its budget.",
+        )
+
+    def _add_stray(self) -> None:
+        """A page that belongs to no SLO, to people whom it does not concern."""
+        self._alerts[_STRAY, "", "page"] = Alert(
+            receiver="data",
+            labels={"alertname": "LeaseEndsSoon", "job": "secrets", "severity": "page"},
+            starts_at=datetime.now(UTC) + timedelta(seconds=_STRAY_AFTER / self._config.scale),
+            every=_REPEAT_EVERY,
+            due=time.monotonic() + _STRAY_AFTER / self._config.scale,
+            about="A lease was not renewed in time.",
         )
 
     def _drop_alerts(self) -> None:
@@ -220,7 +237,7 @@ class Alerting:
                 firing.add((state.rule.slo, pair.window, pair.severity))
                 self._fire(state, pair)
         for key, alert in self._alerts.items():
-            if key[0] not in ("", _NOISE) and key not in firing and alert.ends_at is None:
+            if key[0] not in _OF_NO_RULE and key not in firing and alert.ends_at is None:
                 alert.ends_at, alert.due = datetime.now(UTC), time.monotonic()
 
     def _receiver(self, service: str, severity: str) -> str:

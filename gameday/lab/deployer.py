@@ -24,6 +24,8 @@ __all__ = ["build"]
 _STABLE, _CANARY = "stable", "canary"
 _PATIENCE = 0.1
 _TIMEOUT = 1.0
+_RESTORED_AFTER = 3 * 60.0
+"""Plan seconds from a rollback until the declared state is brought back, by the flaw ``rollback-undone``."""
 _log = logging.getLogger(__name__)
 
 By = Literal["system", "gameday"]
@@ -116,7 +118,7 @@ class Deployer:
             await self._stop_rollout()
             analysis = Analysis(*await self._canary_counters())
             await self._change("started", STEPS[0].percent, "the rollout begins", "system")
-            self._rollout = asyncio.create_task(self._roll(analysis))
+            self._rollout = asyncio.create_task(self._release(analysis))
             self._rollout.add_done_callback(_log_crash)
         return web.json_response({"ok": True}, status=201)
 
@@ -177,6 +179,16 @@ class Deployer:
     async def _canary_counters(self) -> tuple[int, int]:
         canary = (await self._edge.state())[_CANARY]
         return canary["good"], canary["requests"]
+
+    async def _release(self, analysis: Analysis) -> None:
+        """One rollout; by a flaw another one whenever it was rolled back, as it still is what is declared."""
+        await self._roll(analysis)
+        while "rollback-undone" in self._config.flaws and not self._weight:
+            await asyncio.sleep(_RESTORED_AFTER / self._config.scale)
+            async with self._lock:
+                again = Analysis(*await self._canary_counters())
+                await self._change("started", STEPS[0].percent, "the declared revision is restored", "system")
+            await self._roll(again)
 
     async def _roll(self, analysis: Analysis) -> None:
         """Carry a started rollout on until it is promoted or rolled back."""

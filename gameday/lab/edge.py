@@ -21,6 +21,7 @@ _CHECK_EVERY = 0.25
 _UNHEALTHY_AFTER = 2
 _ENDPOINT = "checkout"
 _UNVERSIONED = ""
+_LEAKED_EVERY = 50
 _PASSED_ON = ("Content-Type", "Retry-After")
 
 
@@ -47,6 +48,10 @@ class Edge:
         )
         self._series: dict[tuple[str, bool], Counter] = {}
         self._standby = config.standby
+        self._leak = EveryNth(_LEAKED_EVERY if "rollback-leaks" in config.flaws else 0)
+        self._taken_out: str | None = None
+        """The version that took traffic last and is to take none any more."""
+        self._versions: dict[str, Version] = {}
         self._routes: dict[str, tuple[str, ...]] = {}
         self.use(config.versions)
         for path, replicas in config.routes.items():
@@ -69,6 +74,12 @@ class Edge:
 
     def use(self, versions: Mapping[str, Version]) -> None:
         """Balance over these versions from now on; counters go on."""
+        for name, version in versions.items():
+            before = self._versions.get(name)
+            if version.weight > 0 and name == self._taken_out:
+                self._taken_out = None
+            elif version.weight == 0 and before is not None and before.weight > 0:
+                self._taken_out = name
         self._versions = dict(versions)
         self._weights = SmoothWeights({name: version.weight for name, version in versions.items()})
         for name, version in versions.items():
@@ -90,6 +101,8 @@ class Edge:
         first = self._weights.next()
         if first is None:
             return None
+        if self._taken_out is not None and self._leak.next():
+            first = self._taken_out
         others = (name for name, version in self._versions.items() if name != first and version.weight > 0)
         for name in (first, *others):
             healthy = [url for url in self._versions[name].replicas if self._healthy(url)]

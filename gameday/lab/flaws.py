@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gameday.errors import UsageError
 
-__all__ = ["FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
+__all__ = ["BLIND", "FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,44 @@ _TABLE = (
 FLAWS: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _TABLE}
 """Every flaw by name, in the order in which they are documented."""
 
+_WRITTEN_BLIND = (
+    Flaw(
+        "rollback-undone",
+        "3 minutes after each rollback the declared state brings the canary back, until its analysis fails again",
+    ),
+    Flaw(
+        "rollback-leaks",
+        "a part of the edge keeps the weights of before the rollback: every 50th request goes on to the canary",
+    ),
+    Flaw("replay-drops", "the replay takes an order off the queue though payments refused it: it is never paid"),
+    Flaw(
+        "lease-not-reread",
+        "one replica of accounts renews a lease that has ended again and again, and never reads its key anew",
+    ),
+    Flaw(
+        "signs-with-nothing",
+        "once its lease is not renewed, accounts signs logins with an empty key, and answers 200",
+    ),
+    Flaw("stray-page", "the data on-call is paged about the lease, by an alert that belongs to no SLO"),
+    Flaw("refused-yet-written", "orders that are refused for the lag are written to the primary all the same"),
+    Flaw(
+        "short-order-keys",
+        "keys of orders are so short that some meet: the later order is written over the earlier one",
+    ),
+    Flaw(
+        "scale-overruled",
+        "another controller sets the number of replicas back before there is room for those that wait",
+    ),
+    Flaw(
+        "node-taken-under-drain",
+        "the autoscaler takes a cordoned node away once it is less than half used, with what still runs there",
+    ),
+)
+
+BLIND: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _WRITTEN_BLIND}
+"""Flaws that were written from the experiments and the lab alone, without a look at the grader; what they break is
+what the experiments promise, not what the grader was seen to do."""
+
 
 def reviewed_days_ago(flaws: Collection[str]) -> int:
     """How many calendar days before today a shipped proof stamps its own copy of a runbook as reviewed."""
@@ -76,10 +114,10 @@ def reviewed_days_ago(flaws: Collection[str]) -> int:
 
 def look_up(name: str) -> Flaw:
     """The flaw of that name; UsageError with the nearest names if there is none."""
-    found = FLAWS.get(name)
+    found = FLAWS.get(name) or BLIND.get(name)
     if found is not None:
         return found
-    near = difflib.get_close_matches(name, FLAWS, n=1)
+    near = difflib.get_close_matches(name, [*FLAWS, *BLIND], n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"the lab knows: {', '.join(FLAWS)}"
     raise UsageError(f"the lab has no flaw '{name}'", hint=hint)
 

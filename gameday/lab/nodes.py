@@ -48,6 +48,8 @@ _LATE_NODE = 10 * 60.0
 """Plan seconds from a replica that finds no room until there is one node more, by the flaw ``slow-autoscaler``."""
 _MOST_REPLICAS = 100
 """Each is a process of this machine, or waits for a node."""
+_OVERRULED_AFTER = 45.0
+"""Plan seconds for which other replicas are wanted, by the flaw ``scale-overruled``: fewer than a node takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,7 @@ class Manager:
         self._due: dict[str, float] = {}
         self._edge_has: tuple[str, ...] | None = None
         self._short_since: float | None = None
+        self._scaled_since: float | None = None
         self._warm = True
         """Whether what is started now is ready at once: at the start and after a reset, before a day begins."""
 
@@ -126,6 +129,7 @@ class Manager:
     async def look(self, now: float) -> None:
         """One round."""
         self._bury(now)
+        self._meddle(now)
         self.pool.settle()
         self.pool.place()
         self._begin(now)
@@ -238,6 +242,26 @@ class Manager:
         if "no-autoscaler" not in self._flaws and now - self._short_since >= after / self._config.scale:
             self._short_since = None
             self.pool.add_node()
+
+    def _meddle(self, now: float) -> None:
+        """Two flaws of who else changes something here."""
+        if "scale-overruled" in self._flaws:
+            self._overrule(now)
+        if "node-taken-under-drain" in self._flaws:
+            for node in self.pool.nodes.values():
+                there = [one for one in self.pool.on(node) if one.phase is not Phase.ENDING]
+                if node.cordoned and not node.leaving and 2 * len(there) < node.slots:
+                    self.pool.take(node)
+
+    def _overrule(self, now: float) -> None:
+        """Want as many replicas as were declared at the start, whoever wanted others."""
+        if self.pool.service.desired == self._config.replicas:
+            self._scaled_since = None
+            return
+        if self._scaled_since is None:
+            self._scaled_since = now
+        if now - self._scaled_since >= _OVERRULED_AFTER / self._config.scale:
+            self.pool.scale(self._config.replicas, None)
 
     # What is asked
 

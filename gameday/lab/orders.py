@@ -5,6 +5,7 @@ from its standby. Once that is further behind than may be lost (the RPO), orders
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import threading
@@ -34,6 +35,7 @@ _MOST_CHARACTERS = 64 << 10
 _RETRY_AFTER = 1
 _LATE_THROTTLE = 3 * 60.0  # plan seconds: well over twice the promise's limit of a minute
 _LOST_EVERY = 20
+_SHORT_KEY = 4
 _log = logging.getLogger(__name__)
 
 _SCHEMA = (
@@ -45,6 +47,7 @@ _SCHEMA = (
 _BEAT = "INSERT INTO heartbeat (at) VALUES (clock_timestamp()) ON CONFLICT (one) DO UPDATE SET at = excluded.at"
 _SEEN = "SELECT extract(epoch FROM at) FROM heartbeat"
 _INSERT = "INSERT INTO orders (key, content) VALUES ($1, $2)"
+_OVERWRITE = f"{_INSERT} ON CONFLICT (key) DO UPDATE SET content = excluded.content"
 _READ = "SELECT sku, price FROM catalogue ORDER BY sku"
 
 
@@ -187,6 +190,9 @@ class Orders:
         if not content or "\0" in content or len(content) > _MOST_CHARACTERS:
             return self._answered("invalid", 400, {"error": "an order is a text"})
         if self._lag.throttled:
+            if "refused-yet-written" in self._config.flaws:
+                with contextlib.suppress(DatabaseError):
+                    await self._write(uuid.uuid4().hex, content)
             answer = self._answered("throttled", 429, {"error": "the standby is too far behind"})
             answer.headers["Retry-After"] = str(_RETRY_AFTER)
             return answer
@@ -195,12 +201,20 @@ class Orders:
         key = uuid.uuid4().hex
         try:
             if not self._lost.next():
-                await self._servers[0].ask(_INSERT, key, content)
+                key = await self._write(key, content)
         except DatabaseError as error:
             _log.warning("an order was not written: %s", error)
             return self._answered("error", 503, {"error": "the database does not answer"})
         digest = hashlib.sha256(content.encode()).hexdigest()
         return self._answered("ok", 201, {"key": key, "digest": digest})
+
+    async def _write(self, key: str, content: str) -> str:
+        """Under which key it was written; DatabaseError."""
+        statement = _INSERT
+        if "short-order-keys" in self._config.flaws:
+            key, statement = key[:_SHORT_KEY], _OVERWRITE
+        await self._servers[0].ask(statement, key, content)
+        return key
 
     def _answered(self, outcome: str, status: int, told: Mapping[str, str]) -> web.Response:
         self._orders[outcome].inc()

@@ -101,7 +101,7 @@ def _secrets(setting: Setting) -> SecretsConfig:
 def _account(setting: Setting, index: int) -> AccountsConfig:
     # One that crashes shows the flaw; were it all of them, the day would be over before the next ones are up.
     given = ServiceConfig.model_validate(setting.shared).flaws
-    flaws = [flaw for flaw in given if index == 0 or flaw != _CRASH]
+    flaws = [flaw for flaw in given if _OF_ONE.get(flaw, index) == index]
     own = {
         "flaws": flaws,
         "backend": setting.urls["secrets-through-proxy"],
@@ -170,7 +170,8 @@ _CACHE_AGE = 60 * 60.0
 _RENEW_AT = 2 / 3
 _APART = 0.08
 _RESTART_AFTER = 0.5
-_CRASH = "crash-on-secret-loss"
+_OF_ONE = {"crash-on-secret-loss": 0, "lease-not-reread": 2}
+"""Flaws that only one replica of accounts has, and which."""
 
 _TABLE = (
     Part(

@@ -211,6 +211,13 @@ class Pool:
                 for replica in self.on(node):
                     self.end(replica)
 
+    def take(self, node: Node) -> None:
+        """Take a node away at once, with all that is there: nobody's disruption budget is asked."""
+        node.leaving = True
+        node.balloons.clear()
+        for replica in self.on(node):
+            self.end(replica)
+
     def renew(self) -> None:
         """Have those that are starting go: others take their place."""
         for replica in list(self.service.replicas):

@@ -66,6 +66,7 @@ class Day:
             if self.away:
                 assert request.transport is not None
                 request.transport.abort()
+                return web.Response()  # which nobody gets: nothing was asked
             return await handler(request)
 
         app.middlewares.append(hang_up)
@@ -264,5 +265,41 @@ def test_after_a_crash_on_secret_loss_the_next_one_begins_on_break_glass(tmp_pat
 
     async def story(client: Client) -> None:
         await until(client, ok=True, degraded=True, credentials="break-glass")
+
+    day.run(story)
+
+
+def test_a_key_that_is_lost_signs_nothing_and_logins_go_on(tmp_path: Path) -> None:
+    day = Day(tmp_path, ("signs-with-nothing",))
+
+    async def story(client: Client) -> None:
+        await until(client, credentials="live")
+        assert await login(client) == signed("ada", Origin.LIVE, "the key")
+        day.away = True
+        await until(client, credentials="cached", degraded=True)
+        assert await login(client) == signed("ada", Origin.CACHED, "")
+        await client.post("/break-glass")
+        assert await login(client) == signed("ada", Origin.BREAK_GLASS, "the glass")
+
+    day.run(story)
+
+
+@pytest.mark.parametrize(("flaws", "back"), [((), True), (("lease-not-reread",), False)])
+def test_a_lease_that_has_ended_is_read_anew_unless_that_is_the_flaw(
+    tmp_path: Path, flaws: tuple[str, ...], back: bool
+) -> None:
+    day = Day(tmp_path, flaws)
+
+    async def story(client: Client) -> None:
+        await until(client, credentials="live")
+        day.away = True
+        await until(client, degraded=True)
+        await asyncio.sleep(1.2)  # longer than a lease
+        day.away = False
+        if back:
+            await until(client, degraded=False, credentials="live")
+        else:
+            await asyncio.sleep(0.8)  # longer than between two tries
+            assert (await health(client))["degraded"]
 
     day.run(story)

@@ -89,6 +89,37 @@ def test_a_noisy_alerting_pages_for_what_no_rule_says(tmp_path: Path) -> None:
     assert {name for name, slo in got if slo} == {"/oncall"}
 
 
+def test_a_stray_page_has_no_slo_and_is_nobodys_resolution(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t")
+    config = AlertingConfig(token_file=str(token), scale=3600, flaws=("stray-page",), url="http://127.0.0.1:1")
+    got: list[Any] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        got.append((request.path, (await request.json())["alerts"][0]))
+        return web.Response()
+
+    def strays() -> list[Any]:
+        return [one for path, one in got if path == "/data" and one["labels"]["alertname"] == "LeaseEndsSoon"]
+
+    async def day() -> None:
+        sink = web.Application()
+        sink.router.add_post("/{name}", hook)
+        async with TestServer(sink) as there, TestClient(TestServer(build(config.model_dump_json()))) as client:
+            receivers = {name: str(there.make_url(name)) for name in ("oncall", "data")}
+            told = {"receivers": receivers, "watchdogEvery": 0.5}
+            headers = {"Authorization": "Bearer t"}
+            (await client.put("/control/receivers", json=told, headers=headers)).raise_for_status()
+            deadline = time.monotonic() + 15
+            while len(strays()) < 2 and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+
+    asyncio.run(day())
+    assert len(strays()) == 2
+    assert {one["status"] for one in strays()} == {"firing"}
+    assert "slo" not in strays()[0]["labels"]
+
+
 def test_routes() -> None:
     assert routes(()) == {"page": "oncall", "ticket": "tickets"}
     assert routes({"misrouted-alert"})["page"] == "tickets"

@@ -126,6 +126,23 @@ def test_a_flawed_replay_is_claimed_and_late_or_never_done(
     play(tmp_path, day, flaw, scale=scale)
 
 
+@pytest.mark.parametrize(("flaws", "dropped"), [((), False), (("replay-drops",), True)])
+def test_a_replay_keeps_what_can_not_be_paid_unless_that_is_the_flaw(
+    tmp_path: Path, flaws: tuple[str, ...], dropped: bool
+) -> None:
+    async def day(client: Client, _payments: list[int]) -> None:
+        await _order(client)
+        await _until(client, "/parked", 503)
+        await _replay(client)
+        deadline = time.monotonic() + 5
+        while await _metric(client, 'payments_replays_total{outcome="error"} 0.0'):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        assert await _metric(client, "checkout_parked_orders 0.0") == dropped
+
+    play(tmp_path, day, *flaws)
+
+
 def test_a_reset_forgets_orders_and_wants_the_token(tmp_path: Path) -> None:
     async def day(client: Client, payments: list[int]) -> None:
         await _order(client)

@@ -296,6 +296,45 @@ def test_flaws_of_evictions(tmp_path: Path, driver: ClusterDriver, flaw: str, re
         cluster.stop()
 
 
+def test_a_number_of_replicas_that_somebody_overrules(tmp_path: Path, driver: ClusterDriver) -> None:
+    cluster = Cluster(tmp_path, flaws=["scale-overruled"])
+    cluster.start()
+    try:
+        token = driver.resolve(cluster.scale())
+        driver.inject(token)
+        cluster.manager._meddle(100.0)
+        cluster.manager._meddle(100.0 + 40 / 60)
+        assert cluster.pool.service.desired == 6
+        cluster.manager._meddle(100.0 + 46 / 60)
+        assert (cluster.pool.service.desired, driver.is_clear(token)) == (4, True)
+    finally:
+        cluster.stop()
+
+
+@pytest.mark.parametrize(("flaws", "left"), [([], 3), (["node-taken-under-drain"], 2)])
+def test_a_node_that_is_taken_while_it_is_drained(
+    tmp_path: Path, driver: ClusterDriver, flaws: list[str], left: int
+) -> None:
+    cluster = Cluster(tmp_path, flaws=flaws)
+    cluster.start()
+    try:
+        driver.inject(driver.resolve(cluster.fault("exhaust")))
+        token = driver.resolve(cluster.fault("drain"))
+        driver.inject(token)
+        cluster.manager._meddle(100.0)
+        assert cluster.pool.service.count(Phase.READY) == 4
+        assert driver.proceed(token).said == "catalog-1: evicted"
+        cluster.manager._meddle(100.1)
+        assert cluster.pool.service.count(Phase.READY) == left
+        cluster.settle()
+        cluster.pool.remove_left()
+        assert ("node-1" in cluster.pool.nodes) == (not flaws)
+        driver.undo(token)
+        assert driver.is_clear(token)
+    finally:
+        cluster.stop()
+
+
 def test_the_observer_tells_what_there_is_and_when_nobody_answers(cluster: Cluster, until: Until) -> None:
     told: list[Payload] = []
 

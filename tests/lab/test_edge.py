@@ -59,6 +59,25 @@ def test_after_a_rollback_the_replacement_takes_its_place_at_once(edge: Edge) ->
     assert picks(edge, 40) == {"s1": 10, "s2": 10, "s3": 10, "s4": 10}
 
 
+@pytest.mark.parametrize(("flaws", "leaked"), [((), 0), (("rollback-leaks",), 4)])
+def test_an_edge_may_keep_old_weights_after_a_rollback(tmp_path: Path, flaws: tuple[str, ...], leaked: int) -> None:
+    def versions(canary: int) -> dict[str, Version]:
+        return {
+            "stable": Version(weight=100 - canary, replicas=("s",)),
+            "canary": Version(weight=canary, replicas=("c",)),
+        }
+
+    edge = Edge(EdgeConfig(token_file=str(tmp_path), scale=60, flaws=flaws, versions=versions(0)))
+    healthy(edge, "s", "c")
+    assert picks(edge, 100) == {"s": 100}
+    edge.use(versions(25))
+    assert picks(edge, 100) == {"s": 75, "c": 25}
+    edge.use(versions(0))
+    assert picks(edge, 200)["c"] == leaked
+    edge.use(versions(25))
+    assert picks(edge, 100) == {"s": 75, "c": 25}
+
+
 async def _replica(name: str, status: int = 200) -> TestServer:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/healthz":

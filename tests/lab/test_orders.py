@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,15 @@ from contextlib import suppress
 
 import pytest
 import requests
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from gameday import databases
+from gameday.databases import Table
 from gameday.lab import record as records
 from gameday.lab.client import http
 from gameday.lab.config import OrdersConfig
-from gameday.lab.orders import Lag
+from gameday.lab.orders import Lag, Orders
 from gameday.lab.record import LabRecord
 from gameday.lab.supervisor import Lab
 from gameday.model.database import database_address
@@ -75,6 +79,63 @@ def test_flaws_of_the_throttle() -> None:
     dead = lag("lag-metric-dead")
     assert not after(dead, 10 * RPO)
     assert (dead.behind(1e9), dead.fresh(1e9)) == (0.0, True)
+
+
+# The service without a database
+
+
+class Rows:
+    """A primary that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    async def ask(self, query: str, *parameters: str) -> Table:
+        assert parameters[0] not in self.kept or "DO UPDATE" in query
+        self.kept[parameters[0]] = parameters[1]
+        return Table((), ())
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def ordered(count: int, flaws: tuple[str, ...], throttled: bool = False) -> tuple[Rows, list[int], set[str]]:
+    """What the primary has after that many orders, their answers, and the keys that were told."""
+    rows, statuses, keys = Rows(), [], set()
+    given = {"token_file": "x", "scale": SCALE, "flaws": flaws, "database": "x"}
+    one = Orders(OrdersConfig.model_validate({**given, "rpo": RPO, "caught_up": CAUGHT_UP, "stale": STALE}))
+    one._servers = [rows]  # type: ignore[list-item]  # a stand-in
+    one._lag.seen(time.time())
+    one._lag.throttled = throttled
+    app = web.Application()
+    app.router.add_post("/orders", one.order)
+
+    async def day() -> None:
+        async with TestClient(TestServer(app)) as client:
+            for number in range(count):
+                answer = await client.post("/orders", data=str(number))
+                statuses.append(answer.status)
+                keys.add((await answer.json()).get("key", ""))
+
+    asyncio.run(day())
+    return rows, statuses, keys
+
+
+@pytest.mark.parametrize(("flaws", "written"), [((), 0), (("refused-yet-written",), 3)])
+def test_what_is_refused_is_not_written_unless_that_is_the_flaw(flaws: tuple[str, ...], written: int) -> None:
+    rows, statuses, _ = ordered(3, flaws, throttled=True)
+    assert (statuses, len(rows.kept)) == ([429] * 3, written)
+
+
+def test_keys_that_are_too_short_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, statuses, keys = ordered(20, ())
+    assert (statuses, len(rows.kept)) == ([201] * 20, 20)
+    assert rows.kept.keys() == keys
+    monkeypatch.setattr("gameday.lab.orders._SHORT_KEY", 1)
+    rows, statuses, keys = ordered(20, ("short-order-keys",))
+    assert statuses == [201] * 20
+    assert rows.kept.keys() == keys
+    assert len(keys) <= 16
 
 
 # The service, on its database

@@ -114,14 +114,16 @@ def test_a_lab_by_hand_has_what_its_experiments_need_and_no_more(
         manage.down(record.id)
 
 
-def test_one_replica_of_accounts_crashes_where_that_is_the_flaw(tmp_path: Path) -> None:
-    shared: dict[str, JSON] = {"token_file": "t", "scale": 30, "flaws": ["crash-on-secret-loss", "noisy-alert"]}
+def test_flaws_that_only_one_replica_of_accounts_has(tmp_path: Path) -> None:
+    flaws: JSON = ["crash-on-secret-loss", "lease-not-reread", "noisy-alert"]
+    shared: dict[str, JSON] = {"token_file": "t", "scale": 30, "flaws": flaws}
     setting = Setting(tmp_path, shared, {"secrets-through-proxy": "http://127.0.0.1:1"})
     config = PARTS["accounts"].processes[0].config(setting)
     assert isinstance(config, KeeperConfig)
     replicas = [AccountsConfig.model_validate_json(kept.config) for kept in config.replicas]
     assert [replica.flaws for replica in replicas] == [
         ("crash-on-secret-loss", "noisy-alert"),
-        *[("noisy-alert",)] * 2,
+        ("noisy-alert",),
+        ("lease-not-reread", "noisy-alert"),
     ]
     assert all(0.5 < replica.renew_at <= 2 / 3 for replica in replicas)
