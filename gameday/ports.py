@@ -250,7 +250,7 @@ class Reader(Protocol):
         """PreflightError if it could not be read as it is asked for; read only."""
 
     def read(self) -> RowsRead:
-        """What is there; never raises, and takes the probe's timeout at most."""
+        """What is there; never raises, and takes `BoundProbe.timeout` at most."""
 
 
 @runtime_checkable

@@ -6,12 +6,19 @@ gameday starts it with Locust, out of process; arrivals are open and evenly spac
         locust -f experiments/load/storefront.py --headless -u 1
 """
 
+import secrets
+
 import gevent
 from locust import FastHttpUser, constant, events, task
+from locust.contrib.fasthttp import FastResponse
 
-from gameday.load.pacing import Pace, Send
+from gameday.load.pacing import Answered, Pace, Send
 
 pace = Pace(gevent.spawn, gevent.sleep)
+RUN = secrets.token_hex(4)
+"""In every key, so that those of another run of the same system are others."""
+TAKEN = (200, 202)
+"""Statuses that say: it is done, or it will be."""
 BASKET = {"items": [{"sku": "tea-500g", "quantity": 1}], "currency": "EUR"}
 
 
@@ -19,6 +26,13 @@ BASKET = {"items": [{"sku": "tea-500g", "quantity": 1}], "currency": "EUR"}
 def stop(**_: object) -> None:
     """Locust was told to stop: start no more arrivals."""
     pace.stop()
+
+
+def told(answer: FastResponse, note: str = "") -> Answered:
+    """What came of a request: good if a whole answer with a status under 400 came in time."""
+    status = answer.status_code or 0
+    good = answer.request_meta["exception"] is None
+    return Answered(good, status, note=note if good and status in TAKEN else "")
 
 
 class Storefront(FastHttpUser):
@@ -47,24 +61,25 @@ class Storefront(FastHttpUser):
             return self.client.get(f"{url}/healthz", name="warm-up").status_code == 200
         return False
 
-    def checkout(self, number: int) -> bool:
-        """Arrival ``number``: good if a whole answer with a status under 400 came in time."""
-        url = pace.url(number, "/checkout")
+    def checkout(self, number: int) -> Answered:
+        """Arrival ``number``: one order, under a key of the customer's own. Once it is taken, that is what has to
+        be charged, sooner or later: the note, in the words of the probe ``charged-orders``."""
+        key, url = f"{RUN}-{number}", pace.url(number, "/checkout")
         with (
             gevent.Timeout(pace.order.timeout, False),
             self.client.post(
-                url, json=BASKET, name="checkout", allow_redirects=False, catch_response=True
+                url, json={**BASKET, "key": key}, name="checkout", allow_redirects=False, catch_response=True
             ) as answer,
         ):
-            return answer.request_meta["exception"] is None
-        return False
+            return told(answer, note=key)
+        return Answered(False)
 
-    def items(self, number: int) -> bool:
-        """Arrival ``number``: as `checkout`, of what there is to buy."""
+    def items(self, number: int) -> Answered:
+        """Arrival ``number``: good as an order is, of what there is to buy."""
         url = pace.url(number, "/items")
         with (
             gevent.Timeout(pace.order.timeout, False),
             self.client.get(url, name="items", allow_redirects=False, catch_response=True) as answer,
         ):
-            return answer.request_meta["exception"] is None
-        return False
+            return told(answer)
+        return Answered(False)

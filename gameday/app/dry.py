@@ -267,7 +267,9 @@ def _telling(expected: Throttled | Unthrottled | DataLoss, batches: Sequence[Loa
     if (
         not lacking
         and isinstance(expected, DataLoss)
-        and not any(note for batch in batches for note in batch.end_note)
+        and not any(
+            ok and note for batch in batches for ok, note in zip(batch.end_ok, batch.end_note, strict=False)
+        )
     ):
         lacking = "note of what they acknowledged"
     if lacking and any(batch.end_id for batch in batches):

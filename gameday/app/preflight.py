@@ -26,7 +26,7 @@ from gameday.model.events import (
     PreflightReady,
 )
 from gameday.model.experiment import Restarts
-from gameday.model.plan import BoundFault, BoundScale, BoundStimulus, Plan
+from gameday.model.plan import BoundFault, BoundProbe, BoundScale, BoundService, BoundStimulus, Plan
 from gameday.model.slo import MetricsSource, PrometheusSource
 from gameday.model.token import Token
 from gameday.observers.chaostoolkit import ChaosProbe
@@ -34,6 +34,7 @@ from gameday.observers.instances import StartsObserver
 from gameday.observers.metrics import MetricsObserver
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
+from gameday.observers.rows import HttpRows
 from gameday.observers.sink import AlertSink
 from gameday.observers.sql import RowsReader, SqlProbe
 from gameday.ports import Addresses, Driver, Observer, Provisioned, Provisioner, Reader, Target
@@ -89,7 +90,9 @@ def check(plan: Plan, flaws: Sequence[str], existing: str | None) -> None:
     """UsageError for flaws or an instance that the environment does not have, or if a library is not installed;
     starts and changes nothing."""
     own = scheme(plan)
-    probed = any(probe.sql is not None or probe.rows is not None for probe in plan.probes)
+    probed = any(
+        probe.sql is not None or (probe.rows is not None and probe.rows.query is not None) for probe in plan.probes
+    )
     if probed or any(item.binding.driver == POSTGRES.name for item in injections(plan)):
         databases.require(f"{plan.experiment.name} on {plan.environment.name}")
     if own:
@@ -223,14 +226,20 @@ def make_observers(
 
 def make_readers(plan: Plan, addresses: Addresses, found: Findings) -> Sequence[Reader]:
     """What is read once, at the end; ``found`` takes what could not be read."""
-    readers = []
+    readers: list[Reader] = []
     for probe in plan.probes:
         if probe.rows is not None:
             service = plan.service(probe.rows.service)
-            reader = RowsReader(probe, service, addresses[service.url][0])
+            reader = _reader(probe, service, addresses[service.url])
             found.attempt(reader.check)
             readers.append(reader)
     return readers
+
+
+def _reader(probe: BoundProbe, service: BoundService, urls: Sequence[str]) -> Reader:
+    if probe.rows is not None and probe.rows.path is not None:
+        return HttpRows(probe, urls)
+    return RowsReader(probe, service, urls[0])  # a database has one address
 
 
 def _starts(plan: Plan, urls: Mapping[str, Sequence[str]]) -> Sequence[Observer]:

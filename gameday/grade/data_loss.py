@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from gameday.grade.arrivals import Arrival
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
-from gameday.grade.record import At, Record
+from gameday.grade.record import Record
+from gameday.grade.rows import named, rows_of
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
-from gameday.model.enums import Outcome, Verdict
-from gameday.model.events import FaultUndo, LoadBatch, LoadEnded, RowsRead
+from gameday.model.enums import Verdict
+from gameday.model.events import FaultUndo, LoadBatch
 from gameday.model.experiment import DataLoss, ReplayPause
 from gameday.model.grade import Criterion
 
 __all__ = ["judge"]
 
-_NAMED = 3
-"""How many of what is lost are named."""
+_ACCEPTED = 202
 
 
 def judge(record: Record, expected: DataLoss, on: Ground) -> Criterion:
@@ -31,13 +31,13 @@ def judge(record: Record, expected: DataLoss, on: Ground) -> Criterion:
 
 
 def _ruling(record: Record, expected: DataLoss, effect: Effect | None) -> Ruling:
-    named = [one for one in record.arrivals.all if one.name == expected.endpoint] if record.arrivals else []
-    if not named:
+    asked = [one for one in record.arrivals.all if one.name == expected.endpoint] if record.arrivals else []
+    if not asked:
         return inconclusive(f"The load made no requests named '{expected.endpoint}'.")
-    good = [one for one in named if one.ok and one.end is not None]
+    good = [one for one in asked if one.ok and one.end is not None]
     if not good:
         return inconclusive(f"No {expected.endpoint} request was acknowledged.")
-    told = _told(record, expected)
+    told = rows_of(record, expected.probe)
     if isinstance(told, str):
         return inconclusive(told)
     notes = [one.note for one in good if one.note]
@@ -48,15 +48,19 @@ def _ruling(record: Record, expected: DataLoss, effect: Effect | None) -> Ruling
         )
     if told.data.asked < max(one.end or 0 for one in good):
         return inconclusive(f"{expected.probe} was read before the last acknowledgement.", seqs)
+    lost = _lost(notes, told.data.rows)
+    early = _early(record, expected, good, lost)
+    if early:
+        return inconclusive(early, seqs)
     found = _compared(expected, good, notes, told.data.rows, seqs)
-    unsaid = _unended(expected, named) or _idle(record, expected, good, effect)
+    unsaid = _unended(expected, asked) or _idle(record, expected, good, effect)
     return inconclusive(unsaid, seqs) if unsaid and found.verdict is Verdict.PASS else found
 
 
-def _unended(expected: DataLoss, named: Sequence[Arrival]) -> str:
+def _unended(expected: DataLoss, asked: Sequence[Arrival]) -> str:
     """Of which requests nobody knows what they were told; empty if of none."""
-    lost = sum(one.end is None for one in named)
-    return f"Of {lost} of {len(named)} {expected.endpoint} requests no end is on record." if lost else ""
+    lost = sum(one.end is None for one in asked)
+    return f"Of {lost} of {len(asked)} {expected.endpoint} requests no end is on record." if lost else ""
 
 
 def _idle(record: Record, expected: DataLoss, good: Sequence[Arrival], effect: Effect | None) -> str:
@@ -76,35 +80,34 @@ def _idle(record: Record, expected: DataLoss, good: Sequence[Arrival], effect: E
     return ""
 
 
-def _told(record: Record, expected: DataLoss) -> At[RowsRead] | str:
-    """The one reading of the rows, after all load had ended; or why there is none to rely on."""
-    readings = [one for one in record.of(RowsRead) if one.source == f"probe/{expected.probe}"]
-    if not readings:
-        return f"{expected.probe} was not read."
-    if len(readings) > 1:
-        return f"{expected.probe} was read {len(readings)} times."
-    reading, ended = readings[0], record.of(LoadEnded)
-    if reading.data.outcome is not Outcome.OK:
-        return f"{expected.probe} could not be read: {reading.data.error or 'no reason given'}."
-    if not ended or reading.data.asked < ended[-1].mono:
-        return f"{expected.probe} was read before all load had ended."
-    return reading
+def _lost(notes: Sequence[str], rows: Sequence[str]) -> Sequence[str]:
+    """What two answers acknowledged in the same words has to be there twice: one of them is lost otherwise."""
+    return list((Counter(notes) - Counter(rows)).elements())
+
+
+def _early(record: Record, expected: DataLoss, good: Sequence[Arrival], lost: Sequence[str]) -> str:
+    """Why of a run that was stopped nobody can say whether that is lost; empty if one can.
+
+    Who accepts (202) says that it will be done, and not when: it, or the step that does it, had not all the time.
+    """
+    accepted = {one.note for one in good if one.status == _ACCEPTED}
+    if record.complete or not lost or not accepted.issuperset(lost):
+        return ""
+    count = f"{len(lost)} {expected.endpoint} requests were accepted, and not done yet"
+    return f"{count} when the run was stopped: {named(lost)}."
 
 
 def _compared(
     expected: DataLoss, good: Sequence[Arrival], notes: Sequence[str], rows: Sequence[str], seqs: tuple[int, ...]
 ) -> Ruling:
-    # What two answers acknowledged in the same words has to be there twice: one of them is lost otherwise.
     told, there = Counter(notes), Counter(rows)
-    lost = list((told - there).elements())
+    lost = _lost(notes, rows)
     measured = (float(len(lost)), float(len(lost)))
     if lost:
-        named = list(dict.fromkeys(lost))
-        names = ", ".join(named[:_NAMED]) + (", ..." if len(named) > _NAMED else "")
         reason = (
             f"{len(lost)} of {len(notes)} acknowledged {expected.endpoint} requests are not in {expected.probe}:"
         )
-        return Ruling(Verdict.FAIL, f"{reason} {names}.", measured, seqs=seqs)
+        return Ruling(Verdict.FAIL, f"{reason} {named(lost)}.", measured, seqs=seqs)
     silent = sum(not one.note for one in good)
     if silent:
         reason = f"The load pack does not tell what {silent} of {len(good)} good answers acknowledged."

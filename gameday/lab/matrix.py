@@ -62,8 +62,8 @@ def _stops(experiment: str, flaw: str, breaks: str, also: str = "") -> Cell:
 # Another criterion may break beside the named ones only where that is the truth: each says why.
 _TABLE = (
     Cell(_BROWNOUT),
-    # The steps that wait for the rollback never begin.
-    _fails(_BROWNOUT, "no-rollback", "rollback recovered slo", also="runbook"),
+    # The steps that wait for the rollback never begin, so nobody replays the orders that are parked.
+    _fails(_BROWNOUT, "no-rollback", "rollback recovered slo data_loss", also="runbook"),
     _fails(_BROWNOUT, "slow-rollback", "rollback recovered slo", also="runbook"),
     # What never fired was not routed, and steps that wait for it never begin.
     _fails(_BROWNOUT, "silent-alert", "alert_fired", also="alert_routed runbook"),
@@ -74,27 +74,28 @@ _TABLE = (
         _BROWNOUT,
         "fault-noop",
         "fault_effective",
-        also="rollback recovered alert_fired alert_routed runbook",
+        also="rollback recovered alert_fired alert_routed runbook data_loss",
     ),
     _leaves_open(
         _BROWNOUT,
         "starved-load",
         "load_valid",
-        also="rollback recovered alert_fired alert_routed runbook slo steady_after",
+        also="rollback recovered alert_fired alert_routed runbook slo steady_after data_loss",
     ),
     # The day ended before it began.
     _stops(
         _BROWNOUT,
         "unhealthy-before",
         "steady_before",
-        also="fault_effective rollback recovered alert_fired alert_routed slo runbook steady_after",
+        also="fault_effective rollback recovered alert_fired alert_routed slo runbook steady_after data_loss",
     ),
+    # Late is not never: all is paid at the end. What is never replayed is not.
     _fails(_BROWNOUT, "step-late", "runbook", steps={"replay-parked": StepVerdict.LATE}),
-    _fails(_BROWNOUT, "step-claimed-not-done", "runbook", steps={"replay-parked": StepVerdict.FAILED}),
+    _fails(_BROWNOUT, "step-claimed-not-done", "runbook data_loss", steps={"replay-parked": StepVerdict.FAILED}),
     _fails(_BROWNOUT, "lingering-errors", "steady_after"),
     _fails(_BROWNOUT, "budget-burner", "slo"),
-    # The day ends where the fault should have gone, and did not.
-    _fails(_BROWNOUT, "stuck-fault", "faults_removed", also="steady_after slo"),
+    # The day ends where the fault should have gone, and did not: orders that were just accepted are not paid yet.
+    _fails(_BROWNOUT, "stuck-fault", "faults_removed", also="steady_after slo data_loss"),
     Cell(_SECRETS),
     # Logins wait for the next replica, and so do probes.
     _fails(_SECRETS, "crash-on-secret-loss", "restarts", also="slo degraded_gracefully"),
@@ -142,7 +143,7 @@ _SHARED = (
     (_BROWNOUT, ""),
     (_BROWNOUT, "unhealthy-before"),
     (_BROWNOUT, "lingering-errors no-rollback silent-alert"),
-    (_BROWNOUT, "misrouted-alert step-claimed-not-done stuck-fault"),
+    (_BROWNOUT, "misrouted-alert step-late stuck-fault"),
     (_BROWNOUT, "fault-noop starved-load"),
     (_SECRETS, ""),
     (_SECRETS, "crash-on-secret-loss noisy-alert stale-break-glass"),

@@ -147,7 +147,7 @@ class LabProvisioner:
         processes = [process for part in record.parts for process in PARTS[part].processes]
         resets = {process.name for process in processes if process.resets}
         for name in record.control:
-            if name.startswith("checkout-") or name in resets:
+            if name.startswith("checkout-") or name == "payments" or name in resets:
                 self._tell("POST", name, "/control/reset")
 
     def _tell(self, method: str, process: str, path: str, content: Model | None = None) -> None:

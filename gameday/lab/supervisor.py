@@ -352,6 +352,7 @@ def _addresses(urls: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         "lab://edge": (urls["edge"],),
         "lab://checkout": tuple(urls[name] for name in _REPLICAS),
         "lab://payments": (urls["payments-through-proxy"],),
+        "lab://books": (urls["payments"],),
         "lab://proxy": (urls["proxy"],),
         "lab://deployer": (urls["deployer"],),
     }

@@ -41,9 +41,10 @@ class Answered:
     status: int = 0
     """The status of the answer; 0: there was none."""
     note: str = ""
-    """What a good answer acknowledged, as the database would tell it, such as an order's number. It is kept and
-    shown: never a secret. One that is too long is left out, so that nobody knows: cut off, it would be another
-    text than the database has, and to refuse the whole answer would hide that something was acknowledged."""
+    """What a good answer acknowledged, as the database would tell it, such as an order's number; of a refused one,
+    what must not have been done, in the same way. It is kept and shown: never a secret. One that is too long is
+    left out, so that nobody knows: cut off, it would be another text than the database has, and to refuse the whole
+    answer would hide that something was acknowledged."""
 
     def __post_init__(self) -> None:
         if self.status != 0 and not 100 <= self.status <= 599:

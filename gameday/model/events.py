@@ -396,14 +396,14 @@ class WorkloadSample(Payload):
 
 
 class RowsRead(Payload):
-    """What stood in a database when all load had ended. Source ``probe/NAME``."""
+    """What stood in a database, or in a service's own books, when all load had ended. Source ``probe/NAME``."""
 
     KIND: ClassVar = "rows.read"
     outcome: Outcome
     rows: tuple[str, ...] = ()
     error: str = ""
     asked: Nanoseconds
-    """When the query began."""
+    """When the query or the request began."""
 
 
 class RevisionState(Model):
@@ -498,8 +498,8 @@ class LoadBatch(Payload):
     end_status: tuple[int, ...] = ()
     """The status of each answer, 0 where there was none; empty: the pack does not tell."""
     end_note: tuple[str, ...] = ()
-    """What each good answer acknowledged, as a database would tell it, or an empty text; empty: the pack does not
-    tell."""
+    """What each good answer acknowledged, and of a refused one what must not have been done, as a database would
+    tell it, or an empty text; empty: the pack does not tell."""
 
 
 class LoadEnded(Payload):

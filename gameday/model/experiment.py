@@ -453,6 +453,9 @@ class Throttled(Limited):
     above: Annotated[Duration, Field(gt=0)]
     """Plan time: an RPO. The number is real seconds, and grows by the scale."""
     hold: Annotated[Duration, Field(gt=0)]
+    unwritten: str | None = None
+    """A probe of the form ``rows``: what the load notes of a refused request must not be one of them. None: what
+    became of refused requests is not asked."""
 
 
 class Unthrottled(Limited):

@@ -156,7 +156,9 @@ class BoundProbe(Model):
         """Real seconds that one check takes at most."""
         if self.chaostoolkit is not None:
             return self.chaostoolkit.seconds
-        timed = self.http or self.sql or self.rows
+        if self.rows is not None:
+            return self.rows.seconds
+        timed = self.http or self.sql
         return timed.timeout if timed is not None else query_timeout(1 / self.rate)
 
     @property

@@ -230,12 +230,28 @@ class SqlCheck(_Bounds):
 
 
 class RowsCheck(Model):
-    """A query of a service that is a PostgreSQL, asked once, when all load has ended: each row is one text."""
+    """What stands somewhere, asked once, when all load has ended: each row is one text. Either a query of a service
+    that is a PostgreSQL, or a path of any other, whose answer is a JSON array of strings."""
 
     service: str
-    query: Annotated[str, Field(pattern=r"\S")]
+    query: Annotated[str, Field(pattern=r"\S")] | None = None
+    path: Annotated[str, Field(pattern=r"^/")] | None = None
     timeout: Annotated[Duration, Field(gt=0, le=300)] = 10.0
     """Real seconds, never scaled; the run ends only when it was answered, or this is over."""
+    settle: Annotated[Duration, Field(ge=0, le=60)] = 0.0
+    """Real seconds, never scaled, from the end of all load until it is asked: what was only accepted may take so
+    long to be done."""
+
+    @model_validator(mode="after")
+    def _asked_somehow(self) -> Self:
+        if (self.query is None) == (self.path is None):
+            raise ValueError("rows are asked for in one way: a 'query' of a database, or a 'path' by HTTP")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Real seconds that it takes at most."""
+        return self.settle + self.timeout
 
 
 _CHECKS = 5

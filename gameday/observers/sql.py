@@ -115,22 +115,27 @@ class RowsReader:
 
     def __init__(self, probe: BoundProbe, service: BoundService, url: str) -> None:
         """ValueError for a probe of another kind, or an address that is no database's."""
-        if probe.rows is None:
-            raise ValueError(f"the probe {probe.name} reads no rows")
+        if probe.rows is None or probe.rows.query is None:
+            raise ValueError(f"the probe {probe.name} reads no rows of a database")
         self.source = f"probe/{probe.name}"
         self._rows = probe.rows
+        self._query = probe.rows.query
         self._place = _Place(service, url)
 
     def check(self) -> None:
         """PreflightError if it could not be answered as it is asked; the rows are not read."""
-        self._place.check(self.source, f"EXPLAIN {self._rows.query}", self._rows.timeout)
+        self._place.check(self.source, f"EXPLAIN {self._query}", self._rows.timeout)
 
     def read(self) -> RowsRead:
-        """What the query gives, each row one text; never raises. It takes the probe's timeout at most."""
+        """What the query gives once it has settled, each row one text; never raises.
+
+        It takes the probe's ``settle`` and timeout at most.
+        """
+        time.sleep(self._rows.settle)
         asked = time.monotonic_ns()
         session = self._place.session(self._rows.timeout)
         try:
-            rows = _texts(session.ask(self._rows.query, (), self._rows.timeout))
+            rows = _texts(session.ask(self._query, (), self._rows.timeout))
         except DatabaseError as error:
             return RowsRead(outcome=Outcome.FAILED, error=str(error), asked=asked)
         finally:

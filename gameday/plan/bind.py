@@ -402,6 +402,9 @@ def _expectation(context: Context, expectation: Expectation) -> Expectation:
             return expectation.model_copy(update={"slo": environment.slos[expectation.slo]})
         case Restarts() | Scaled():
             return expectation.model_copy(update={"service": environment.services[expectation.service].name})
+        case Throttled(unwritten=str(rows)):
+            named = {"probe": environment.probes[expectation.probe], "unwritten": environment.probes[rows]}
+            return expectation.model_copy(update=named)
         case Throttled() | Unthrottled() | DataLoss() | DegradedGracefully():
             return expectation.model_copy(update={"probe": environment.probes[expectation.probe]})
         case BreakGlassReady() | NoUnexpectedAlert() | Drained() | PdbRespected():

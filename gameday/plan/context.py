@@ -121,7 +121,8 @@ class Context:
         once = document is not None and document.value.spec.rows is not None
         if document is not None and once:
             message = f"'{document.value.metadata.name}' reads rows: it is asked once, when all load has ended"
-            self.in_experiment(at, message, "only 'data_loss' rests on such a probe")
+            only = "only 'data_loss', and 'unwritten' of 'throttled', rest on such a probe"
+            self.in_experiment(at, message, only)
         return not once
 
     @property

@@ -35,6 +35,7 @@ from gameday.model.experiment import (
     Rollback,
     Scaled,
     SteadyProbe,
+    Throttled,
 )
 from gameday.model.runbook import Step
 from gameday.model.slo import MetricsSource, Probe, PrometheusSource, Slo
@@ -382,15 +383,19 @@ def _databases(context: Context) -> None:
 def _asked_so(context: Context, probe: tuple[Document[Probe], str], role: str, service: ServiceBinding) -> None:
     document, kind = probe
     at: Location = ("spec", kind, "service")
+    rows = document.value.spec.rows
+    by_http = kind == "http" or (rows is not None and rows.path is not None)
     own = scheme_of(service.url) in context.capabilities.provisioners
     database = scheme_of(service.url) == SCHEME
-    if kind == "http" and database:
+    if by_http and database:
         message = f"'{service.name}' of {context.place} is a PostgreSQL, which is not asked by HTTP"
-        context.problems.append(document.problem(at, message, "ask it by 'sql'"))
-    elif kind != "http" and not own and not database:
+        other = "ask it by 'sql'" if kind == "http" else "say 'query' in place of 'path'"
+        context.problems.append(document.problem(at, message, other))
+    elif not by_http and not own and not database:
         message = f"'{service.name}' of {context.place} is no PostgreSQL"
-        context.problems.append(document.problem(at, message, "its url begins with postgresql://"))
-    elif kind != "http" and not own and service.login is None:
+        other = ", or say 'path' in place of 'query'" if kind == "rows" else ""
+        context.problems.append(document.problem(at, message, f"its url begins with postgresql://{other}"))
+    elif not by_http and not own and service.login is None:
         message = f"'{service.name}' has no login, and a probe asks it"
         context.in_environment(("services", role), message, "say 'login: {user: NAME}'")
 
@@ -447,10 +452,11 @@ def _of_probe(context: Context, at: Location, expectation: OfProbe) -> None:
         return
     document = context.probe(expectation.probe)
     probe = document.value if document is not None else None
+    rows = expectation.unwritten if isinstance(expectation, Throttled) else None
+    if rows is not None and context.declared("probes", rows, (*at, "unwritten")):
+        _reads_rows(context, (*at, "unwritten"), rows)
     if isinstance(expectation, DataLoss):
-        if probe is not None and probe.spec.rows is None:
-            message = f"'{probe.metadata.name}' reads no rows: it can not tell what is in the database"
-            context.in_experiment((*at, "probe"), message, "name a probe of the form 'rows'")
+        _reads_rows(context, (*at, "probe"), expectation.probe)
     elif not context.periodic(expectation.probe, (*at, "probe")) or isinstance(expectation, DegradedGracefully):
         return
     elif probe is not None and not probe.spec.numbers:
@@ -460,6 +466,13 @@ def _of_probe(context: Context, at: Location, expectation: OfProbe) -> None:
     if load is None or load.rate is None:
         message = "it reads what the run's own load was answered, but the experiment sends none"
         context.in_experiment((*at, "endpoint"), message, "say 'load: {rate: ...}'")
+
+
+def _reads_rows(context: Context, at: Location, role: str) -> None:
+    document = context.probe(role)
+    if document is not None and document.value.spec.rows is None:
+        message = f"'{document.value.metadata.name}' reads no rows: it can not tell what was done"
+        context.in_experiment(at, message, "name a probe of the form 'rows'")
 
 
 def _rollback(context: Context, at: Location, expectation: Rollback) -> None:

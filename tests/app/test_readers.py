@@ -15,6 +15,7 @@ from gameday.model.events import LoadBatch, RowsRead
 from gameday.model.experiment import DataLoss, Expectation, Throttled
 from gameday.model.plan import BoundProbe, BoundService, Plan
 from gameday.model.slo import HttpCheck, RowsCheck
+from gameday.observers.rows import HttpRows
 from gameday.timeline import Timeline
 from tests.app.test_dry import Told, trial_of
 from tests.engine.conftest import make_plan
@@ -64,6 +65,25 @@ def test_what_could_not_be_read_is_told_before_the_run() -> None:
     preflight.make_readers(planned(), {"lab://db": ("postgresql://down:5",)}, found)
     with pytest.raises(PreflightError, match="the database is down"):
         found.tell()
+
+
+def test_rows_by_http_are_read_at_the_resolved_address_and_need_no_database() -> None:
+    books = BoundProbe(name="charged", rows=RowsCheck(service="db", path="/charges"), rate=1)
+    plan = planned().model_copy(update={"probes": (books,)})
+    [made] = preflight.make_readers(plan, {"lab://db": ("http://127.0.0.1:1",)}, Findings(keep=True))
+    assert isinstance(made, HttpRows)
+    assert made.source == "probe/charged"
+    told = Findings()
+    preflight.make_readers(plan, {"lab://db": ("http://127.0.0.1:1", "http://127.0.0.1:2")}, told)
+    with pytest.raises(PreflightError, match="its service has 2"):
+        told.tell()
+
+
+def test_a_note_of_what_was_refused_is_no_acknowledgement(tmp_path: Path) -> None:
+    told = Told(tmp_path, planned(LOSS))
+    told("load", batch("order", end_status=(429,), end_note=("o-1",), end_ok=(False,)))
+    [found] = of(told, trial_of(told.plan), "data_loss")
+    assert "no note of what they acknowledged" in found.why
 
 
 def batch(name: str, **told: tuple[object, ...]) -> LoadBatch:

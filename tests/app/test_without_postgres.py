@@ -7,7 +7,8 @@ import pytest
 from gameday import databases
 from gameday.app import preflight
 from gameday.errors import UsageError
-from gameday.model.plan import Plan
+from gameday.model.plan import BoundProbe, Plan
+from gameday.model.slo import RowsCheck
 from tests.grade.standby import standby_plan
 
 
@@ -22,6 +23,8 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 def test_a_probe_or_a_fault_names_the_extra(plan: Plan) -> None:
     preflight.check(plan, [], None)
+    books = BoundProbe(name="books", rows=RowsCheck(service="orders", path="/charges"), rate=1)
+    preflight.check(plan.model_copy(update={"probes": (books,)}), [], None)
     full = standby_plan()
     for needing in ({"probes": full.probes}, {"faults": full.faults}):
         with pytest.raises(UsageError, match="psycopg") as raised:

@@ -197,3 +197,37 @@ def test_a_load_that_stops_telling_is_doubted() -> None:
     assert "the load told of its answers, and does no more" in judged("recovered", edit=silent).reason
     kept = [call for call in calls_of() if call.name == ORDER]
     assert loss(edit=lambda made: tell(made, kept)).verdict is Verdict.INCONCLUSIVE, "half the load is missing"
+
+
+def _stopped(made: Draft) -> None:
+    line = made.one("run.closed")
+    line.data["outcome"] = "aborted"
+
+
+@pytest.mark.parametrize(
+    ("status", "stopped", "verdict"),
+    [
+        (202, True, Verdict.INCONCLUSIVE),
+        (202, False, Verdict.FAIL),
+        (201, True, Verdict.FAIL),
+    ],
+)
+def test_what_was_only_accepted_is_not_lost_where_the_day_was_stopped(
+    status: int, stopped: bool, verdict: Verdict
+) -> None:
+    """It may have been done later, by itself or by a step of the runbook; who went to the end waited for it."""
+    day = Standby(lost=(5, 100))
+    lost = [call.number for place, call in enumerate(one for one in calls_of(day) if one.note) if place in day.lost]
+
+    def edit(made: Draft) -> None:
+        changed(lambda call: call._replace(status=status) if call.number in lost else call, day)(made)
+        if stopped:
+            _stopped(made)
+
+    found = loss(day, edit)
+    assert found.verdict is verdict, found.reason
+    if verdict is Verdict.INCONCLUSIVE:
+        numbers = ", ".join(f"order-{number}" for number in lost)
+        assert found.reason == (
+            f"2 order requests were accepted, and not done yet when the run was stopped: {numbers}."
+        )

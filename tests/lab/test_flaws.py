@@ -7,7 +7,7 @@ from gameday.lab.flaws import FLAWS, look_up, look_up_all, reviewed_days_ago
 from gameday.lab.matrix import experiments_of
 
 ISSUE = {
-    "no-rollback": ({"rollback", "recovered", "slo"}, "fail", "fail", 1),
+    "no-rollback": ({"rollback", "recovered", "slo", "data_loss"}, "fail", "fail", 1),
     "slow-rollback": ({"rollback", "recovered", "slo"}, "fail", "fail", 1),
     "silent-alert": ({"alert_fired"}, "fail", "fail", 1),
     "misrouted-alert": ({"alert_routed"}, "fail", "fail", 1),
@@ -16,7 +16,7 @@ ISSUE = {
     "unhealthy-before": ({"steady_before"}, "fail", "aborted", 5),
     "starved-load": ({"load_valid"}, "inconclusive", "inconclusive", 4),
     "step-late": ({"runbook"}, "fail", "fail", 1),
-    "step-claimed-not-done": ({"runbook"}, "fail", "fail", 1),
+    "step-claimed-not-done": ({"runbook", "data_loss"}, "fail", "fail", 1),
     "lingering-errors": ({"steady_after"}, "fail", "fail", 1),
     "budget-burner": ({"slo"}, "fail", "fail", 1),
     "stuck-fault": ({"faults_removed"}, "fail", "fail", 1),

@@ -89,8 +89,8 @@ def test_flaws_that_mask_each_other_share_no_run() -> None:
 
 def test_a_shared_run_has_all_that_its_flaws_have() -> None:
     name = "api-dependency-brownout"
-    flaws = ("misrouted-alert", "step-claimed-not-done", "stuck-fault")
+    flaws = ("misrouted-alert", "step-late", "stuck-fault")
     both = find(QUICK, name, *reversed(flaws))
     assert both.name == "+".join((name, *flaws))
     assert dict(both.breaks) == dict.fromkeys(("alert_routed", "runbook", "faults_removed"), Verdict.FAIL)
-    assert (both.verdict, both.exit_code, both.steps) == (RunVerdict.FAIL, 1, {"replay-parked": StepVerdict.FAILED})
+    assert (both.verdict, both.exit_code, both.steps) == (RunVerdict.FAIL, 1, {"replay-parked": StepVerdict.LATE})

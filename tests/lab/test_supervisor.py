@@ -43,6 +43,7 @@ def test_a_lab_leaves_no_process_and_no_folder(state: Path) -> None:
             "lab://edge",
             "lab://checkout",
             "lab://payments",
+            "lab://books",
             "lab://proxy",
             "lab://deployer",
         }

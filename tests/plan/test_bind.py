@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 import gameday
 from gameday.errors import SpecError, UsageError
 from gameday.model.enums import PhaseName, StepKind
-from gameday.model.experiment import AlertFired, AlertRouted, Brownout, Recovered, Rollback, SteadyBurn
+from gameday.model.experiment import (
+    AlertFired,
+    AlertRouted,
+    Brownout,
+    DataLoss,
+    Recovered,
+    Rollback,
+    SteadyBurn,
+)
 from gameday.model.pace import COUNTERS, GUARDED
 from gameday.model.plan import InputDigest, Plan
 from gameday.plan import BindOptions, bind, load_plan, plan_json
@@ -43,7 +51,8 @@ def test_scale_and_phases(plan: Plan) -> None:
 
 def test_a_service_that_nothing_of_the_run_names_is_left_out(project: Any) -> None:
     project.replace("environment", "    entry: {", '    else: {name: else, url: "lab://else"}\n    entry: {')
-    assert [service.name for service in project.bind().services] == ["storefront", "checkout", "payments"]
+    names = ["storefront", "checkout", "payments", "payments-books"]
+    assert [service.name for service in project.bind().services] == names
 
 
 def test_roles_become_names(plan: Plan) -> None:
@@ -51,6 +60,7 @@ def test_roles_become_names(plan: Plan) -> None:
         ("entry", "storefront", "lab://edge"),
         ("service", "checkout", "lab://checkout"),
         ("dependency", "payments", "lab://payments"),
+        ("books", "payments-books", "lab://books"),
     ]
     steady = [condition.slo for condition in plan.steady_state if isinstance(condition, SteadyBurn)]
     assert steady == ["checkout-availability", "payments-availability"]
@@ -60,7 +70,7 @@ def test_roles_become_names(plan: Plan) -> None:
     assert plan.stimuli[0].service == "checkout"
     assert plan.load is not None
     assert plan.load.services == ("storefront", "checkout", "payments")
-    rollback, recovered, fired, routed, _ = plan.expect
+    rollback, recovered, fired, routed, _, loss = plan.expect
     assert isinstance(rollback, Rollback)
     assert rollback.service == "checkout"
     assert isinstance(recovered, Recovered)
@@ -68,7 +78,10 @@ def test_roles_become_names(plan: Plan) -> None:
     assert isinstance(fired, AlertFired)
     assert fired.slo == "payments-availability"
     assert isinstance(routed, AlertRouted)
-    assert [item.id for item in plan.expect] == ["rolled-back", "recovered", "alert_fired", "alert_routed", "slo"]
+    assert isinstance(loss, DataLoss)
+    assert loss.probe == "charged-orders"
+    ids = ["rolled-back", "recovered", "alert_fired", "alert_routed", "slo", "data_loss"]
+    assert [item.id for item in plan.expect] == ids
 
 
 def test_receivers_keep_the_experiments_names(project: Any) -> None:
@@ -108,6 +121,7 @@ def test_probe_rates(plan: Plan) -> None:
         "payments-answers": 34,
         "parked-orders": 10,
         "storefront-answers": 10,
+        "charged-orders": 1,
     }
 
 
@@ -166,7 +180,8 @@ def test_profile_and_settings_make_a_rehearsal(project: Any) -> None:
 
 
 def test_inputs_are_all_files_with_their_digests(project: Any, plan: Plan) -> None:
-    by_name = {"experiments/load/storefront.py", "probes/parked-orders.yaml", "probes/storefront-answers.yaml"}
+    probes = {f"probes/{name}.yaml" for name in ("parked-orders", "storefront-answers", "charged-orders")}
+    by_name = {"experiments/load/storefront.py", *probes}
     assert [item.path for item in plan.inputs] == sorted({*FILES.values(), *by_name})
     for item in plan.inputs:
         assert item == InputDigest(
@@ -208,7 +223,7 @@ def test_an_experiment_may_have_a_load_pack_of_its_own(project: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "names"),
     [
-        ("api-dependency-brownout", ["edge", "checkout", "payments"]),
+        ("api-dependency-brownout", ["edge", "checkout", "payments", "books"]),
         ("secrets-backend-outage", ["edge", "accounts", "secrets"]),
         ("read-replica-lag", ["edge", "orders", "primary", "standby"]),
         ("node-pool-exhaustion", ["edge", "catalog", "nodes"]),
@@ -229,6 +244,7 @@ def test_external_load(project: Any) -> None:
         line = next(line for line in text.splitlines() if line.strip().startswith(f"{name}:"))
         project.replace("customer", line, f"        {name}: {ratio}")
     project.replace("experiment", "source: load", "source: slo/customer")  # the generator is not ours
+    project.replace("experiment", "    - {kind: data_loss, endpoint: checkout, probe: charged}\n", "")
     plan = project.bind()
     assert plan.load is not None
     assert (plan.load.external_slo, plan.load.at_least, plan.load.pack) == ("payments-availability", 50, None)

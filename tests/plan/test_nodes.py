@@ -170,7 +170,7 @@ def test_workloads_are_read_often_enough(nodes: Nodes, every: str, message: str)
     nodes.replace(ENVIRONMENT, "every: 200ms}", f"every: {every}}}")
     told = nodes.told()
     assert len(told) == bool(message)
-    assert all(message in one and ":54:61: workloads are read" in one for one in told), told
+    assert all(message in one and ":55:61: workloads are read" in one for one in told), told
 
 
 def test_workloads_are_read_often_enough_for_a_disruption_budget_alone(nodes: Nodes) -> None:

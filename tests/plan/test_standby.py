@@ -129,7 +129,9 @@ def test_a_fault_that_holds_too_few_numbers(standby: Standby) -> None:
         ("below: 1m, within: 2m", "below: 1m, within: 59s", "is 4.92 s of real time"),
         ("load: {rate: 20/s}", "load: {rate: 1/s}", "'hold: 1m' holds 5 requests at most, 10 are needed"),
         ("probe: orders}", "probe: lag}", "'standby-lag' reads no rows"),
-        ("order, probe: lag, above", "order, probe: orders, above", "only 'data_loss' rests on such a probe"),
+        ("lag, above: 5m", "lag, unwritten: lag, above: 5m", "'standby-lag' reads no rows: it can not tell"),
+        ("lag, above: 5m", "lag, unwritten: order, above: 5m", "the role 'order' is not declared"),
+        ("order, probe: lag, above", "order, probe: orders, above", "only 'data_loss', and 'unwritten' of"),
         ("- {probe: lag, at", "- {probe: orders, at", "'orders-placed' reads rows: it is asked once"),
         ("  load: {rate: 20/s}\n", "", "but the experiment sends none"),
         ("left: true, within: 16m", "within: 16m", "that outlasts the fault (13m) can not fail"),
@@ -167,8 +169,49 @@ def test_guards_do_not_rest_on_rows(standby: Standby) -> None:
         "  after: 8m",
         "  guards:\n    - {kind: probe, probe: orders, below: 50%, over: 2m}\n  after: 8m",
     )
-    assert any("only 'data_loss' rests on such a probe" in one for one in standby.told())
+    only = "only 'data_loss', and 'unwritten' of 'throttled', rest on such a probe"
+    assert any(only in one for one in standby.told())
     standby.replace(
         "experiment", "{kind: probe, probe: orders, below: 50%", "{kind: dead_source, source: probe/orders"
     )
     assert any("this run has no source 'probe/orders'" in one for one in standby.told())
+
+
+def test_what_must_not_have_been_written_becomes_a_probes_name(standby: Standby) -> None:
+    standby.replace("experiment", "lag, above: 5m", "lag, unwritten: orders, above: 5m")
+    plan = standby.bind()
+    assert isinstance(plan.expect[0], Throttled)
+    assert (plan.expect[0].probe, plan.expect[0].unwritten) == ("standby-lag", "orders-placed")
+    assert load_plan(plan_json(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("rows: {service: entries, path: /orders}", "no service 'entries'"),
+        ("rows: {service: primary}", "rows are asked for in one way"),
+        ("rows: {service: primary, path: /orders, query: SELECT 1}", "rows are asked for in one way"),
+        ("rows: {service: primary, path: orders}", "'orders' is not a path"),
+        ("rows: {service: primary, path: /orders, settle: 61s}", "'61s' must be at most 60"),
+        ("rows: {service: primary, path: /orders, settle: 1m}", ""),
+    ],
+)
+def test_rows_by_http(standby: Standby, form: str, told: str) -> None:
+    standby.probe("orders-placed", form)
+    found = standby.told()
+    assert any(told in one for one in found) if told else found == [], found
+
+
+@pytest.mark.parametrize(
+    ("url", "form", "told"),
+    [
+        ("http://shop", "rows: {service: primary, path: /orders}", ""),
+        ("http://shop", ROWS, "is no PostgreSQL"),
+        ("postgresql://db/shop", "rows: {service: primary, path: /orders}", "which is not asked by HTTP"),
+    ],
+)
+def test_rows_are_asked_as_the_service_is(standby: Standby, url: str, form: str, told: str) -> None:
+    standby.replace("environment", '"lab://primary"', f'"{url}"')
+    standby.probe("orders-placed", form)
+    found = [one for one in standby.told() if "PostgreSQL" in one]
+    assert any(told in one for one in found) if told else found == [], found

@@ -1,0 +1,35 @@
+"""What was read once, when all load had ended, and how what is found or missing there is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gameday.grade.record import At, Record
+from gameday.model.enums import Outcome
+from gameday.model.events import LoadEnded, RowsRead
+
+__all__ = ["named", "rows_of"]
+
+_NAMED = 3
+"""How many are named."""
+
+
+def rows_of(record: Record, probe: str) -> At[RowsRead] | str:
+    """The one reading of the rows, after all load had ended; or why there is none to rely on."""
+    readings = [one for one in record.of(RowsRead) if one.source == f"probe/{probe}"]
+    if not readings:
+        return f"{probe} was not read."
+    if len(readings) > 1:
+        return f"{probe} was read {len(readings)} times."
+    reading, ended = readings[0], record.of(LoadEnded)
+    if reading.data.outcome is not Outcome.OK:
+        return f"{probe} could not be read: {reading.data.error or 'no reason given'}."
+    if not ended or reading.data.asked < ended[-1].mono:
+        return f"{probe} was read before all load had ended."
+    return reading
+
+
+def named(texts: Iterable[str]) -> str:
+    """The first few of them, each once: ``a, b, c, ...``"""
+    found = list(dict.fromkeys(texts))
+    return ", ".join(found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
