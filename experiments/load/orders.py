@@ -6,6 +6,7 @@
 
 import hashlib
 import json
+import secrets
 
 import gevent
 from locust import FastHttpUser, constant, events, task
@@ -14,7 +15,9 @@ from locust.contrib.fasthttp import FastResponse
 from gameday.load.pacing import Answered, Pace
 
 pace = Pace(gevent.spawn, gevent.sleep)
-_TAKEN = 201
+_TAKEN, _REFUSED = 201, 429
+_RUN = secrets.token_hex(4)
+"""In every order, so that no two are the same text, those of another run on the same database included."""
 
 
 @events.test_stopping.add_listener
@@ -23,13 +26,17 @@ def stop(**_: object) -> None:
     pace.stop()
 
 
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def _note(answer: FastResponse, content: str) -> str:
     """The key that was told, and the digest of what was sent; empty if none was told: it was taken all the same."""
     try:
         key = answer.json()["key"]
     except (ValueError, KeyError, TypeError):
         return ""
-    return f"{key} {hashlib.sha256(content.encode()).hexdigest()}" if isinstance(key, str) else ""
+    return f"{key} {_digest(content)}" if isinstance(key, str) else ""
 
 
 class Orders(FastHttpUser):
@@ -55,15 +62,16 @@ class Orders(FastHttpUser):
 
     def order(self, number: int) -> Answered:
         """Arrival ``number``: good if it was taken. What it notes is the key that it was told, and the digest of
-        what it sent itself."""
-        content = json.dumps({"number": number, "sku": "tea-500g", "quantity": 1 + number % 3})
+        what it sent itself; of one that was refused, the digest of what must not have been written."""
+        content = json.dumps({"run": _RUN, "number": number, "sku": "tea-500g", "quantity": 1 + number % 3})
         url = pace.url(number, "/orders")
         with (
             gevent.Timeout(pace.order.timeout, False),
             self.client.post(url, data=content, name="order", allow_redirects=False, catch_response=True) as answer,
         ):
             if answer.status_code != _TAKEN:
-                return Answered(False, answer.status_code or 0)
+                refused = answer.status_code == _REFUSED
+                return Answered(False, answer.status_code or 0, note=_digest(content) if refused else "")
             return Answered(True, _TAKEN, note=_note(answer, content))
         return Answered(False)
 

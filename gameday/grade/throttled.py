@@ -8,6 +8,7 @@ from gameday.grade.reaction import Reaction, Words
 from gameday.grade.record import Record
 from gameday.grade.refusals import Refusals, refusals
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
+from gameday.grade.unwritten import left_undone
 from gameday.model.enums import Verdict
 from gameday.model.experiment import Throttled
 from gameday.model.grade import Criterion
@@ -27,7 +28,9 @@ def judge(record: Record, expected: Throttled, on: Ground) -> Criterion:
     """The criterion of one ``throttled``."""
     title = f"{expected.endpoint} throttled above {duration_text(expected.above)}"
     form = Form(expected.id, "throttled", title, expected.required, expected.within, unit="s")
-    return dress(form, grounded(_ruling(record, expected, on), on))
+    found = grounded(_ruling(record, expected, on), on)
+    rows = expected.unwritten
+    return dress(form, found if rows is None else left_undone(record, expected, rows, found))
 
 
 def throttles(share: float) -> bool:

@@ -1224,11 +1224,15 @@ def _orders(scene: Scene, draft: Draft, start: int, end: int, change: Callable[[
     scene.set_requests(draft, requests)
 
 
-def _refuse(scene: Scene) -> Callable[[Request], None]:
-    status = scene.expected(Throttled).status
+def _refuse(scene: Scene, draft: Draft) -> Callable[[Request], None]:
+    """As if it had been refused, and not written."""
+    status, line = scene.expected(Throttled).status, draft.one("rows.read")
+    rows = line.data["rows"] = list(cast("list[JSON]", line.data["rows"]))
 
     def change(request: Request) -> None:
-        request.ok, request.status, request.note = False, status, ""
+        request.ok, request.status, request.note = False, status, f"order-{request.number}"
+        if request.note in rows:
+            rows.remove(request.note)
 
     return change
 
@@ -1277,7 +1281,7 @@ def throttle_partial(scene: Scene, draft: Draft, chance: Random) -> str:
 @standby
 def throttle_early(scene: Scene, draft: Draft, chance: Random) -> str:
     early = chance.randint(2 * S, _crossed(scene) - scene.lo - 6 * S)
-    _orders(scene, draft, _crossed(scene) - early, _crossed(scene), _refuse(scene))
+    _orders(scene, draft, _crossed(scene) - early, _crossed(scene), _refuse(scene, draft))
     return f"throttled {seconds(early)} before the crossing"
 
 
@@ -1300,19 +1304,19 @@ def lift_late(scene: Scene, draft: Draft, chance: Random) -> str:
         if cast(float, line.data["value"]) < scene.real(expected.below) / S
     )  # fmt: skip
     late = scene.real(expected.within) + chance.randint(300 * MS, S)
-    _orders(scene, draft, scene.undo, below + late, _refuse(scene))
+    _orders(scene, draft, scene.undo, below + late, _refuse(scene, draft))
     return f"taken again {seconds(late)} after the standby had caught up"
 
 
 @standby
 def lift_never(scene: Scene, draft: Draft, _: Random) -> str:
-    _orders(scene, draft, scene.undo, scene.end + S, _refuse(scene))
+    _orders(scene, draft, scene.undo, scene.end + S, _refuse(scene, draft))
     return "never taken again"
 
 
 @standby
 def lift_partial(scene: Scene, draft: Draft, chance: Random) -> str:
-    refuse, every = _refuse(scene), chance.choice([4, 10, 20, 30])
+    refuse, every = _refuse(scene, draft), chance.choice([4, 10, 20, 30])
     _orders(scene, draft, scene.undo, scene.end, lambda r: refuse(r) if r.number % every == 0 else None)
     return f"every {every // 2}th is still refused"
 
@@ -1469,6 +1473,53 @@ def notes_missing(scene: Scene, draft: Draft, chance: Random) -> str:
         request.note = ""
     scene.set_requests(draft, requests)
     return f"of {len(some_)} good answers nobody knows what they acknowledged"
+
+
+def _accepted(scene: Scene, draft: Draft, chance: Random) -> list[Request]:
+    """Some orders are taken with a mere 202."""
+    requests = scene.requests(draft)
+    good = [r for r in requests if r.ok and r.name == scene.expected(DataLoss).endpoint]
+    accepted = chance.sample(good, chance.choice([1, 2, 50, len(good)]))
+    for request in accepted:
+        request.status = 202
+    scene.set_requests(draft, requests)
+    return accepted
+
+
+@standby
+def accepted_and_never_done(scene: Scene, draft: Draft, chance: Random) -> str:
+    accepted = _accepted(scene, draft, chance)
+    gone = {request.note for request in chance.sample(accepted, chance.randint(1, len(accepted)))}
+    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    return f"{len(gone)} of {len(accepted)} orders that were accepted were never done"
+
+
+@standby_benign
+def accepted_and_done(scene: Scene, draft: Draft, chance: Random) -> str:
+    return f"{len(_accepted(scene, draft, chance))} orders were accepted, and done later"
+
+
+def _refused(scene: Scene, requests: Sequence[Request]) -> list[Request]:
+    return [request for request in requests if request.status == scene.expected(Throttled).status]
+
+
+@standby
+def refused_and_written(scene: Scene, draft: Draft, chance: Random) -> str:
+    refused = _refused(scene, scene.requests(draft))
+    written = [request.note for request in chance.sample(refused, chance.choice([1, 2, 20, len(refused)]))]
+    _rows(draft, lambda rows: [*rows, *written])
+    return f"{len(written)} of {len(refused)} refused orders were written all the same"
+
+
+@standby
+def refusals_without_a_note(scene: Scene, draft: Draft, chance: Random) -> str:
+    requests = scene.requests(draft)
+    refused = _refused(scene, requests)
+    silent = chance.sample(refused, chance.choice([1, 20, len(refused)]))
+    for request in silent:
+        request.note = ""
+    scene.set_requests(draft, requests)
+    return f"of {len(silent)} refused orders nobody knows what must not have been written"
 
 
 @standby

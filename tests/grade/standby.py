@@ -57,6 +57,8 @@ class Standby:
     """Of the acknowledged orders, these (by place) are not there at the end."""
     steady: bool = True
     """Whether the steady state asks for orders."""
+    unwritten: bool = False
+    """Whether it is asked that refused orders are not there, and the load notes what those would have been."""
 
 
 def real(plan_seconds: float) -> int:
@@ -68,10 +70,11 @@ def _source(endpoint: str, **more: str) -> JSON:
 
 
 @cache
-def standby_plan(steady: bool = True) -> Plan:
+def standby_plan(steady: bool = True, unwritten: bool = False) -> Plan:
     """The plan of these days."""
     load, fresh = _source(ORDER), _source(CATALOGUE)
     good_load, good_fresh = _source(ORDER, outcome="ok"), _source(CATALOGUE, outcome="ok")
+    undone: dict[str, JSON] = {"unwritten": ORDERS} if unwritten else {}
     common: dict[str, JSON] = {"period": 30 * 86400.0, "pairs": []}
     return Plan.model_validate(
         {
@@ -129,7 +132,7 @@ def standby_plan(steady: bool = True) -> Plan:
             "expect": [
                 {
                     "kind": "throttled", "endpoint": ORDER, "probe": LAG, "above": RPO, "within": 60.0,
-                    "hold": 60.0,
+                    "hold": 60.0, **undone,
                 },
                 {
                     "kind": "unthrottled", "endpoint": ORDER, "probe": LAG, "below": CAUGHT_UP, "within": 60.0,
@@ -234,13 +237,13 @@ class _Day:
             refused = self.throttled <= start < self.lifted and drawn(orders, self.day.share)
             yield Call(
                 number, ORDER, start, end, not refused, REFUSED if refused else TAKEN,
-                "" if refused else f"order-{number}",
+                "" if refused and not self.day.unwritten else f"order-{number}",
             )  # fmt: skip
 
     def draft(self) -> Draft:
         out = Draft()
         add = out.add
-        add(T0 - 2 * S, "engine", RunOpened(run="run-1", plan=standby_plan(self.day.steady)))
+        add(T0 - 2 * S, "engine", RunOpened(run="run-1", plan=standby_plan(self.day.steady, self.day.unwritten)))
         add(T0 + MS, "engine", PhaseEntered.model_validate({"phase": "before"}))
         add(INJECT - MS, "engine", PhaseEntered.model_validate({"phase": "hold"}))
         add(UNDO - MS, "engine", PhaseEntered.model_validate({"phase": "after"}))
@@ -260,7 +263,7 @@ class _Day:
             value = self.lag(at)
             add(at + 4 * MS, f"probe/{LAG}", ProbeSample(ok=value < 5.0, start=at, end=at + 3 * MS, value=value))
             at += round(S / CHECKS)
-        notes = [call.note for call in calls if call.note]
+        notes = [call.note for call in calls if call.ok and call.note]
         rows = [note for place, note in enumerate(notes) if place not in self.day.lost]
         read = {"outcome": "ok", "rows": ["order-of-yesterday", *rows], "asked": self.end + S + 100 * MS}
         add(self.end + S + 120 * MS, f"probe/{ORDERS}", RowsRead.model_validate(read))

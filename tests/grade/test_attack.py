@@ -44,9 +44,9 @@ _MORE = "lean, more"
 
 
 STANDBY_BASES = {
-    "standby": Standby(),
-    "standby, slow": Standby(throttle=40.0, lifted=30.0, catch_up=5.0),
-    "standby, orders unheeded": Standby(steady=False),
+    "standby": Standby(unwritten=True),
+    "standby, slow": Standby(throttle=40.0, lifted=30.0, catch_up=5.0, unwritten=True),
+    "standby, orders unheeded": Standby(steady=False, unwritten=True),
 }
 """Days of another experiment, which have a part of the attack to themselves: its expectations are others."""
 STANDBY_COUNT = max(len(STANDBY_BREAKING), COUNT // 10)
