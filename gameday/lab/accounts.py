@@ -5,9 +5,6 @@ lease; while the backend is away the key that was read last is used on, up to a 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import logging
 import os
@@ -21,6 +18,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
+from gameday.lab import sessions
 from gameday.lab.config import AccountsConfig
 from gameday.lab.serving import HTTP_ERRORS, background, client, metrics_handler, outcomes
 from gameday.model.base import JSON
@@ -61,11 +59,10 @@ class _Refused(Exception):
 
 
 def signed(user: str, origin: Origin, key: str) -> dict[str, JSON]:
-    """The answer to a login: claims, and their HMAC-SHA256 under the key."""
+    """The answer to a login: claims, their signature, and both as the token that opens a session."""
     claims: dict[str, JSON] = {"sub": user, "kid": "break-glass" if origin is Origin.BREAK_GLASS else "signing"}
-    text = json.dumps(claims, sort_keys=True, separators=(",", ":"))
-    digest = hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()
-    return {**claims, "signature": base64.urlsafe_b64encode(digest).decode().rstrip("=")}
+    token = sessions.token(claims, key)
+    return {**claims, "signature": token.rpartition(".")[2], "token": token}
 
 
 class Accounts:

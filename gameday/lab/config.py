@@ -118,6 +118,8 @@ class EdgeConfig(ServiceConfig):
     """Replicas that take no traffic yet, but are already checked."""
     routes: dict[str, tuple[str, ...]] = {}
     """Further paths, each with the replicas that answer it."""
+    session_keys: dict[str, str] = {}
+    """``kid`` of a login -> the file with the key that its signature has to fit; none: there are no sessions."""
     error_every: int = 0
 
 

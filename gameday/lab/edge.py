@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 from gameday.lab.balance import EveryNth, SmoothWeights
 from gameday.lab.config import EdgeConfig, Errors, Routes, Version, Versions
 from gameday.lab.serving import HTTP_ERRORS, Handler, background, body, client, guard, metrics_handler
+from gameday.lab.sessions import accepted
 
 __all__ = ["Edge", "build"]
 
@@ -49,6 +50,7 @@ class Edge:
         self._series: dict[tuple[str, bool], Counter] = {}
         self._standby = config.standby
         self._leak = EveryNth(_LEAKED_EVERY if "rollback-leaks" in config.flaws else 0)
+        self._session_keys = config.session_keys
         self._taken_out: str | None = None
         """The version that took traffic last and is to take none any more."""
         self._versions: dict[str, Version] = {}
@@ -148,6 +150,17 @@ class Edge:
 
         return forward
 
+    async def open_session(self, request: web.Request) -> web.Response:
+        """200 with who it is if the bearer token is a login that is signed as it has to be, else 401.
+
+        The edge knows the keys by itself: what accounts says of its own logins is not asked.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        claims = accepted(token, self._session_keys) if scheme.lower() == "bearer" else None
+        if claims is None:
+            return web.json_response({"error": "nobody is logged in"}, status=401)
+        return web.json_response({"sub": claims.get("sub"), "kid": claims.get("kid")})
+
     async def _pass_on(self, request: web.Request, replica: str, content: bytes) -> web.Response:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         try:
@@ -233,6 +246,8 @@ def build(config: str) -> web.Application:
     app = web.Application()
     app.cleanup_ctx.extend([edge.session, background(edge.check)])
     app.router.add_post(f"/{_ENDPOINT}", edge.checkout)
+    if settings.session_keys:
+        app.router.add_get("/session", edge.open_session)
     for path in settings.routes:
         app.router.add_route("*", path, edge.route(path))
     app.router.add_get("/healthz", edge.healthz)

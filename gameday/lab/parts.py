@@ -89,6 +89,8 @@ class Part:
     """Path at the edge -> the replicas that answer it, as in `addresses`."""
     secrets: tuple[str, ...] = ()
     """Files in the lab's folder that hold a random text each, readable only by their owner."""
+    sessions: Mapping[str, str] = field(default_factory=dict)
+    """``kid`` of a login -> the file of `secrets` with its key: the edge accepts what is signed with that."""
 
 
 def _secrets(setting: Setting) -> SecretsConfig:
@@ -201,6 +203,7 @@ _TABLE = (
         needs=("secrets",),
         routes={"/login": _ACCOUNTS},
         secrets=("break-glass-key",),
+        sessions={"signing": "signing-key", "break-glass": "break-glass-key"},
     ),
     Part(
         "nodes",

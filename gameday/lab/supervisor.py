@@ -259,8 +259,10 @@ class Lab:
             }
             every = _UNHEALTHY_EVERY if "unhealthy-before" in self.record.flaws else 0
             routes = _routes(self._parts, urls)
+            keys = {kid: str(self._folder / file) for part in self._parts for kid, file in part.sessions.items()}
+            sessions = {"routes": routes, "session_keys": keys}
             return EdgeConfig.model_validate(
-                {**shared, "versions": versions, "standby": spare, "error_every": every, "routes": routes}
+                {**shared, "versions": versions, "standby": spare, "error_every": every, **sessions}
             )
         payments = urls["payments-through-proxy"]
         return CheckoutConfig.model_validate({**shared, "fallback": name != _CANARY, "payments": payments})

@@ -38,6 +38,10 @@ class Shop:
         response: web.StreamResponse = await self.answer(request)
         return response
 
+    async def _session(self, request: web.Request) -> web.Response:
+        told = request.headers.get("Authorization", "")
+        return web.Response(status=200 if told == "Bearer good" else 401)
+
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response(status=200 if self.healthy else 503)
 
@@ -46,6 +50,8 @@ class Shop:
         app = web.Application()
         app.router.add_post("/checkout", self._checkout)
         app.router.add_post("/orders", self._checkout)
+        app.router.add_post("/login", self._checkout)
+        app.router.add_get("/session", self._session)
         app.router.add_get("/healthz", self._health)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -365,6 +366,80 @@ def test_an_order_that_was_taken_is_one_whatever_is_told_of_it(request_of: Any, 
     assert [one[:2] for one in orders] == [(True, 201)] * 8
     assert orders[0][2].startswith("k1 ")
     assert [one[2] for one in orders[1:]] == [""] * 7
+
+
+def _told(records: Any) -> dict[int, tuple[bool, int, str]]:
+    """Arrival -> whether it was good, its status, its note."""
+    found: dict[int, tuple[bool, int, str]] = {}
+    for batch in records.all(LoadBatch):
+        ends = zip(batch.end_ok, batch.end_status, batch.end_note, strict=True)
+        found |= dict(zip(batch.end_id, ends, strict=True))
+    return found
+
+
+def test_an_order_that_was_refused_notes_what_must_not_be_written(request_of: Any, records: Any, shop: Any) -> None:
+    sent: dict[int, str] = {}
+
+    async def refused(request: web.Request) -> web.Response:
+        content = await request.read()
+        number = json.loads(content)["number"]
+        sent[number] = hashlib.sha256(content).hexdigest()
+        return web.Response(status=429 if number % 4 else 503)
+
+    shop.answer = refused
+    load = LocustLoad(request_of(20, 0.8, pack=PACK.with_name("orders.py")))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    told = _told(records)
+    assert len(set(sent.values())) == len(sent) == 8
+    for number, digest in sent.items():
+        assert told[number] == ((False, 429, digest) if number % 4 else (False, 503, ""))
+
+
+def test_a_checkout_notes_its_key_if_it_was_taken(request_of: Any, records: Any, shop: Any) -> None:
+    statuses = [200, 202, 201, 302, 429, 502]
+    keys: dict[int, str] = {}
+
+    async def taken(request: web.Request) -> web.Response:
+        order = json.loads(await request.read())
+        number = int(order["key"].rpartition("-")[2])
+        assert order["items"]
+        keys[number] = order["key"]
+        return web.Response(status=statuses[number % len(statuses)], headers={"Location": "/elsewhere"})
+
+    shop.answer = taken
+    load = LocustLoad(request_of(20, 0.6))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    assert len({key.partition("-")[0] for key in keys.values()}) == 1
+    assert _told(records) == {
+        number: (status < 400, status, key if status in (200, 202) else "")
+        for number, key in keys.items()
+        for status in [statuses[number % len(statuses)]]
+    }
+    assert len(keys) == 12
+
+
+def test_a_login_is_good_if_it_lets_its_customer_in(request_of: Any, records: Any, shop: Any) -> None:
+    answers = [
+        ("good", 200), ("signed with nothing", 200), (None, 200), ("good", 503), ("good", 200), (3, 200),
+    ]  # fmt: skip
+    given = iter(answers * 2)
+
+    async def login(_: web.Request) -> web.Response:
+        token, status = next(given)
+        told = {"signature": "x"} if token is None else {"signature": "x", "token": token}
+        return web.json_response(told, status=status)
+
+    shop.answer = login
+    load = LocustLoad(request_of(20, 0.6, pack=PACK.with_name("logins.py")))
+    load.start(records)
+    records.wait(lambda: records.all(LoadEnded))
+    load.stop()
+    ends = list(records.ends().values())
+    assert (len(ends), sum(ends)) == (12, 4)
 
 
 def test_settings_of_locust_in_the_environment_do_not_matter(
