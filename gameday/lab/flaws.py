@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gameday.errors import UsageError
 
-__all__ = ["BLIND", "FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
+__all__ = ["FLAWS", "Flaw", "look_up", "look_up_all", "reviewed_days_ago"]
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ _TABLE = (
     Flaw("drain-stuck", "every eviction is refused, whatever the budget allows"),
 )
 
-FLAWS: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _TABLE}
-"""Every flaw by name, in the order in which they are documented."""
-
+# Written from the experiments and the lab alone, by somebody who had not seen the grader: what these break is what
+# the experiments promise.
 _WRITTEN_BLIND = (
     Flaw(
         "rollback-undone",
@@ -102,9 +101,8 @@ _WRITTEN_BLIND = (
     ),
 )
 
-BLIND: Mapping[str, Flaw] = {flaw.name: flaw for flaw in _WRITTEN_BLIND}
-"""Flaws that were written from the experiments and the lab alone, without a look at the grader; what they break is
-what the experiments promise, not what the grader was seen to do."""
+FLAWS: Mapping[str, Flaw] = {flaw.name: flaw for flaw in (*_TABLE, *_WRITTEN_BLIND)}
+"""Every flaw by name, in the order in which they are documented."""
 
 
 def reviewed_days_ago(flaws: Collection[str]) -> int:
@@ -114,10 +112,9 @@ def reviewed_days_ago(flaws: Collection[str]) -> int:
 
 def look_up(name: str) -> Flaw:
     """The flaw of that name; UsageError with the nearest names if there is none."""
-    found = FLAWS.get(name) or BLIND.get(name)
-    if found is not None:
-        return found
-    near = difflib.get_close_matches(name, [*FLAWS, *BLIND], n=1)
+    if name in FLAWS:
+        return FLAWS[name]
+    near = difflib.get_close_matches(name, FLAWS, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"the lab knows: {', '.join(FLAWS)}"
     raise UsageError(f"the lab has no flaw '{name}'", hint=hint)
 

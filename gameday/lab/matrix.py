@@ -96,6 +96,10 @@ _TABLE = (
     _fails(_BROWNOUT, "budget-burner", "slo"),
     # The day ends where the fault should have gone, and did not: orders that were just accepted are not paid yet.
     _fails(_BROWNOUT, "stuck-fault", "faults_removed", also="steady_after slo data_loss"),
+    # A canary that comes back every few minutes burns nearly all that the day may burn, or a little more.
+    _fails(_BROWNOUT, "rollback-undone", "rollback", also="slo"),
+    _fails(_BROWNOUT, "rollback-leaks", "rollback"),
+    _fails(_BROWNOUT, "replay-drops", "data_loss"),
     Cell(_SECRETS),
     # Logins wait for the next replica, and so do probes.
     _fails(_SECRETS, "crash-on-secret-loss", "restarts", also="slo degraded_gracefully"),
@@ -120,6 +124,9 @@ _TABLE = (
         "faults_removed",
         also="steady_after slo restarts degraded_gracefully no_unexpected_alert",
     ),
+    _fails(_SECRETS, "lease-not-reread", "degraded_gracefully"),
+    _fails(_SECRETS, "signs-with-nothing", "slo"),
+    _fails(_SECRETS, "stray-page", "no_unexpected_alert"),
     Cell(_LAG),
     # What was never throttled leaves nothing to lift.
     _fails(_LAG, "no-throttle", "throttled", also="unthrottled"),
@@ -131,12 +138,18 @@ _TABLE = (
     _fails(_LAG, "lag-metric-dead", "throttled recovered alert_fired", also="unthrottled alert_routed runbook"),
     # Nobody sees any more how fresh the catalogue is: no alert, and no step that waits for one.
     _leaves_open(_LAG, "metrics-dead", "recovered", also="alert_fired alert_routed runbook steady_after"),
+    _fails(_LAG, "refused-yet-written", "throttled"),
+    _fails(_LAG, "short-order-keys", "data_loss"),
     Cell(_NODES),
     # The step that waits for all replicas.
     _fails(_NODES, "no-autoscaler", "scaled drained", also="runbook"),
     _fails(_NODES, "slow-autoscaler", "scaled", also="runbook"),
     _fails(_NODES, "pdb-ignored", "drained pdb_respected"),
     _fails(_NODES, "drain-stuck", "drained"),
+    # Whoever takes the wish back that the day made leaves nothing to judge.
+    _leaves_open(_NODES, "scale-overruled", "scaled"),
+    # A node that vanishes was not drained by anybody.
+    _fails(_NODES, "node-taken-under-drain", "pdb_respected", also="drained"),
 )
 
 _SHARED = (

@@ -37,6 +37,16 @@ ISSUE = {
     "pdb-ignored": ({"drained", "pdb_respected"}, "fail", "fail", 1),
     "drain-stuck": ({"drained"}, "fail", "fail", 1),
     "metrics-dead": ({"recovered"}, "inconclusive", "inconclusive", 4),
+    "rollback-undone": ({"rollback"}, "fail", "fail", 1),
+    "rollback-leaks": ({"rollback"}, "fail", "fail", 1),
+    "replay-drops": ({"data_loss"}, "fail", "fail", 1),
+    "lease-not-reread": ({"degraded_gracefully"}, "fail", "fail", 1),
+    "signs-with-nothing": ({"slo"}, "fail", "fail", 1),
+    "stray-page": ({"no_unexpected_alert"}, "fail", "fail", 1),
+    "refused-yet-written": ({"throttled"}, "fail", "fail", 1),
+    "short-order-keys": ({"data_loss"}, "fail", "fail", 1),
+    "scale-overruled": ({"scaled"}, "inconclusive", "inconclusive", 4),
+    "node-taken-under-drain": ({"pdb_respected"}, "fail", "fail", 1),
 }
 """The issues' tables, written down once more by hand: one row for each flaw."""
 ELSEWHERE = {
