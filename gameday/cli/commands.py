@@ -203,6 +203,8 @@ def plan(settings: tuple[str, ...], **options: Any) -> None:
 
     planned = make_plan(RunRequest(settings=_settings(settings), **options))
     sys.stdout.write(plan_json(planned.plan).decode())
+    if sys.stdout.isatty():  # in a file it is plan.json, to the byte
+        sys.stdout.write("\n")
 
 
 @gameday.command()
