@@ -59,6 +59,10 @@ def _stops(experiment: str, flaw: str, breaks: str, also: str = "") -> Cell:
     return Cell(experiment, (flaw,), broken, frozenset(also.split()), RunVerdict.ABORTED, 5)
 
 
+_CUT_SHORT = (
+    "fault_effective restarts degraded_gracefully break_glass_ready no_unexpected_alert runbook steady_after"
+)
+
 # Another criterion may break beside the named ones only where that is the truth: each says why.
 _TABLE = (
     Cell(_BROWNOUT),
@@ -104,13 +108,7 @@ _TABLE = (
     # Logins wait for the next replica, and so do probes.
     _fails(_SECRETS, "crash-on-secret-loss", "restarts", also="slo degraded_gracefully"),
     # The guard stops a day on which most logins fail: what needs the whole of it stays open.
-    _fails(
-        _SECRETS,
-        "secret-cache-disabled",
-        "slo",
-        also="fault_effective restarts degraded_gracefully break_glass_ready no_unexpected_alert runbook "
-        "steady_after",
-    ),
+    _fails(_SECRETS, "secret-cache-disabled", "slo", also=_CUT_SHORT),
     # The glass is broken once degradation shows.
     _fails(_SECRETS, "silent-degradation", "degraded_gracefully", also="runbook break_glass_ready"),
     _fails(_SECRETS, "step-skipped", "runbook", also="break_glass_ready"),
@@ -125,7 +123,8 @@ _TABLE = (
         also="steady_after slo restarts degraded_gracefully no_unexpected_alert",
     ),
     _fails(_SECRETS, "lease-not-reread", "degraded_gracefully"),
-    _fails(_SECRETS, "signs-with-nothing", "slo"),
+    # As where the key is thrown away: the guard stops it.
+    _fails(_SECRETS, "signs-with-nothing", "slo", also=_CUT_SHORT),
     _fails(_SECRETS, "stray-page", "no_unexpected_alert"),
     Cell(_LAG),
     # What was never throttled leaves nothing to lift.
