@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 import gameday
@@ -64,10 +63,11 @@ from gameday.model.plan import (
 from gameday.model.runbook import BREAK_GLASS, Step
 from gameday.model.slo import MetricsSource, PrometheusSource, Source
 from gameday.model.sources import Sources
-from gameday.plan import guards, limits, names, nodes, proofs
+from gameday.plan import guards
+from gameday.plan.alerts import pairs_of
+from gameday.plan.checks import CHECKS
 from gameday.plan.context import BindOptions, Capabilities, Context
 from gameday.plan.guards import guard_paces, guarded_slos
-from gameday.plan.limits import pairs_of
 from gameday.plan.rates import rates
 
 __all__ = ["bind"]
@@ -82,7 +82,7 @@ def bind(sources: Sources, capabilities: Capabilities, options: BindOptions) -> 
     SpecError with all that is wrong, at once; UsageError for a time scale that is no scale.
     """
     context = Context(sources, capabilities, options)
-    for check in chain(names.CHECKS, limits.CHECKS, nodes.CHECKS, proofs.CHECKS):
+    for check in CHECKS:
         check(context)
     probe_rates = rates(context)
     guards.check(context, probe_rates)

@@ -21,8 +21,8 @@ from gameday.model.plan import BoundLoad
 from gameday.model.quantities import duration_text, share_text
 from gameday.model.slo import LoadSource, MetricsSource, PrometheusSource, Slo, Source
 from gameday.model.suggest import one_of
+from gameday.plan.alerts import pairs_of
 from gameday.plan.context import Context
-from gameday.plan.limits import pairs_of
 from gameday.slo.burn import threshold
 
 __all__ = ["check", "guard_paces", "guarded_slos"]

@@ -24,7 +24,7 @@ def _proofs(context: Context) -> None:
         document = context.probe(fault.proof.probe)
         at: Location = ("faults", index, "proof", "probe")
         if document is None or document.value.spec.http is None or isinstance(fault.with_, ReplayPause):
-            continue  # what is no proof of its kind: `names` says so
+            continue  # what is no proof of its kind: `acts` says so
         _connection(context, at, fault, document)
         _timeout(context, at, fault, (document, document.value.spec.http.timeout))
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from gameday.model.experiment import Fault, Limited, ReplayPause, SteadyProbe, Throttled, Unthrottled
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
-from gameday.plan.limits import fewer_or_longer, steady_spans
 from gameday.plan.proofs import most_checks
+from gameday.plan.steady import fewer_or_longer, steady_spans
 
 __all__ = ["EASY_RATE", "EVIDENCE", "proof_rate", "rates"]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.model.slo import BurnPair
-from gameday.plan.limits import detection_time
+from gameday.plan.alerts import detection_time
 from gameday.plan.rates import proof_rate
 
 

@@ -1,0 +1,111 @@
+"""SLOs and probes: each was found, and asks what is there in a way that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gameday.model.database import SCHEME
+from gameday.model.document import Document, Location
+from gameday.model.environment import ServiceBinding, scheme_of
+from gameday.model.slo import MetricsSource, Probe, PrometheusSource, Slo
+from gameday.model.suggest import one_of
+from gameday.plan import options
+from gameday.plan.context import Context
+
+__all__ = ["CHECKS"]
+
+
+def _slos(context: Context) -> None:
+    """Every SLO that is bound was found, and reads something that is there."""
+    for role in context.experiment.roles.slos:
+        name = context.environment.slos.get(role)
+        if name is None:
+            continue
+        document = context.sources.slos.get(name)
+        if document is not None:
+            _slo_sources(context, document)
+        elif not context.sources.problems:
+            context.in_environment(("slos", role), f"there is no SLO '{name}'", one_of(name, context.sources.slos))
+
+
+def _slo_sources(context: Context, document: Document[Slo]) -> None:
+    ratio = document.value.spec.indicator.spec.ratio_metric
+    own_load = context.experiment.load is not None and context.experiment.load.rate is not None
+    for part, metric in (("good", ratio.good), ("total", ratio.total)):
+        at: Location = ("spec", "indicator", "spec", "ratioMetric", part, "metricSource")
+        source = metric.metric_source
+        if isinstance(source, MetricsSource):
+            _known_service(context, document, (*at, "spec", "service"), source.spec.service)
+        elif isinstance(source, PrometheusSource):
+            _has_prometheus(context, document, (*at, "type"))
+        elif not own_load:
+            message = "it reads the run's own load, but the experiment sends none"
+            context.problems.append(document.problem((*at, "type"), message))
+
+
+def _has_prometheus(context: Context, document: Document[Slo] | Document[Probe], at: Location) -> None:
+    if context.environment.observers.prometheus is None:
+        message = f"it asks Prometheus, and {context.place} names none"
+        context.problems.append(document.problem(at, message, "name it in observers.prometheus"))
+
+
+def _known_service(context: Context, document: Document[Slo] | Document[Probe], at: Location, name: str) -> None:
+    if name not in context.service_names:
+        message = f"{context.place} has no service '{name}'"
+        context.problems.append(document.problem(at, message, one_of(name, context.service_names, "services")))
+
+
+def _probes(context: Context) -> None:
+    """Every probe that is used was found, and asks a service that is there."""
+    for role in context.experiment.roles.probes:
+        name = context.environment.probes.get(role)
+        if name is not None and name not in context.sources.probes and not context.sources.problems:
+            hint = one_of(name, context.sources.probes)
+            context.in_environment(("probes", role), f"there is no probe '{name}'", hint)
+    for document in context.sources.probes.values():
+        call = document.value.spec.chaostoolkit
+        asked = {kind: getattr(document.value.spec, kind) for kind in ("http", "sql", "rows")}
+        kind = next((kind for kind, check in asked.items() if check is not None), "")
+        if kind:
+            _known_service(context, document, ("spec", kind, "service"), asked[kind].service)
+        elif call is not None:
+            unlisted = options.unlisted_module(context, call)
+            if unlisted:
+                context.problems.append(document.problem(("spec", "chaostoolkit", "module"), *unlisted))
+        else:
+            _has_prometheus(context, document, ("spec", "promql"))
+
+
+def _databases(context: Context) -> None:
+    """A probe by SQL asks a service that is a database, and somebody says as which user; no other probe does."""
+    services = {service.name: (role, service) for role, service in context.environment.services.items()}
+    for document in context.sources.probes.values():
+        spec = document.value.spec
+        checks = {"http": spec.http, "sql": spec.sql, "rows": spec.rows}
+        for kind, name in ((kind, check.service) for kind, check in checks.items() if check is not None):
+            if name in services:
+                _asked_so(context, (document, kind), *services[name])
+
+
+def _asked_so(context: Context, probe: tuple[Document[Probe], str], role: str, service: ServiceBinding) -> None:
+    document, kind = probe
+    at: Location = ("spec", kind, "service")
+    rows = document.value.spec.rows
+    by_http = kind == "http" or (rows is not None and rows.path is not None)
+    own = scheme_of(service.url) in context.capabilities.provisioners
+    database = scheme_of(service.url) == SCHEME
+    if by_http and database:
+        message = f"'{service.name}' of {context.place} is a PostgreSQL, which is not asked by HTTP"
+        other = "ask it by 'sql'" if kind == "http" else "say 'query' in place of 'path'"
+        context.problems.append(document.problem(at, message, other))
+    elif not by_http and not own and not database:
+        message = f"'{service.name}' of {context.place} is no PostgreSQL"
+        other = ", or say 'path' in place of 'query'" if kind == "rows" else ""
+        context.problems.append(document.problem(at, message, f"its url begins with postgresql://{other}"))
+    elif not by_http and not own and service.login is None:
+        message = f"'{service.name}' has no login, and a probe asks it"
+        context.in_environment(("services", role), message, "say 'login: {user: NAME}'")
+
+
+CHECKS: tuple[Callable[[Context], None], ...] = (_slos, _probes, _databases)
+"""In no particular order: each notes what it finds."""
