@@ -7,16 +7,14 @@ then what is read once.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, Protocol
+from typing import Literal
 
 from gameday.engine.agenda import (
-    PROCEED,
     Agenda,
     Await,
     Begin,
@@ -30,101 +28,41 @@ from gameday.engine.agenda import (
     agenda,
     dry_agenda,
 )
+from gameday.engine.attempts import Attempts, attempt
 from gameday.engine.awaited import Awaited
+from gameday.engine.continuation import Continuation
+from gameday.engine.effect import Effects
 from gameday.engine.guards import Guards
-from gameday.engine.ledger import SETTLE, Entry, Ledger
+from gameday.engine.ledger import Entry
+from gameday.engine.preparation import Prepared, Setup
 from gameday.engine.reading import read_all
-from gameday.engine.steps import StepActions, Steps
+from gameday.engine.steps import Steps
 from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, undo_entry
-from gameday.engine.wait import Waker, Wakes
-from gameday.errors import DriverError, GamedayError, NotTouched
+from gameday.engine.wait import Wakes
+from gameday.errors import GamedayError
 from gameday.model.base import JSON
-from gameday.model.enums import FaultKind, Outcome, PhaseName, Verdict
+from gameday.model.enums import Outcome, PhaseName, Verdict
 from gameday.model.events import (
     AbortRequested,
     Event,
     FaultEffective,
     FaultInjected,
     FaultIntent,
-    FaultProceeded,
-    NodeState,
     PhaseEntered,
     StimulusEffective,
     StimulusInjected,
     StimulusIntent,
-    WorkloadSample,
 )
-from gameday.model.experiment import Exhaust
-from gameday.model.grade import Criterion
-from gameday.model.plan import BoundFault, Plan
-from gameday.model.token import ProcessIdentity, Token
-from gameday.ports import Driver, Observer, People, Proceeding, Progress, Reader
-from gameday.timeline import Timeline
+from gameday.ports import Driver
 
-__all__ = ["Ending", "Load", "Prepared", "Setup", "StepActions", "run"]
+__all__ = ["Ending", "run"]
 
 
 _LOOK = 1_000_000_000
 """Nanoseconds after which the engine looks around though nothing woke it."""
 _TRIES = 3
 """Undos of one entry that may be cut short by what is no error, such as a program's own signal handler."""
-_WORKLOADS = "workloads"
 _TRIGGERS = frozenset({"alert.received", "release.changed", "step.done"})
-
-
-class Load(Protocol):
-    """The generator, out of process."""
-
-    def start(self, record: Timeline) -> int:
-        """Start it; returns t0, the first intended arrival, in monotonic nanoseconds. Records ``load.started``."""
-
-    def stop(self) -> None:
-        """End it, let requests that are under way end within their timeout, record ``load.ended``; idempotent."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A fault or stimulus that preflight resolved."""
-
-    token: Token
-    driver: Driver
-    stimulus: bool
-    until: float
-    """Plan seconds at which it is undone."""
-    settle: float = SETTLE
-    """Real seconds: the longest request of its driver."""
-    hand: Callable[[], ProcessIdentity | None] = lambda: None
-    """The process that will inject it, if that is not this one."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """All that a run needs; nothing in it was started yet but the environment itself."""
-
-    run: str
-    plan: Plan
-    record: Timeline
-    ledger: Ledger
-    prepared: Sequence[Prepared]
-    observers: Sequence[Observer]
-    load: Load | None
-    steps: StepActions
-    steady: Callable[[Sequence[Event]], Criterion]
-    """Judges *before* from what was recorded so far: nothing is injected unless it passes."""
-    ready: Callable[[], None]
-    """Called when the observers run, before load: returns once the sources answer, or gives up waiting."""
-    waker: Waker
-    processes: tuple[ProcessIdentity, ...] = ()
-    budget: Callable[[Sequence[Event]], str] = lambda events: ""
-    """Why too little of an SLO's budget is left to inject anything; empty: enough is."""
-    settled: Callable[[], bool] = lambda: True
-    """Asked after `ready`, before load, once a second until it is true; PreflightError where it will not be."""
-    dry: float | None = None
-    """Plan seconds after which a dry run ends: only *before* is entered, nothing is injected. None: no dry run."""
-    people: People | None = None
-    """Who carries out manual steps; None: nobody is there."""
-    readers: Sequence[Reader] = ()
-    """What is read once, when load has ended; not in a dry run, nor where no load came to be."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +91,6 @@ class _Run:
         self._open: list[tuple[Entry, Driver]] = []
         self._standing: list[Undone] = []
         self._failed: list[tuple[Entry, Driver]] = []
-        self._landed = 0
-        self._unsure = False
         self._t0 = 0
         self._broken: Exception | None = None
         self._write = quietly(setup.record, self._unwritable)
@@ -162,13 +98,9 @@ class _Run:
         self._steps = Steps(setup.plan, setup.record, setup.steps, setup.waker)
         self._guards = Guards(setup.plan, self._write)
         self._awaited = Awaited(setup.plan, self._write)
-        self._effective: set[str] = set()
-        self._workloads: Event | None = None
-        """What was read last."""
-        self._before: dict[str, tuple[int, WorkloadSample]] = {}
-        """When each fault was begun, and what was read of nodes last before that."""
-        self._proceeded: dict[str, FaultProceeded] = {}
-        self._proceed_from: dict[str, int] = {}
+        self._effects = Effects(setup.plan, setup.waker, self._steps.effective)
+        self._attempts = Attempts(setup.waker)
+        self._continuation = Continuation(self._write, setup.waker, self._attempts)
         self._injected = False
         self._loaded = False
 
@@ -257,12 +189,7 @@ class _Run:
             return
         if self._awaited.hears(event):
             self._awaited.notice(event)
-        for fault in self._plan.faults:
-            if fault.id in self._effective:
-                continue
-            if event.source == f"probe/{fault.proof}" or (not fault.proof and self._shows(event, fault)):
-                self._effective.add(fault.id)
-                self._steps.effective(fault.id)
+        self._effects.notice(event, {entry.token.id: entry.token.kind for entry, _ in self._open})
 
     def _look(self, wakes: Wakes) -> None:
         if wakes.signals:
@@ -345,19 +272,13 @@ class _Run:
             self._stop("engine", f"{entry.token.id} was not injected, the ledger could not be written: {error}")
         self._injected = self._injected or not prepared.stimulus
         token = prepared.token
-        if self._workloads is not None:
-            self._before[token.id] = self._waker.monotonic_ns(), self._workloads.read(WorkloadSample)
+        self._effects.begin(token.id)
         intent = StimulusIntent if prepared.stimulus else FaultIntent
         # Not quietly: an injection that would not be on record is not made.
         self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
         if self._setup.record.broken is not None:  # on record, in the last room that there was
             self._stop("engine", f"{token.id} was not injected, the disk of the timeline is full")
-        self._unsure = True
-        try:
-            outcome, problem = _attempt(lambda: prepared.driver.inject(token))
-        finally:
-            self._landed = self._waker.monotonic_ns()
-        self._unsure = outcome is not Outcome.OK
+        outcome, problem = self._attempts.make(lambda: prepared.driver.inject(token))
         injected = StimulusInjected if prepared.stimulus else FaultInjected
         self._write(injected(id=token.id, outcome=outcome, error=problem))
         if outcome is Outcome.UNTOUCHED:
@@ -369,35 +290,16 @@ class _Run:
         self._read_back(prepared)
 
     def _proceed(self, id: str) -> None:
-        """One further call for a fault that stands; where the engine is late, none is made up for."""
-        prepared, now = self._prepared(id), self._waker.monotonic_ns()
-        before = self._proceeded.get(id)
-        stands = any(entry.token.id == id for entry, _ in self._open)
-        if not stands or (before is not None and before.done):
+        if not any(entry.token.id == id for entry, _ in self._open):
             return
-        if now < self._proceed_from.get(id, 0):
-            return
-        self._proceed_from[id] = now + int(PROCEED / 2 * 1e9)
-        found: list[Progress] = []
-        self._unsure = True
-        try:
-            outcome, problem = _attempt(lambda: found.append(_further(prepared)))
-        finally:
-            self._landed = self._waker.monotonic_ns()
-        self._unsure = outcome is not Outcome.OK
-        told = FaultProceeded(id=id, outcome=outcome, error=problem)
-        if found:
-            told = told.model_copy(update=dataclasses.asdict(found[0]))
-        if told != before or told.asked:
-            self._write(told)
-        self._proceeded[id] = told
-        if outcome is not Outcome.OK:
+        problem = self._continuation.proceed(self._prepared(id))
+        if problem:
             self._stop("engine", f"{id} could not be carried further: {problem}")
 
     def _read_back(self, prepared: Prepared) -> None:
         token = prepared.token
         seen: list[bool] = []
-        outcome, problem = _attempt(lambda: seen.append(prepared.driver.in_effect(token)))
+        outcome, problem = attempt(lambda: seen.append(prepared.driver.in_effect(token)))
         if outcome is Outcome.OK and not seen[0]:
             outcome, problem = Outcome.FAILED, "read back, and not in effect"
         effective = StimulusEffective if prepared.stimulus else FaultEffective
@@ -420,7 +322,8 @@ class _Run:
         )
 
     def _undoing(self, reason: Reason) -> Undoing:
-        return Undoing(self._setup.ledger, self._write, self._waker, reason, self._landed, self._unsure)
+        last = self._attempts
+        return Undoing(self._setup.ledger, self._write, self._waker, reason, last.landed, last.unsure)
 
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
         by = self._undoing(reason)
@@ -475,36 +378,10 @@ class _Run:
             self._steps.sample(event)
         if self._guards.hear(event):
             self._waker.ring()
-        reacts = event.kind in _TRIGGERS or self._shows_effect(event)
+        reacts = event.kind in _TRIGGERS or self._effects.hears(event)
         if reacts if self._injected else self._awaited.hears(event):
             self._events.put(event)
             self._waker.ring()
-
-    def _shows_effect(self, event: Event) -> bool:
-        """A bad answer of a probe that proves a fault whose effect was not yet seen."""
-        if event.source == _WORKLOADS and event.kind == WorkloadSample.KIND:
-            self._workloads = event
-            return any(not fault.proof and fault.id not in self._effective for fault in self._plan.faults)
-        if event.data.get("ok") is not False:
-            return False
-        waiting = {f"probe/{fault.proof}" for fault in self._plan.faults if fault.id not in self._effective}
-        return event.source in waiting
-
-    def _shows(self, event: Event, fault: BoundFault) -> bool:
-        """Whether what was read of nodes shows that fault: as in the grade, what was so before it does not."""
-        opened = {entry.token.id: entry.token.kind for entry, _ in self._open}
-        begun = self._before.get(fault.id)
-        if event.source != _WORKLOADS or fault.id not in opened or begun is None:
-            return False
-        since, before = begun
-        sample = event.read(WorkloadSample)
-        if sample.asked < since:
-            return False
-        closed, now = before.cordoned(fault.pool), sample.cordoned(fault.pool)
-        if not isinstance(fault.with_, Exhaust):
-            return bool(now - closed)
-        closed = now if FaultKind.DRAIN in opened.values() else closed & now
-        return all(name in closed or _full(sample.nodes.get(name)) for name in before.of_pool(fault.pool))
 
     def _make_room(self) -> bool:
         """In the thread that could not write, which may be an observer's."""
@@ -519,18 +396,6 @@ class _Run:
 def _other(due: Agenda, place: int) -> float:
     """When, from that place on, something else than a call of a drain is due; plan seconds."""
     return next((due[later][0] for later in range(place, len(due)) if not isinstance(due[later][1], Proceed)), inf)
-
-
-def _further(prepared: Prepared) -> Progress:
-    """What one more call did; DriverError also where the driver knows none."""
-    if not isinstance(prepared.driver, Proceeding):
-        raise DriverError("its driver begins it, and can not carry it further")
-    return prepared.driver.proceed(prepared.token)
-
-
-def _full(node: NodeState | None) -> bool:
-    """One that is told, and has no free slot; a cordon alone shows nothing of an exhaustion."""
-    return node is not None and node.used >= node.slots
 
 
 def _undone(entry: Entry, driver: Driver, by: Undoing, cut: list[BaseException]) -> Undone:
@@ -557,16 +422,3 @@ def _each(tasks: Sequence[Callable[[], None]], unwritable: Callable[[Exception],
             errors.append(error)
     if errors:
         raise errors[0]
-
-
-def _attempt(call: Callable[[], None]) -> tuple[Outcome, str]:
-    """An attempt's outcome is a value: a timeout may have acted (unknown), anything else failed."""
-    try:
-        call()
-    except NotTouched as error:
-        return Outcome.UNTOUCHED, f"{type(error).__name__}: {error}"
-    except TimeoutError as error:
-        return Outcome.UNKNOWN, f"{type(error).__name__}: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever a driver raises becomes an outcome, and is undone
-        return Outcome.FAILED, f"{type(error).__name__}: {error}"
-    return Outcome.OK, ""

@@ -1,4 +1,4 @@
-"""What is read of nodes shows the engine that a fault took effect: what was so before it does not."""
+"""What shows the engine that a fault took effect: its probe, or what is read of nodes and was not so before."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from functools import partial
 
 import pytest
 
+from gameday.engine.effect import Effects
+from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
-from gameday.model.events import NodeState, WorkloadSample
+from gameday.model.events import Event, NodeState, ProbeSample, WorkloadSample
 from gameday.model.plan import BoundFault
 from gameday.ports import Progress, Recorder
 from gameday.testing import FakeClock
-from tests.engine.conftest import Bench, make_plan
+from tests.engine.conftest import Bench, make_fault, make_plan
+from tests.engine.test_continuation import Draining
 from tests.engine.test_people import manual, plan_with
-from tests.engine.test_proceed import Draining
 
 BINDING = DriverBinding.model_validate({"driver": "fake", "api": "fake://one", "pool": "main"})
 """Bound to the pool `main`."""
@@ -98,3 +100,21 @@ def test_a_pool_is_exhausted_once_the_nodes_of_before_are_full(
 ) -> None:
     before = {"a": (2, False), "b": (4, False)}
     assert seen(bench, "exhaust", {5: before, 12: before, 14: {"a": (4, False), "b": (4, False), **added}}) == [14]
+
+
+def answer(ok: bool, probe: str = "answers") -> Event:
+    """Of a probe; it proves `make_fault`'s faults if it has no other name."""
+    data = ProbeSample(ok=ok, start=1, end=2).model_dump(mode="json")
+    return Event(1, 2, 2, f"probe/{probe}", "sample", data, "", "")
+
+
+def test_a_bad_answer_of_the_probe_that_proves_it_shows_a_fault_once() -> None:
+    seen: list[str] = []
+    effects = Effects(make_plan([make_fault("first", 10)]), FakeClock(), seen.append)
+    effects.begin("first")
+    assert [effects.hears(answer(True)), effects.hears(answer(False, "another"))] == [False, False]
+    assert effects.hears(answer(False))
+    for _ in range(2):
+        effects.notice(answer(False), {"first": FaultKind.BROWNOUT})
+    assert seen == ["first"]
+    assert not effects.hears(answer(False))
