@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from gameday.engine import Setup
+from gameday.engine import Prepared, Setup
+from gameday.engine.attempts import Attempts
+from gameday.engine.continuation import Continuation
 from gameday.errors import DriverError
 from gameday.model.enums import FaultKind
-from gameday.model.events import FaultProceeded, StimulusCleared
+from gameday.model.events import FaultProceeded, Payload, StimulusCleared
 from gameday.model.experiment import Drain
 from gameday.model.plan import BoundFault
 from gameday.model.token import Token
-from gameday.ports import Progress
-from gameday.testing import FakeDriver
+from gameday.ports import Progress, Target
+from gameday.testing import FakeClock, FakeDriver
 from gameday.timeline import Timeline
 from tests.engine.conftest import BINDING, Bench, make_plan
 
@@ -116,6 +118,19 @@ def test_of_two_drains_each_has_its_calls(draining: Bench) -> None:
     draining.go()
     calls = draining.driver.calls
     assert (calls.count("proceed one"), calls.count("proceed two")) == (30, 30)
+
+
+def test_calls_that_are_overdue_are_not_made_up_for() -> None:
+    clock, driver = FakeClock(), Draining(says=[Progress("a: evicted", False)])
+    written: list[Payload] = []
+    continuation = Continuation(written.append, clock, Attempts(clock))
+    prepared = Prepared(driver.resolve(Target("r1", drain(), "fake://one")), driver, stimulus=False, until=25)
+    for _ in range(3):  # all at the same instant
+        assert continuation.proceed(prepared) == ""
+    assert (driver.calls.count("proceed drain"), len(written)) == (1, 1)
+    clock.rest(clock.monotonic_ns() + 500_000_000)
+    assert continuation.proceed(prepared) == ""
+    assert driver.calls.count("proceed drain") == 2
 
 
 def test_what_is_done_is_not_asked_any_more(draining: Bench) -> None:
