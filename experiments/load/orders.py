@@ -1,4 +1,11 @@
-"""Load pack ``orders``: customers who place orders and look at the catalogue, in turns. By hand:
+"""Load pack ``orders``: customers who place orders and look at the catalogue, in turns. What it asks of a system:
+
+- ``GET /healthz`` and ``GET /catalogue``: 200, once, before it begins
+- ``POST /orders`` with JSON, whose text is what is to be kept: 201 with ``{"key": TEXT}`` if it was taken, 429 if
+  it was refused and is not written
+- ``GET /catalogue``: 200
+
+A customer gives up after two seconds. ``docs/reference/experiments.md`` says more. By hand:
 
     GAMEDAY_LOAD_HOSTS='{"storefront": ["http://127.0.0.1:8080"]}' \\
         locust -f experiments/load/orders.py --headless -u 1
@@ -12,7 +19,7 @@ import gevent
 from locust import FastHttpUser, constant, events, task
 from locust.contrib.fasthttp import FastResponse
 
-from gameday.load.pacing import Answered, Pace
+from gameday.load.pacing import Answered, NotReady, Pace
 
 pace = Pace(gevent.spawn, gevent.sleep)
 _TAKEN, _REFUSED = 201, 429
@@ -55,10 +62,19 @@ class Orders(FastHttpUser):
             self.environment.runner.quit()
 
     def ready(self, url: str) -> bool:
-        """Warm the client up."""
+        """Warm the client up. No order is placed: it would be one that nobody has on record."""
+        self.found(url, "/healthz")
+        self.found(url, "/catalogue")
+        return True
+
+    def found(self, url: str, path: str) -> None:
+        """There is a whole answer with 200 in time; NotReady."""
         with gevent.Timeout(pace.order.timeout, False):
-            return self.client.get(f"{url}/healthz", name="warm-up").status_code == 200
-        return False
+            status = self.client.get(f"{url}{path}", name="warm-up").status_code
+            if status == 200:
+                return
+            raise NotReady(f"GET {path} answered {status or 'nothing'}")
+        raise NotReady(f"GET {path} was not answered in time")
 
     def order(self, number: int) -> Answered:
         """Arrival ``number``: good if it was taken. What it notes is the key that it was told, and the digest of

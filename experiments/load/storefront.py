@@ -1,4 +1,12 @@
-"""Load pack ``storefront``: customers who buy something. A pattern for packs of your own.
+"""Load pack ``storefront``: customers who buy something. A pattern for packs of your own. What it asks of a system:
+
+- ``GET /healthz``: 200, once, before it begins
+- ``POST /checkout`` with a JSON object that has the customer's own ``key``: any status under 400; 200 (paid) and
+  202 (accepted) promise that the order of that key will be charged
+- ``GET /items``: any status under 400; 200 once before it begins. Only where the run has a service that is named
+  ``catalog``, and then checkouts only where it has one that is named ``checkout``
+
+A customer gives up after two seconds. ``docs/reference/experiments.md`` says more.
 
 gameday starts it with Locust, out of process; arrivals are open and evenly spaced, whatever the answers. By hand:
 
@@ -12,7 +20,7 @@ import gevent
 from locust import FastHttpUser, constant, events, task
 from locust.contrib.fasthttp import FastResponse
 
-from gameday.load.pacing import Answered, Pace, Send
+from gameday.load.pacing import Answered, NotReady, Pace, Send
 
 pace = Pace(gevent.spawn, gevent.sleep)
 RUN = secrets.token_hex(4)
@@ -56,10 +64,20 @@ class Storefront(FastHttpUser):
         return dict(known[name] for name in pace.order.hosts if name in known) or {"checkout": self.checkout}
 
     def ready(self, url: str) -> bool:
-        """Warm the client up."""
+        """Warm the client up. No order is placed: it would be one that nobody has on record."""
+        self.found(url, "/healthz")
+        if "items" in self.requests():
+            self.found(url, "/items")
+        return True
+
+    def found(self, url: str, path: str) -> None:
+        """There is a whole answer with 200 in time; NotReady."""
         with gevent.Timeout(pace.order.timeout, False):
-            return self.client.get(f"{url}/healthz", name="warm-up").status_code == 200
-        return False
+            status = self.client.get(f"{url}{path}", name="warm-up").status_code
+            if status == 200:
+                return
+            raise NotReady(f"GET {path} answered {status or 'nothing'}")
+        raise NotReady(f"GET {path} was not answered in time")
 
     def checkout(self, number: int) -> Answered:
         """Arrival ``number``: one order, under a key of the customer's own. Once it is taken, that is what has to

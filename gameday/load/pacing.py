@@ -27,7 +27,18 @@ from typing import Any
 from gameday.model.pace import LOAD
 from gameday.model.rhythm import Rhythm
 
-__all__ = ["EXIT_ORPHANED", "LONGEST_NOTE", "Answered", "Order", "Pace", "Send", "Thin", "arrivals", "parse_surges"]
+__all__ = [
+    "EXIT_ORPHANED",
+    "LONGEST_NOTE",
+    "Answered",
+    "NotReady",
+    "Order",
+    "Pace",
+    "Send",
+    "Thin",
+    "arrivals",
+    "parse_surges",
+]
 
 LONGEST_NOTE = 200
 """Characters that a note has at most."""
@@ -51,6 +62,10 @@ class Answered:
             raise ValueError(f"{self.status} is no status of an answer")
         if len(self.note) > LONGEST_NOTE:
             object.__setattr__(self, "note", "")
+
+
+class NotReady(Exception):
+    """Raised by a pack's ``ready``: what was asked, and what came of it, for the one who has to find out why."""
 
 
 Send = Callable[[int], bool | Answered]
@@ -89,6 +104,14 @@ def parse_surges(text: str) -> Surges:
             raise ValueError(f"'{one}' is not FROM:TO:SHARE")
         found.append((start, end, share))
     return tuple(found)
+
+
+def _missing(url: str, ready: Callable[[str], bool]) -> str | None:
+    """None if that URL is ready, else what the pack says of it, if anything."""
+    try:
+        return None if ready(url) else ""
+    except NotReady as error:
+        return f" ({error})"
 
 
 @dataclass(frozen=True)
@@ -264,7 +287,7 @@ class Pace:
         """Warm up, make all arrivals, wait for their ends. The requests take turns, each under its name.
 
         ``ready`` is called with each URL of the target until it says yes, as a warm-up of the client; TimeoutError
-        if it never does.
+        if it never does, with what its last :class:`NotReady` said.
         """
         for url in self.order.target:
             self._warm_up(url, ready)
@@ -278,10 +301,10 @@ class Pace:
 
     def _warm_up(self, url: str, ready: Callable[[str], bool]) -> None:
         deadline = time.monotonic() + _WARM_UP
-        while not ready(url):
+        while (missing := _missing(url, ready)) is not None:
             if time.monotonic() > deadline:
-                why = f"{url} did not get ready within {_WARM_UP:g} s"
-                self._stream.send({"unready": f"{why}, as the pack's ready() asks it"})
+                why = f"{url} did not get ready within {_WARM_UP:g} s, as the pack's ready() asks it{missing}"
+                self._stream.send({"unready": why})
                 self._wait(self._stream.flush, self.order.timeout)
                 raise TimeoutError(why)
             self._sleep(_TICK)

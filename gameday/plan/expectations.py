@@ -78,13 +78,13 @@ def _of_alerts(context: Context, at: Location, expectation: Expectation) -> None
 
 def _of_probe(context: Context, at: Location, expectation: OfProbe) -> None:
     """A probe that can tell what is asked, and load of our own: only that tells what it was answered."""
+    rows = expectation.unwritten if isinstance(expectation, Throttled) else None
+    if rows is not None and context.declared("probes", rows, (*at, "unwritten")):
+        _reads_rows(context, (*at, "unwritten"), rows)
     if not context.declared("probes", expectation.probe, (*at, "probe")):
         return
     document = context.probe(expectation.probe)
     probe = document.value if document is not None else None
-    rows = expectation.unwritten if isinstance(expectation, Throttled) else None
-    if rows is not None and context.declared("probes", rows, (*at, "unwritten")):
-        _reads_rows(context, (*at, "unwritten"), rows)
     if isinstance(expectation, DataLoss):
         _reads_rows(context, (*at, "probe"), expectation.probe)
     elif not context.periodic(expectation.probe, (*at, "probe")) or isinstance(expectation, DegradedGracefully):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gameday.model.database import SCHEME
 from gameday.model.document import Document, Location
 from gameday.model.environment import ServiceBinding, scheme_of
-from gameday.model.slo import MetricsSource, Probe, PrometheusSource, Slo
+from gameday.model.slo import MetricsSource, Probe, PrometheusSource, RowsCheck, Slo
 from gameday.model.suggest import one_of
 from gameday.plan import options
 from gameday.plan.context import Context
@@ -66,7 +66,9 @@ def _probes(context: Context) -> None:
         call = document.value.spec.chaostoolkit
         asked = {kind: getattr(document.value.spec, kind) for kind in ("http", "sql", "rows")}
         kind = next((kind for kind, check in asked.items() if check is not None), "")
-        if kind:
+        if kind == "rows":
+            _books(context, document, asked[kind])
+        elif kind:
             _known_service(context, document, ("spec", kind, "service"), asked[kind].service)
         elif call is not None:
             unlisted = options.unlisted_module(context, call)
@@ -74,6 +76,31 @@ def _probes(context: Context) -> None:
                 context.problems.append(document.problem(("spec", "chaostoolkit", "module"), *unlisted))
         else:
             _has_prometheus(context, document, ("spec", "promql"))
+
+
+def _books(context: Context, document: Document[Probe], rows: RowsCheck) -> None:
+    """Rows are asked for where the truth is kept: of a service that is there, and by no way that a fault breaks."""
+    at: Location = ("spec", "rows", "service")
+    truth = "bind the address of the one who keeps the truth itself, not the way to it that a fault breaks"
+    if rows.service not in context.service_names:
+        message = f"{context.place} has no service '{rows.service}'"
+        hint = f"{truth} (services: {', '.join(sorted(set(context.service_names)))})"
+        context.problems.append(document.problem(at, message, hint))
+        return
+    asked = {one.url.rstrip("/") for one in context.environment.services.values() if one.name == rows.service}
+    if rows.path is not None and any(one.url.rstrip("/") in asked for one in _proxied(context)):
+        message = f"'{rows.service}' is reached through the proxy by which a fault of this experiment breaks it"
+        context.problems.append(document.problem(at, message, truth))
+
+
+def _proxied(context: Context) -> Iterable[ServiceBinding]:
+    """What this experiment's faults break on the way: by a driver that talks to a proxy."""
+    for fault in context.experiment.faults:
+        service = context.service(fault.service)
+        binding = service.faults.get(fault.kind) if service is not None else None
+        driver = context.capabilities.drivers.get(binding.driver) if binding is not None else None
+        if service is not None and driver is not None and "proxy" in driver.options:
+            yield service
 
 
 def _databases(context: Context) -> None:

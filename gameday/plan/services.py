@@ -9,11 +9,14 @@ from gameday.model.database import SCHEME, database_address
 from gameday.model.document import Location
 from gameday.model.enums import STIMULI, FaultKind
 from gameday.model.environment import DriverBinding, scheme_of
-from gameday.model.suggest import one_of
+from gameday.model.experiment import DataLoss, OfProbe, SteadyProbe, Throttled
+from gameday.model.suggest import nearest, one_of
 from gameday.plan import options
 from gameday.plan.context import Context, addresses, bindings, has_credentials
 
 __all__ = ["CHECKS"]
+
+_ROLES_ARE_TOLD = "docs/reference/experiments.md"
 
 
 def _roles(context: Context) -> None:
@@ -30,9 +33,30 @@ def _roles(context: Context) -> None:
         for index, role in enumerate(roles):
             if role not in known:
                 message = f"{context.place} binds no {words[kind]} to the role '{role}'"
-                context.in_experiment(("roles", kind, index), message, one_of(role, known, "it binds"))
+                context.in_experiment(("roles", kind, index), message, _what_to_bind(context, kind, role, known))
             elif role in roles[:index]:
                 context.in_experiment(("roles", kind, index), f"the role '{role}' is declared twice")
+
+
+def _what_to_bind(context: Context, kind: str, role: str, known: Iterable[str]) -> str:
+    """The hint for a role that nothing is bound to."""
+    near = one_of(role, known, "it binds")
+    if kind == "probes" and role in _of_rows(context) and nearest(role, known) is None:
+        return f"bind a probe of the form 'rows': see docs/reference/standby.md, and {_ROLES_ARE_TOLD}"
+    return f"{near}; what the shipped roles ask for: {_ROLES_ARE_TOLD}"
+
+
+def _of_rows(context: Context) -> set[str]:
+    """The roles of probes that only ``data_loss`` and ``unwritten`` rest on."""
+    experiment = context.experiment
+    rows: set[str] = set()
+    others = {one.probe for one in experiment.steady_state if isinstance(one, SteadyProbe)}
+    for one in experiment.expect:
+        if isinstance(one, OfProbe):
+            (rows if isinstance(one, DataLoss) else others).add(one.probe)
+        if isinstance(one, Throttled) and one.unwritten is not None:
+            rows.add(one.unwritten)
+    return rows - others
 
 
 def _addresses(context: Context) -> None:

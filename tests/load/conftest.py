@@ -23,6 +23,8 @@ class Shop:
 
     def __init__(self) -> None:
         self.healthy = True
+        self.missing: set[str] = set()
+        """Paths that are not there."""
         self.orders = 0
         self.answer: Callable[[web.Request], Any] = self.accept
         self._over = asyncio.Event()
@@ -38,7 +40,12 @@ class Shop:
         response: web.StreamResponse = await self.answer(request)
         return response
 
+    async def _look(self, request: web.Request) -> web.Response:
+        return web.json_response([], status=404 if request.path in self.missing else 200)
+
     async def _session(self, request: web.Request) -> web.Response:
+        if request.path in self.missing:
+            return web.Response(status=404)
         told = request.headers.get("Authorization", "")
         return web.Response(status=200 if told == "Bearer good" else 401)
 
@@ -52,6 +59,8 @@ class Shop:
         app.router.add_post("/orders", self._checkout)
         app.router.add_post("/login", self._checkout)
         app.router.add_get("/session", self._session)
+        app.router.add_get("/items", self._look)
+        app.router.add_get("/catalogue", self._look)
         app.router.add_get("/healthz", self._health)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()

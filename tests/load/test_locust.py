@@ -426,7 +426,7 @@ def test_a_login_is_good_if_it_lets_its_customer_in(request_of: Any, records: An
     answers = [
         ("good", 200), ("signed with nothing", 200), (None, 200), ("good", 503), ("good", 200), (3, 200),
     ]  # fmt: skip
-    given = iter(answers * 2)
+    given = iter([("good", 200), *answers * 2])  # the first of them is the way that is tried before
 
     async def login(_: web.Request) -> web.Response:
         token, status = next(given)
@@ -440,6 +440,55 @@ def test_a_login_is_good_if_it_lets_its_customer_in(request_of: Any, records: An
     load.stop()
     ends = list(records.ends().values())
     assert (len(ends), sum(ends)) == (12, 4)
+
+
+_QUICKLY = """import sys
+sys.path.insert(0, {root!r})
+import gameday.load.pacing
+gameday.load.pacing._WARM_UP = 0.3
+exec(compile(open({pack!r}).read(), {pack!r}, "exec"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("pack", "host", "path", "why"),
+    [
+        ("logins", "shop", "/session", "(GET /session answered 404)"),
+        ("logins", "shop", "/login", "(POST /login answered 404, without a token)"),
+        ("orders", "shop", "/catalogue", "(GET /catalogue answered 404)"),
+        ("storefront", "catalog", "/items", "(GET /items answered 404)"),
+    ],
+)
+def test_a_path_that_is_not_there_is_named(
+    request_of: Any, records: Any, shop: Any, tmp_path: Path, pack: str, host: str, path: str, why: str
+) -> None:
+    async def login(request: web.Request) -> web.Response:
+        return web.json_response({"token": "good"}, status=404 if request.path == path else 200)
+
+    shop.answer, shop.missing = login, {path}
+    quick = tmp_path / f"{pack}.py"
+    quick.write_text(_QUICKLY.format(root=str(PACK.parents[2]), pack=str(PACK.with_name(f"{pack}.py"))))
+    load = LocustLoad(request_of(20, 60, pack=quick, hosts={host: [shop.url]}))
+    with pytest.raises(ProvisionError) as refused:
+        load.start(records)
+    assert f"as the pack's ready() asks it {why}: is there what it asks for?" in refused.value.message
+    assert records.events == []
+
+
+def test_no_order_is_placed_to_try_the_way(request_of: Any, records: Any, shop: Any) -> None:
+    placed: list[str] = []
+
+    async def keep(request: web.Request) -> web.Response:
+        placed.append(request.path)
+        return web.json_response({"key": "k"}, status=201)
+
+    shop.answer = keep
+    for pack in ("orders", "storefront"):
+        load = LocustLoad(request_of(20, 0.4, pack=PACK.with_name(f"{pack}.py")))
+        load.start(records)
+        load.stop()
+    told = [one for batch in records.all(LoadBatch) for one in batch.start_name]
+    assert len(placed) == len([one for one in told if one != "catalogue"])
 
 
 def test_settings_of_locust_in_the_environment_do_not_matter(

@@ -15,7 +15,7 @@ import gevent
 import pytest
 
 from gameday.load import pacing
-from gameday.load.pacing import LONGEST_NOTE, Answered, Order, Pace, Thin, arrivals, parse_surges
+from gameday.load.pacing import LONGEST_NOTE, Answered, NotReady, Order, Pace, Thin, arrivals, parse_surges
 
 
 class Left(BaseException):
@@ -254,6 +254,34 @@ def test_a_target_that_is_never_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "_WARM_UP", 0.3)
     with pytest.raises(TimeoutError, match="http://b"):
         make(None, 10, 1).run({"buy": good}, ready=lambda url: url == "http://a")
+
+
+def test_what_is_missing_is_told_if_it_stays_so(
+    ours: tuple[socket.socket, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "_WARM_UP", 0.3)
+    mine, descriptor = ours
+
+    def ready(_: str) -> bool:
+        raise NotReady("GET /cart answered 404")
+
+    with pytest.raises(TimeoutError, match=r"\(GET /cart answered 404\)"):
+        make(descriptor, 10, 1).run({"buy": good}, ready=ready)
+    (line,) = lines(mine)
+    assert line["unready"].endswith("as the pack's ready() asks it (GET /cart answered 404)")
+
+
+def test_what_was_missing_is_tried_again() -> None:
+    asked = []
+
+    def ready(url: str) -> bool:
+        asked.append(url)
+        if len(asked) == 1:
+            raise NotReady("GET /cart answered 404")
+        return True
+
+    make(None, 50, 0.1).run({"buy": good}, ready=ready)
+    assert asked == ["http://a", "http://a", "http://b"]
 
 
 def test_without_a_stream_it_runs_by_hand() -> None:
