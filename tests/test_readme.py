@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gameday.lab.flaws import FLAWS
-from gameday.lab.matrix import CELLS
+from gameday.lab.matrix import CELLS, EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,6 +45,15 @@ def test_every_cell_is_documented() -> None:
             assert f"| `{cell.experiment}` | `{flaw}` | {', '.join(cell.breaks)} | {also} | {how} |" in page
     for one in FLAWS.values():
         assert f"| `{one.name}` | {one.about} |" in page
+
+
+def test_each_scenario_tells_how_many_flaws_it_was_shown_with() -> None:
+    few = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    for experiment in EXPERIMENTS:
+        count = len({flaw for cell in CELLS if cell.experiment == experiment for flaw in cell.flaws})
+        (row,) = [line for line in README.splitlines() if line.startswith("|") and f"| `{experiment}` |" in line]
+        said = few[count] if count < len(few) else str(count)
+        assert f"sound and with {said} flaws" in row, (experiment, count)
 
 
 def test_everything_that_it_points_to_is_there() -> None:

@@ -202,6 +202,91 @@ def test_rows_by_http(standby: Standby, form: str, told: str) -> None:
     assert any(told in one for one in found) if told else found == [], found
 
 
+def test_what_must_not_be_written_is_checked_beside_a_probe_that_is_not_declared(standby: Standby) -> None:
+    standby.replace("experiment", "probe: lag, above: 5m", "probe: lagg, unwritten: lag, above: 5m")
+    told = standby.told()
+    assert any("the role 'lagg' is not declared" in one for one in told), told
+    assert any("'standby-lag' reads no rows: it can not tell" in one for one in told), told
+
+
+@pytest.mark.parametrize("use", ["data_loss", "unwritten"])
+def test_a_role_for_rows_that_nothing_is_bound_to(standby: Standby, use: str) -> None:
+    standby.replace("experiment", "probes: [lag, orders]", "probes: [lag, orders, books]")
+    if use == "data_loss":
+        standby.replace("experiment", "probe: orders}", "probe: books}")
+    else:
+        standby.replace("experiment", "lag, above: 5m", "lag, unwritten: books, above: 5m")
+    (told,) = [one for one in standby.told() if "binds no probe to the role 'books'" in one]
+    assert "bind a probe of the form 'rows': see docs/reference/standby.md" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("[lag, orders]", "[lag, orders, order]", "did you mean 'orders'?"),
+        ("[lag, orders]", "[lag, orders, books]", "it binds: lag, orders"),
+        ("[customer]", "[customer, books]", "it binds: customer"),
+    ],
+)
+def test_another_role_that_nothing_is_bound_to(standby: Standby, old: str, new: str, hint: str) -> None:
+    standby.replace("experiment", old, new)
+    (told,) = [one for one in standby.told() if "to the role" in one]
+    assert hint in told
+    assert "docs/reference/experiments.md" in told
+    assert "'rows'" not in told
+
+
+def test_a_probe_that_is_steady_too_is_no_role_for_rows(standby: Standby) -> None:
+    standby.replace("experiment", "probes: [lag, orders]", "probes: [lag, orders, books]")
+    standby.replace("experiment", "probe: orders}", "probe: books}")
+    standby.replace("experiment", "- {probe: lag, at", "- {probe: books, at")
+    (told,) = [one for one in standby.told() if "to the role" in one]
+    assert "it binds: lag, orders" in told
+
+
+BROKEN = """    payments:
+      name: payments
+      url: "http://payments:9/"
+      faults: {KIND: {driver: DRIVER, api: "http://proxy:8474", proxy: payments}}
+    books: {name: payments-books, url: "ADDRESS"}
+  slos:"""
+
+
+@pytest.mark.parametrize(
+    ("address", "service", "kind", "driver", "refused"),
+    [
+        ("http://books:9", "payments-books", "outage", "toxiproxy", False),
+        ("http://payments:9", "payments-books", "outage", "toxiproxy", True),
+        ("http://books:9", "payments", "outage", "toxiproxy", True),
+        ("http://books:9", "payments", "outage", "standstill", False),
+        ("http://books:9", "payments", "latency", "toxiproxy", False),
+    ],
+)
+def test_rows_by_the_way_that_a_fault_breaks(
+    standby: Standby, address: str, service: str, kind: str, driver: str, refused: bool
+) -> None:
+    bound = BROKEN.replace("ADDRESS", address).replace("KIND", kind).replace("DRIVER", driver)
+    standby.replace("environment", "  slos:", bound)
+    standby.replace("experiment", "[entry, standby]", "[entry, standby, payments]")
+    standby.replace(
+        "experiment",
+        "  after: 8m",
+        "    - {id: away, kind: outage, service: payments, at: 3m, for: 13m, proof: {probe: lag}}\n  after: 8m",
+    )
+    standby.probe("orders-placed", f"rows: {{service: {service}, path: /charges}}")
+    told = [one for one in standby.told() if "is reached through the proxy" in one]
+    assert bool(told) == refused
+    assert all("probes/orders-placed.yaml:5:" in one and "not the way to it" in one for one in told)
+
+
+def test_books_that_are_not_bound_are_not_mistaken_for_the_way_to_them(standby: Standby) -> None:
+    standby.replace("environment", "name: checkout,", "name: payments,")
+    standby.probe("orders-placed", "rows: {service: payments-books, path: /charges}")
+    (told,) = [one for one in standby.told() if "no service 'payments-books'" in one]
+    assert "did you mean" not in told
+    assert "keeps the truth itself" in told
+
+
 @pytest.mark.parametrize(
     ("url", "form", "told"),
     [
