@@ -126,7 +126,7 @@ class Interrupts:
 
     def wait(self, until: int) -> Wakes:
         """Return at the monotonic time ``until``, or earlier with what came (or to beat)."""
-        if not self._pending and not self._lost and not self._operator:
+        if not self._is_stopped():
             self._select(until, heard=1)
         wakes = Wakes(tuple(self._pending), self._lost, self._operator)
         self._pending.clear()
@@ -140,6 +140,30 @@ class Interrupts:
 
     def during(self, task: Callable[[], T]) -> T:
         """Do something that blocks in another thread, and wait for it here; raises what it raises."""
+        thread, done = self._begun(task)
+        while not done.done():
+            self._select(time.monotonic_ns() + int(_PACE * 1e9))
+        thread.join()
+        return done.result()
+
+    def unless_stopped(self, task: Callable[[], T]) -> T | None:
+        """As `during`, but None as soon as there is what the next `wait` has to tell, which ends the run.
+
+        Only for what changes nothing and ends by itself: it goes on in its thread, and nobody hears how it ends.
+        """
+        if self._is_stopped():
+            return None
+        _, done = self._begun(task)
+        while not done.done():
+            self._select(time.monotonic_ns() + int(_PACE * 1e9), heard=1)
+            if self._is_stopped():
+                return None
+        return done.result()
+
+    def _is_stopped(self) -> bool:
+        return bool(self._pending or self._lost or self._operator)
+
+    def _begun(self, task: Callable[[], T]) -> tuple[threading.Thread, Future[T]]:
         done: Future[T] = Future()
 
         def work() -> None:
@@ -151,10 +175,7 @@ class Interrupts:
 
         thread = threading.Thread(target=work, name="task", daemon=True)
         thread.start()
-        while not done.done():
-            self._select(time.monotonic_ns() + int(_PACE * 1e9))
-        thread.join()
-        return done.result()
+        return thread, done
 
     def _select(self, until: int, heard: int = 0) -> None:
         """``heard``: how many signals reach the engine at once, so that they need no other answer."""

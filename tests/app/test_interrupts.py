@@ -184,3 +184,30 @@ def test_a_request_is_looked_for_at_most_four_times_a_second_and_told_once(
         assert waker.wait(soon(waker)).operator == "stop"
         waker.rest(soon(waker, 0.3))
         assert (waker.wait(waker.monotonic_ns()).operator, len(looks)) == ("", 2)
+
+
+def test_what_is_asked_unless_stopped_gives_its_answer_and_raises_its_error() -> None:
+    def broken() -> None:
+        raise ValueError("a bug")
+
+    with Interrupts() as waker:
+        assert waker.unless_stopped(lambda: 3) == 3
+        with pytest.raises(ValueError, match="a bug"):
+            waker.unless_stopped(broken)
+
+
+def test_a_signal_ends_what_is_asked_and_is_told_by_the_next_wait() -> None:
+    gate = threading.Event()
+    told: list[str] = []
+    with Interrupts() as waker:
+        waker.answer(told.append)
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        began = time.monotonic()
+        assert waker.unless_stopped(lambda: gate.wait(60)) is None
+        assert time.monotonic() - began < 30
+        assert waker.unless_stopped(lambda: 3) is None  # nothing more is begun
+        timer.join()
+        assert waker.wait(waker.monotonic_ns()).signals == ("SIGINT",)
+        gate.set()
+    assert told == []  # the run turns to it at once
