@@ -242,15 +242,15 @@ class Observer(Protocol):
 
 
 class Reader(Protocol):
-    """Reads something once, when all load has ended."""
+    """Reads something when all load has ended, and leaves out what was there before the run."""
 
     source: str
 
     def check(self) -> None:
-        """PreflightError if it could not be read as it is asked for; read only."""
+        """Keep in mind what is there before the run; PreflightError if it can not be read as it is asked for."""
 
-    def read(self) -> RowsRead:
-        """What is there; never raises, and takes `BoundProbe.timeout` at most."""
+    def read(self, settle: bool) -> RowsRead:
+        """What came since; never raises, and takes `BoundProbe.timeout` at most. Without ``settle``: at once."""
 
 
 @runtime_checkable

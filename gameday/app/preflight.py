@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gameday import databases
 from gameday.app import safety, tables
@@ -16,6 +17,7 @@ from gameday.drivers import POSTGRES
 from gameday.engine import Prepared, Waker
 from gameday.errors import DriverError, PreflightError, UsageError
 from gameday.load.locust import LoadRequest
+from gameday.model.database import SCHEME
 from gameday.model.environment import scheme_of
 from gameday.model.events import (
     AlertReceived,
@@ -32,6 +34,7 @@ from gameday.model.token import Token
 from gameday.observers.chaostoolkit import ChaosProbe
 from gameday.observers.instances import StartsObserver
 from gameday.observers.metrics import MetricsObserver
+from gameday.observers.once import place
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
 from gameday.observers.rows import HttpRows
@@ -55,6 +58,9 @@ __all__ = [
     "resolve",
     "scheme",
 ]
+
+Asking = Callable[[Callable[[], None]], object]
+"""Who does something that waits for an answer, and gives it up when the run is to stop (`Interrupts`)."""
 
 _SOURCES = 10.0
 """Real seconds within which every probe, counter and release history must have answered once."""
@@ -192,8 +198,12 @@ def _until(plan: Plan, item: BoundFault | BoundStimulus | BoundScale) -> float:
     return item.at + item.for_ if isinstance(item, BoundFault) else plan.duration
 
 
+def _at_once(check: Callable[[], None]) -> None:
+    check()
+
+
 def make_observers(
-    plan: Plan, addresses: Addresses, found: Findings | None = None
+    plan: Plan, addresses: Addresses, found: Findings | None = None, asking: Asking = _at_once
 ) -> tuple[Sequence[Observer], AlertSink | None]:
     """All observers of the plan, and the sink among them.
 
@@ -210,7 +220,7 @@ def make_observers(
     observers += _starts(plan, urls)
     observers += own.attempt(lambda: _queries(plan, addresses)) or ()
     observers += own.attempt(lambda: _extensions(plan)) or ()
-    observers += own.attempt(lambda: _databases(plan, urls)) or ()
+    observers += own.attempt(lambda: _databases(plan, urls, asking)) or ()
     if plan.releases is not None:
         services = sorted({release.service for release in plan.releases_of})
         api = addresses[plan.releases.api][0] if plan.releases.api else ""
@@ -224,22 +234,33 @@ def make_observers(
     return ([*observers, sink] if sink else observers), sink
 
 
-def make_readers(plan: Plan, addresses: Addresses, found: Findings) -> Sequence[Reader]:
-    """What is read once, at the end; ``found`` takes what could not be read."""
+def make_readers(plan: Plan, addresses: Addresses, found: Findings, asking: Asking = _at_once) -> Sequence[Reader]:
+    """What is read at the end, once it has read what is there before; ``found`` takes what could not be read."""
     readers: list[Reader] = []
     for probe in plan.probes:
         if probe.rows is not None:
             service = plan.service(probe.rows.service)
-            reader = _reader(probe, service, addresses[service.url])
-            found.attempt(reader.check)
-            readers.append(reader)
+            reader = found.attempt(partial(_reader, probe, service, addresses[service.url]))
+            if reader is not None:
+                found.attempt(partial(asking, reader.check))
+                readers.append(reader)
     return readers
 
 
 def _reader(probe: BoundProbe, service: BoundService, urls: Sequence[str]) -> Reader:
+    """PreflightError for a service of the other kind."""
     if probe.rows is not None and probe.rows.path is not None:
+        _fits(probe, service, urls, ("http", "https"), "say 'query' in place of 'path'")
         return HttpRows(probe, urls)
+    _fits(probe, service, urls, (SCHEME,), "say 'path' in place of 'query'")
     return RowsReader(probe, service, urls[0])  # a database has one address
+
+
+def _fits(probe: BoundProbe, service: BoundService, urls: Sequence[str], schemes: Sequence[str], hint: str) -> None:
+    """PreflightError unless the service can be asked so: what a lab's name stands for is only known now."""
+    if urlsplit(urls[0]).scheme not in schemes:
+        what = f"probe/{probe.name}: the service {service.name} is at {place(urls[0])}"
+        raise PreflightError(f"{what}, which is not asked in this way", hint=f"{hint}; nothing was injected")
 
 
 def _starts(plan: Plan, urls: Mapping[str, Sequence[str]]) -> Sequence[Observer]:
@@ -276,18 +297,24 @@ def _extensions(plan: Plan) -> Sequence[Observer]:
     return calling
 
 
-def _databases(plan: Plan, urls: Mapping[str, Sequence[str]]) -> Sequence[Observer]:
+def _databases(plan: Plan, urls: Mapping[str, Sequence[str]], asking: Asking) -> Sequence[Observer]:
     """What asks databases; PreflightError if one can not be asked so. A database has one address."""
-    asking = [
-        SqlProbe(probe, plan.service(probe.sql.service), urls[probe.sql.service][0])
+    found = Findings()
+    made = [
+        found.attempt(partial(_database, probe, plan.service(probe.sql.service), urls[probe.sql.service]))
         for probe in plan.probes
         if probe.sql is not None
     ]
-    found = Findings()
-    for probe in asking:
-        found.attempt(probe.check)
+    probes = [probe for probe in made if probe is not None]
+    for probe in probes:
+        found.attempt(partial(asking, probe.check))
     found.tell()
-    return asking
+    return probes
+
+
+def _database(probe: BoundProbe, service: BoundService, urls: Sequence[str]) -> SqlProbe:
+    _fits(probe, service, urls, (SCHEME,), "name a service that is a PostgreSQL")
+    return SqlProbe(probe, service, urls[0])
 
 
 def alarms(plan: Plan, addresses: Addresses, waker: Waker, record: Timeline) -> Alarms:

@@ -378,8 +378,8 @@ class _Day:
         plan, record = self.planned.plan, self.record
         addresses = preflight.resolve(plan, stand, record)
         prepared = found.attempt(lambda: preflight.prepare(plan, self.run_id, addresses, hands, record)) or ()
-        observers, sink = preflight.make_observers(plan, addresses, found)
-        readers = preflight.make_readers(plan, addresses, found)
+        observers, sink = preflight.make_observers(plan, addresses, found, self.waker.unless_stopped)
+        readers = preflight.make_readers(plan, addresses, found, self.waker.unless_stopped)
         alarms = found.attempt(lambda: preflight.alarms(plan, addresses, self.waker, record))
         found.tell()
         readiness = preflight.Readiness(plan, observers, self.waker)

@@ -33,6 +33,7 @@ from gameday.model.events import (
     ReleaseAwaited,
     ReleaseChanged,
     ReleaseSeen,
+    RowsAwaited,
     SourceGap,
     StepAction,
     StepDone,
@@ -249,6 +250,10 @@ class Progress:
     def _on_note_added(self, event: Event) -> str:
         note = event.read(NoteAdded)
         return f"note of {note.by}: {note.text}"
+
+    def _on_rows_awaited(self, event: Event) -> str:
+        asked = event.read(RowsAwaited)
+        return f"reading {asked.probe}, at most {duration_text(asked.seconds)}"
 
     def _on_source_gap(self, event: Event) -> str:
         gap = event.read(SourceGap)

@@ -35,7 +35,7 @@ from gameday.engine.effect import Effects
 from gameday.engine.guards import Guards
 from gameday.engine.ledger import Entry
 from gameday.engine.preparation import Prepared, Setup
-from gameday.engine.reading import read_all
+from gameday.engine.reading import read_all, seconds_of
 from gameday.engine.steps import Steps
 from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, undo_entry
 from gameday.engine.wait import Wakes
@@ -49,6 +49,7 @@ from gameday.model.events import (
     FaultInjected,
     FaultIntent,
     PhaseEntered,
+    RowsAwaited,
     StimulusEffective,
     StimulusInjected,
     StimulusIntent,
@@ -136,6 +137,7 @@ class _Run:
             self._setup.people.begin(self._steps.say)
         for observer in self._setup.observers:
             observer.start(self._setup.record)
+        self._check()  # who asked to stop while the run was prepared
         self._setup.ready()
         while not self._setup.settled():
             self._wait_until(self._waker.monotonic_ns() + _LOOK)
@@ -351,7 +353,7 @@ class _Run:
             lambda: self._waker.during(self._steps.stop),
             self._dismiss,
             lambda: self._waker.during(self._stop_sources),
-            self._read,
+            lambda: self._read(reason),
         ]
         _each(tasks, self._unwritable)
 
@@ -365,12 +367,17 @@ class _Run:
         stops = [observer.stop for observer in reversed(self._setup.observers)]
         _each([self._setup.load.stop, *stops] if self._setup.load is not None else stops, self._unwritable)
 
-    def _read(self) -> None:
-        """Last of all: nothing that is undone waits for it."""
-        if self._loaded and self._setup.dry is None:
-            found = self._waker.during(lambda: read_all(self._setup.readers, self._plan))
-            for source, rows in found:
-                self._setup.record(source, rows)
+    def _read(self, reason: Reason) -> None:
+        """Last of all: nothing that is undone waits for it. After an abort it waits for nothing to settle."""
+        if not self._loaded or self._setup.dry is not None:
+            return
+        settle, readers = reason != "abort", self._setup.readers
+        seconds = seconds_of(self._plan, settle)
+        for reader in readers:
+            name = reader.source.removeprefix("probe/")
+            self._write(RowsAwaited(probe=name, seconds=seconds.get(reader.source, 0.0)))
+        for source, rows in self._waker.during(lambda: read_all(readers, self._plan, settle)):
+            self._setup.record(source, rows)
 
     def _hear(self, event: Event) -> None:
         """In the thread that recorded it: sort, and ring."""

@@ -58,6 +58,7 @@ __all__ = [
     "ReleaseSample",
     "ReleaseSeen",
     "RevisionState",
+    "RowsAwaited",
     "RowsRead",
     "RunClosed",
     "RunOpened",
@@ -395,15 +396,28 @@ class WorkloadSample(Payload):
         return frozenset(name for name, one in self.nodes.items() if one.pool == pool and one.cordoned)
 
 
+class RowsAwaited(Payload):
+    """All load has ended, and rows are read now: the run ends only then."""
+
+    KIND: ClassVar = "rows.awaited"
+    probe: str
+    seconds: Annotated[float, Field(ge=0)]
+    """Real seconds that it takes at most."""
+
+
 class RowsRead(Payload):
     """What stood in a database, or in a service's own books, when all load had ended. Source ``probe/NAME``."""
 
     KIND: ClassVar = "rows.read"
     outcome: Outcome
     rows: tuple[str, ...] = ()
+    """Those that were not there yet before the run."""
     error: str = ""
     asked: Nanoseconds
     """When the query or the request began."""
+    earlier: Annotated[int, Field(ge=0)] | None = None
+    """How many were left out since they were there before the load began; None: nobody looked then, and ``rows``
+    has all that was there."""
 
 
 class RevisionState(Model):

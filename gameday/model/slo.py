@@ -230,17 +230,17 @@ class SqlCheck(_Bounds):
 
 
 class RowsCheck(Model):
-    """What stands somewhere, asked once, when all load has ended: each row is one text. Either a query of a service
-    that is a PostgreSQL, or a path of any other, whose answer is a JSON array of strings."""
+    """What stands somewhere when all load has ended, and did not before the run: each row is one text. Either a
+    query of a service that is a PostgreSQL, or a path of any other, whose answer is a JSON array of strings."""
 
     service: str
     query: Annotated[str, Field(pattern=r"\S")] | None = None
     path: Annotated[str, Field(pattern=r"^/")] | None = None
     timeout: Annotated[Duration, Field(gt=0, le=300)] = 10.0
     """Real seconds, never scaled; the run ends only when it was answered, or this is over."""
-    settle: Annotated[Duration, Field(ge=0, le=60)] = 0.0
+    settle: Annotated[Duration, Field(ge=0, le=300)] = 0.0
     """Real seconds, never scaled, from the end of all load until it is asked: what was only accepted may take so
-    long to be done."""
+    long to be done. A run that was aborted does not wait for it."""
 
     @model_validator(mode="after")
     def _asked_somehow(self) -> Self:

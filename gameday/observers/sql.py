@@ -1,4 +1,4 @@
-"""A PostgreSQL, asked: for one number, again and again; or for rows, once. It is asked to change nothing."""
+"""A PostgreSQL, asked: for one number, again and again; or for rows. It is asked to change nothing."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from contextlib import contextmanager
 from gameday.databases import EXTRA, DatabaseError, Session, Table, available
 from gameday.errors import PreflightError
 from gameday.model.database import DatabaseAddress, database_address
-from gameday.model.enums import Outcome
 from gameday.model.environment import DatabaseLogin
-from gameday.model.events import ProbeSample, RowsRead
+from gameday.model.events import TIMED_OUT, ProbeSample
 from gameday.model.plan import BoundProbe, BoundService
+from gameday.observers.once import MOST_ROWS, Rows, Unread, answered, place
 from gameday.observers.probe import Asking
 
 __all__ = ["RowsReader", "SqlProbe"]
 
 _NUMBERS = frozenset({20, 21, 23, 26, 700, 701, 1700})
 """The OIDs of the types that are numbers: int8, int2, int4, oid, float4, float8, numeric."""
-_MOST_ROWS = 1_000_000
 _MOST_CHARACTERS = 256 << 20
-_ATTEMPTS = 3
-_HOPELESS = ("28", "3D", "42")
-"""The classes of SQLSTATE that no later time mends: who asks, which database, what is asked."""
+_HOPELESS = ("28", "3D", "42", "57014")
+"""The SQLSTATEs, or classes of them, that no other attempt mends: who asks, which database, what is asked; it took
+too long."""
 
 
 def _settings(seconds: float) -> dict[str, str]:
@@ -39,26 +38,40 @@ class _Place:
     def __init__(self, service: BoundService, url: str) -> None:
         self.address: DatabaseAddress = database_address(url)
         self.login: DatabaseLogin | None = service.login
+        self.shown = place(url)
 
     def session(self, seconds: float) -> Session:
         """A new one, whose statements end after that many real seconds."""
         return Session(self.address, self.login, _settings(seconds))
 
-    def check(self, source: str, query: str, seconds: float) -> None:
-        """PreflightError without the client library or the secret, or if the query is not answered."""
-        if not available():
-            raise PreflightError(f"{source} needs the client library of PostgreSQL, psycopg", hint=EXTRA)
+    def check(self, probe: str, service: str, query: str, seconds: float) -> None:
+        """PreflightError if the query is not answered within so many real seconds."""
         session = self.session(seconds)
         try:
-            for attempt in range(_ATTEMPTS):
-                try:
-                    session.ask(query, (), seconds)
-                    return
-                except DatabaseError as error:
-                    if attempt == _ATTEMPTS - 1 or error.state.startswith(_HOPELESS):
-                        raise PreflightError(f"{source}: {error}", hint="nothing was injected") from error
+            answered(seconds, lambda left: _asked(session, query, left))
+        except Unread as error:
+            hint = f"see the probe {probe} and the service {service}; nothing was injected"
+            raise PreflightError(f"probe/{probe}: {self.shown}: {error}", hint=hint) from error
         finally:
             session.close()
+
+
+def _installed(source: str) -> None:
+    """PreflightError without the client library."""
+    if not available():
+        raise PreflightError(f"{source} needs the client library of PostgreSQL, psycopg", hint=EXTRA)
+
+
+def _asked(session: Session, query: str, seconds: float) -> Table:
+    """Unread in place of DatabaseError."""
+    try:
+        return session.ask(query, (), seconds)
+    except DatabaseError as error:
+        raise _unread(error) from error
+
+
+def _unread(error: DatabaseError) -> Unread:
+    return Unread(str(error), final=str(error) == TIMED_OUT or error.state.startswith(_HOPELESS))
 
 
 class SqlProbe(Asking):
@@ -73,6 +86,7 @@ class SqlProbe(Asking):
         if probe.sql is None:
             raise ValueError(f"the probe {probe.name} asks no database")
         super().__init__(probe)
+        self._name = probe.name
         self._sql = probe.sql
         self._place = _Place(service, url)
         self._lock = threading.Lock()
@@ -80,7 +94,8 @@ class SqlProbe(Asking):
 
     def check(self) -> None:
         """PreflightError if it is not answered as it is asked; that it gives no number yet, its checks tell."""
-        self._place.check(self.source, self._sql.query, self._sql.timeout)
+        _installed(self.source)
+        self._place.check(self._name, self._sql.service, self._sql.query, self._sql.timeout)
 
     def _close(self) -> None:
         for session in self._idle:
@@ -110,37 +125,30 @@ class SqlProbe(Asking):
                 self._idle.append(session)
 
 
-class RowsReader:
-    """Reads what stands in a database, once."""
+class RowsReader(Rows):
+    """Reads what stands in a database."""
 
     def __init__(self, probe: BoundProbe, service: BoundService, url: str) -> None:
         """ValueError for a probe of another kind, or an address that is no database's."""
         if probe.rows is None or probe.rows.query is None:
             raise ValueError(f"the probe {probe.name} reads no rows of a database")
-        self.source = f"probe/{probe.name}"
-        self._rows = probe.rows
         self._query = probe.rows.query
         self._place = _Place(service, url)
+        super().__init__(probe, probe.rows, self._place.shown, _MOST_CHARACTERS)
 
     def check(self) -> None:
-        """PreflightError if it could not be answered as it is asked; the rows are not read."""
-        self._place.check(self.source, f"EXPLAIN {self._query}", self._rows.timeout)
+        """As `Rows.check`; PreflightError as well without the client library."""
+        _installed(self.source)
+        super().check()
 
-    def read(self) -> RowsRead:
-        """What the query gives once it has settled, each row one text; never raises.
-
-        It takes the probe's ``settle`` and timeout at most.
-        """
-        time.sleep(self._rows.settle)
-        asked = time.monotonic_ns()
+    def _ask(self, seconds: float) -> tuple[str, ...]:
         session = self._place.session(self._rows.timeout)
         try:
-            rows = _texts(session.ask(self._query, (), self._rows.timeout))
+            return _texts(session.ask(self._query, (), seconds))
         except DatabaseError as error:
-            return RowsRead(outcome=Outcome.FAILED, error=str(error), asked=asked)
+            raise _unread(error) from error
         finally:
             session.close()
-        return RowsRead(outcome=Outcome.OK, rows=rows, asked=asked)
 
 
 def _number(table: Table) -> float:
@@ -164,8 +172,8 @@ def _texts(table: Table) -> tuple[str, ...]:
     """The only column; DatabaseError."""
     if len(table.types) != 1:
         raise DatabaseError(f"it gave {len(table.types)} columns: each row has to be one text")
-    if len(table.rows) > _MOST_ROWS:
-        raise DatabaseError(f"it gave {len(table.rows)} rows, more than {_MOST_ROWS}")
+    if len(table.rows) > MOST_ROWS:
+        raise DatabaseError(f"it gave {len(table.rows)} rows, more than {MOST_ROWS}")
     found = tuple(row[0] for row in table.rows if row[0] is not None)
     if len(found) != len(table.rows):
         raise DatabaseError("it gave NULL, which is no text")

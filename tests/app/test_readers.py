@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,12 +14,13 @@ import pytest
 from gameday.app import preflight
 from gameday.app.dry import Check, Mark, Trial
 from gameday.app.findings import Findings
+from gameday.app.interrupts import Interrupts
 from gameday.errors import PreflightError
 from gameday.model.enums import Outcome
 from gameday.model.events import LoadBatch, RowsRead
 from gameday.model.experiment import DataLoss, Expectation, Throttled
 from gameday.model.plan import BoundProbe, BoundService, Plan
-from gameday.model.slo import HttpCheck, RowsCheck
+from gameday.model.slo import HttpCheck, RowsCheck, SqlCheck
 from gameday.observers.rows import HttpRows
 from gameday.timeline import Timeline
 from tests.app.test_dry import Told, trial_of
@@ -38,7 +44,7 @@ class Reader:
         if "down" in self.url:
             raise PreflightError("the database is down")
 
-    def read(self) -> RowsRead:
+    def read(self, settle: bool) -> RowsRead:
         return RowsRead(outcome=Outcome.OK, asked=0)
 
 
@@ -54,15 +60,15 @@ def planned(*expect: Expectation) -> Plan:
 
 def test_only_rows_are_read_at_the_resolved_address() -> None:
     found = Findings()
-    [made] = preflight.make_readers(planned(), {"lab://db": ("postgresql://127.0.0.1:5",)}, found)
+    [made] = preflight.make_readers(planned(), {"lab://db": ("postgresql://127.0.0.1:5/db",)}, found)
     found.tell()
     assert isinstance(made, Reader)
-    assert (made.source, made.url, made.asked) == ("probe/orders", "postgresql://127.0.0.1:5", ROWS.rows)
+    assert (made.source, made.url, made.asked) == ("probe/orders", "postgresql://127.0.0.1:5/db", ROWS.rows)
 
 
 def test_what_could_not_be_read_is_told_before_the_run() -> None:
     found = Findings()
-    preflight.make_readers(planned(), {"lab://db": ("postgresql://down:5",)}, found)
+    preflight.make_readers(planned(), {"lab://db": ("postgresql://down:5/db",)}, found)
     with pytest.raises(PreflightError, match="the database is down"):
         found.tell()
 
@@ -77,6 +83,49 @@ def test_rows_by_http_are_read_at_the_resolved_address_and_need_no_database() ->
     preflight.make_readers(plan, {"lab://db": ("http://127.0.0.1:1", "http://127.0.0.1:2")}, told)
     with pytest.raises(PreflightError, match="its service has 2"):
         told.tell()
+
+
+PATH = BoundProbe(name="charged", rows=RowsCheck(service="db", path="/charges"), rate=1)
+
+
+@pytest.mark.parametrize(
+    ("probe", "address", "hint"),
+    [
+        (ROWS, "http://127.0.0.1:5/books", "say 'path' in place of 'query'"),
+        (PATH, "postgresql://127.0.0.1:5/books", "say 'query' in place of 'path'"),
+    ],
+)
+def test_a_service_of_the_other_kind_is_told_before_the_run(probe: BoundProbe, address: str, hint: str) -> None:
+    told = Findings()
+    plan = planned().model_copy(update={"probes": (probe,)})
+    hidden = address.replace("//", "//me:secret@")
+    assert preflight.make_readers(plan, {"lab://db": (hidden,)}, told) == []
+    with pytest.raises(PreflightError) as raised:
+        told.tell()
+    assert f"probe/{probe.name}: the service db is at {address}," in raised.value.message
+    assert "secret" not in raised.value.message
+    assert hint in raised.value.hint
+
+
+def test_a_number_is_asked_of_a_postgresql_alone() -> None:
+    lag = BoundProbe(name="lag", sql=SqlCheck(service="db", query="SELECT 1", below=5), rate=1)
+    plan = planned().model_copy(update={"probes": (lag,)})
+    with pytest.raises(PreflightError, match="probe/lag: the service db is at http:"):
+        preflight.make_observers(plan, {"lab://db": ("http://127.0.0.1:5",)})
+
+
+def test_what_is_read_before_the_run_does_not_hold_up_who_stops_it() -> None:
+    with Interrupts() as waker, socket.create_server(("127.0.0.1", 0)) as silent:
+        plan = planned().model_copy(update={"probes": (PATH,)})
+        found, address = Findings(), f"http://127.0.0.1:{silent.getsockname()[1]}"
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        began = time.monotonic()
+        preflight.make_readers(plan, {"lab://db": (address,)}, found, waker.unless_stopped)
+        assert time.monotonic() - began < 8  # its timeout is 10 s
+        timer.join()
+        assert found.errors == ()
+        assert waker.wait(waker.monotonic_ns()).signals == ("SIGINT",)
 
 
 def test_a_note_of_what_was_refused_is_no_acknowledgement(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gameday.cli.progress import Progress
-from gameday.model.events import Event, NoteAdded, RunOpened
+from gameday.model.events import Event, NoteAdded, RowsAwaited, RunOpened
 from gameday.timeline import read
 
 STAGING = Path(__file__).parents[2] / "reports" / "samples" / "staging" / "timeline.jsonl"
@@ -35,3 +35,12 @@ def test_foreign_text_moves_no_cursor_and_makes_up_no_line() -> None:
     with Progress(plan, Console(file=shown, width=200)) as progress:
         progress.hear(Event(1, 0, 0, "people", note.KIND, note.model_dump(mode="json"), "", ""))
     assert shown.getvalue() == "           note of Kim: [2J]0;xslow   9s  REMOVED brownout, verified clear\n"
+
+
+def test_what_the_end_of_a_run_waits_for_is_said() -> None:
+    plan = read(STAGING).events[0].read(RunOpened).plan
+    asked = RowsAwaited(probe="charged-orders", seconds=12)
+    shown = io.StringIO()
+    with Progress(plan, Console(file=shown, width=200)) as progress:
+        progress.hear(Event(1, 0, 0, "engine", asked.KIND, asked.model_dump(mode="json"), "", ""))
+    assert shown.getvalue().strip() == "reading charged-orders, at most 12s"

@@ -12,7 +12,9 @@ import pytest
 from gameday.engine import run
 from gameday.engine.reading import read_all
 from gameday.model.enums import Outcome, Verdict
-from gameday.model.events import RowsRead
+from gameday.model.events import RowsAwaited, RowsRead
+from gameday.model.plan import BoundProbe
+from gameday.model.slo import RowsCheck
 from gameday.timeline import Timeline
 from tests.engine.conftest import Bench, make_plan
 
@@ -25,12 +27,14 @@ class FakeReader:
     raises: Exception | None = None
     gate: threading.Event = field(default_factory=threading.Event)
     read_by: int = 0
+    settled: bool | None = None
 
     def check(self) -> None:
         """Fine."""
 
-    def read(self) -> RowsRead:
+    def read(self, settle: bool) -> RowsRead:
         self.read_by += 1
+        self.settled = settle
         if self.raises is not None:
             raise self.raises
         return RowsRead(outcome=Outcome.OK, rows=("a", "b"), asked=time.monotonic_ns())
@@ -39,9 +43,9 @@ class FakeReader:
 class Hanging(FakeReader):
     """Answers only once the test is over."""
 
-    def read(self) -> RowsRead:
+    def read(self, settle: bool) -> RowsRead:
         self.gate.wait(60)
-        return super().read()
+        return super().read(settle)
 
 
 @pytest.fixture
@@ -49,6 +53,13 @@ def hanging() -> Iterator[Hanging]:
     made = Hanging()
     yield made
     made.gate.set()
+
+
+def settling(bench: Bench) -> None:
+    """The plan has a probe of rows that settles."""
+    rows = RowsCheck(service="db", path="/charges", timeout=4, settle=40)
+    probe = BoundProbe(name="orders", rows=rows, rate=1)
+    bench.plan = bench.plan.model_copy(update={"probes": (*bench.plan.probes, probe)})
 
 
 def go(bench: Bench, reader: FakeReader, dry: float | None = None) -> None:
@@ -80,6 +91,33 @@ def test_it_is_read_after_an_abort_too(bench: Bench) -> None:
     place = places(bench)
     assert "abort.requested" in place
     assert place["rows.read"] > max(place["load.ended"], place["fault.cleared"], place["stimulus.cleared"])
+
+
+@pytest.mark.parametrize(("signal", "settle", "seconds"), [("", True, 44.0), ("SIGINT", False, 4.0)])
+def test_what_is_to_settle_is_told_and_not_waited_for_after_an_abort(
+    bench: Bench, signal: str, settle: bool, seconds: float
+) -> None:
+    settling(bench)
+    if signal:
+        bench.clock.at(20, signal)
+    reader = FakeReader()
+    go(bench, reader)
+    assert reader.settled is settle
+    place = places(bench)
+    assert place["load.ended"] < place["rows.awaited"] < place["rows.read"]
+    told = bench.timeline().events[place["rows.awaited"]].read(RowsAwaited)
+    assert (told.probe, told.seconds) == ("orders", seconds)
+
+
+def test_who_asks_to_stop_while_the_run_is_prepared_waits_for_no_source(bench: Bench) -> None:
+    asked: list[bool] = []
+    bench.ready = lambda: asked.append(True)
+    bench.clock.at(0, "SIGINT")
+    go(bench, FakeReader())
+    place = places(bench)
+    assert asked == []
+    assert "abort.requested" in place
+    assert "load.started" not in place
 
 
 def test_an_abort_before_anything_was_injected_reads_what_the_load_did(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +43,6 @@ def books() -> Iterator[Server]:
 def test_each_string_is_a_row_in_the_order_in_which_it_was_told(books: Server) -> None:
     before = time.monotonic_ns()
     reader = HttpRows(probe(), [books.url])
-    reader.check()
     found = reader.read()
     assert (reader.source, found.outcome, found.error) == ("probe/charged", Outcome.OK, "")
     assert found.rows == ("a-1", "", "ä-3", "a-1")
@@ -58,8 +58,8 @@ def test_none_at_all_is_an_answer(books: Server) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        (503, b'["a"]', "it was answered 503, not 200"),
-        (302, b'["a"]', "it was answered 302, not 200"),
+        (503, b'["a"]', "answered 503, not 200"),
+        (302, b'["a"]', "answered 302, not 200"),
         (200, b"charges: a", "the answer is no JSON"),
         (200, b"\xff", "the answer is no JSON"),
         (200, b"[" * 100_000, "the answer is no JSON"),
@@ -80,8 +80,48 @@ def test_whatever_else_it_says_is_no_reading(books: Server, status: int, body: b
     assert why in caught.value.message
 
 
+@pytest.mark.parametrize(("status", "asked"), [(503, 3), (404, 1), (429, 1)])
+def test_what_no_other_attempt_mends_is_asked_once(books: Server, status: int, asked: int) -> None:
+    books.handler = answering(status, b"[]")
+    with pytest.raises(PreflightError) as caught:
+        HttpRows(probe(), [books.url]).check()
+    assert caught.value.message == f"probe/charged: GET {books.url}/charges: answered {status}, not 200"
+    assert caught.value.hint == "see the probe charged and the service books; nothing was injected"
+    assert len(books.peers) == asked
+
+
+def test_all_attempts_share_one_timeout(books: Server) -> None:
+    gate = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await gate.wait()
+        raise AssertionError
+
+    books.handler = never
+    with pytest.raises(PreflightError, match=r"/charges: timed out after 0\.4 s"):
+        HttpRows(probe(timeout="400ms"), [books.url]).check()
+    assert len(books.peers) == 1
+
+
+def test_what_was_there_before_the_run_is_none_of_it(books: Server) -> None:
+    reader = HttpRows(probe(), [books.url])
+    reader.check()
+    books.handler = answering(200, b'["b-1", "a-1", "a-1", "a-1", "b-1"]')
+    found = reader.read()
+    assert (found.rows, found.earlier) == (("b-1", "a-1", "b-1"), 2)
+
+
+def test_no_word_of_an_address_that_may_be_a_secret_is_told(books: Server) -> None:
+    books.stop()
+    hidden = books.url.replace("//", "//me:secret@")
+    reader = HttpRows(probe(path="/charges?token=secret"), [hidden])
+    with pytest.raises(PreflightError) as caught:
+        reader.check()
+    assert "secret" not in caught.value.message + reader.read().error
+
+
 def test_it_is_bounded(books: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_ROWS", 3)
+    monkeypatch.setattr(module, "MOST_ROWS", 3)
     assert "it gave 4 rows, more than 3" in HttpRows(probe(), [books.url]).read().error
     monkeypatch.setattr(module, "_MOST_BYTES", 1000)
     books.handler = answering(200, json.dumps(["x" * 1000]).encode())
@@ -91,7 +131,7 @@ def test_it_is_bounded(books: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_service_that_does_not_answer_is_told(books: Server) -> None:
     books.stop()
     found = HttpRows(probe(), [books.url]).read()
-    assert (found.outcome, found.error) == (Outcome.FAILED, "connection refused")
+    assert (found.outcome, found.error) == (Outcome.FAILED, f"GET {books.url}/charges: connection refused")
 
 
 def test_it_is_asked_when_it_has_settled_and_checked_at_once(books: Server) -> None:
@@ -120,4 +160,7 @@ def test_each_reader_has_its_own_kind_of_rows(books: Server) -> None:
 
 def test_a_reading_takes_its_settle_time_and_its_timeout_at_most() -> None:
     assert probe(settle="2s").timeout == 7.0
+    assert probe(settle="5m").timeout == 305.0  # what is accepted may take minutes
+    with pytest.raises(ValueError, match="less than or equal to 300"):
+        probe(settle="301s")
     assert probe().timeout == 5.0

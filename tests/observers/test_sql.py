@@ -20,6 +20,7 @@ from gameday.model.database import DatabaseAddress
 from gameday.model.enums import Outcome
 from gameday.model.events import ProbeSample
 from gameday.model.plan import BoundProbe, BoundService
+from gameday.observers.once import place
 from gameday.observers.sql import RowsReader, SqlProbe
 from tests.observers.conftest import Records
 from tests.postgres import PASSWORD, Cluster, Server, cluster, login, mute, wait_until
@@ -268,13 +269,41 @@ def test_without_the_client_library_the_extra_is_named(
     assert raised.value.hint == "pip install 'gameday[postgres]'"
 
 
+def test_rows_of_another_run_are_left_out(server: Server, tmp_path: Path) -> None:
+    server.do("INSERT INTO orders VALUES ('order-1', ''), ('order-1', ''), ('order-2', '')")
+    reader = reading("SELECT key FROM orders ORDER BY key", service(server.url, tmp_path))
+    reader.check()
+    assert (reader.read().rows, reader.read().earlier) == ((), 3)
+    server.do("INSERT INTO orders VALUES ('order-1', ''), ('order-3', '')")
+    read = reader.read()
+    assert (read.outcome, read.rows, read.earlier) == (Outcome.OK, ("order-1", "order-3"), 3)
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("SELECT (1 / (n - n))::text FROM numbers", "division by zero"),
+        ("SELECT 'a', 'b'", "2 columns"),
+        ("SELECT NULL::text", "NULL"),
+        ("SELECT pg_sleep(9)::text", "timeout|timed out after 0.3 s"),
+    ],
+)
+def test_rows_are_read_for_real_before_the_run(server: Server, tmp_path: Path, query: str, why: str) -> None:
+    server.do("INSERT INTO numbers VALUES (1)")
+    began = time.monotonic()
+    with pytest.raises(PreflightError, match=why) as raised:
+        reading(query, service(server.url, tmp_path), "300ms" if "sleep" in query else "9s").check()
+    assert time.monotonic() - began < 5
+    assert raised.value.message.startswith(f"probe/n: {place(server.url)}: ")
+    assert raised.value.hint == "see the probe n and the service db; nothing was injected"
+
+
 def test_rows_are_texts_as_they_stand(server: Server, tmp_path: Path) -> None:
     server.do("INSERT INTO orders VALUES ('a', 'ä €'), ('b', '')")
     reader = reading("SELECT key || ' ' || content FROM orders ORDER BY key", service(server.url, tmp_path))
-    reader.check()
     before = time.monotonic_ns()
     read = reader.read()
-    assert (read.outcome, read.rows, read.error) == (Outcome.OK, ("a ä €", "b "), "")
+    assert (read.outcome, read.rows, read.error, read.earlier) == (Outcome.OK, ("a ä €", "b "), "", None)
     assert before <= read.asked <= time.monotonic_ns()
     server.do("TRUNCATE orders")
     assert reader.read().rows == ()

@@ -1,0 +1,129 @@
+"""What every reader of rows does, whomever it asks: once before the run, once at its end, and what came between."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from gameday.errors import PreflightError
+from gameday.model.enums import Outcome
+from gameday.model.events import TIMED_OUT, RowsRead
+from gameday.model.plan import BoundProbe
+from gameday.model.slo import RowsCheck
+
+__all__ = ["MOST_ROWS", "MOST_ROWS_BEFORE", "Rows", "Unread", "answered", "place"]
+
+T = TypeVar("T")
+
+MOST_ROWS = 1_000_000
+"""Rows that one reading gives at most."""
+MOST_ROWS_BEFORE = 400_000
+"""Of these, how many may be there before the run: the others are for what comes."""
+_ATTEMPTS = 3
+
+
+class Unread(Exception):
+    """There is no answer; the text says why, for people. ``final``: no other attempt would mend it."""
+
+    def __init__(self, why: str, final: bool = False) -> None:
+        super().__init__(why)
+        self.final = final
+
+
+def answered(seconds: float, ask: Callable[[float], T]) -> T:
+    """What ``ask``, given the real seconds left, gives in the first attempt that works; Unread.
+
+    ``seconds`` are for all attempts together: whoever did not answer in them is not asked again.
+    """
+    deadline = time.monotonic() + seconds
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return ask(deadline - time.monotonic())
+        except Unread as error:
+            if error.final or time.monotonic() >= deadline:
+                raise _timed(error, seconds) from error
+    try:
+        return ask(deadline - time.monotonic())
+    except Unread as error:
+        raise _timed(error, seconds) from error
+
+
+def _timed(error: Unread, seconds: float) -> Unread:
+    return Unread(f"{error} after {seconds:g} s") if str(error) == TIMED_OUT else error
+
+
+def place(url: str) -> str:
+    """The address as people may see it: without credentials, and without what follows a ``?``."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+class Rows(ABC):
+    """Reads rows, each one text.
+
+    Those that `check` found are kept in memory, and are none of the run's: `read` leaves them out, each as often
+    as it was there, so that neither another run's rows nor other people's stand for what this one did.
+    """
+
+    def __init__(self, probe: BoundProbe, rows: RowsCheck, where: str, most: int) -> None:
+        """``where``: what is asked, for people; ``most``: characters that one reading may have."""
+        self.source = f"probe/{probe.name}"
+        self._rows = rows
+        self._where = where
+        self._most = most
+        self._hint = f"see the probe {probe.name} and the service {rows.service}; nothing was injected"
+        self._earlier: Counter[str] | None = None
+
+    def check(self) -> None:
+        """Read what is there before the run; PreflightError if that does not work, or leaves too little room."""
+        try:
+            found = answered(self._rows.timeout, self._ask)
+        except Unread as error:
+            raise PreflightError(f"{self.source}: {self._where}: {error}", hint=self._hint) from error
+        self._leave_room(found)
+        self._earlier = Counter(found)
+
+    def read(self, settle: bool = True) -> RowsRead:
+        """What came since `check`, once it has settled; never raises.
+
+        It takes the probe's ``settle`` and ``timeout`` at most; without ``settle`` it asks at once.
+        """
+        time.sleep(self._rows.settle if settle else 0)
+        asked = time.monotonic_ns()
+        try:
+            rows = answered(self._rows.timeout, self._ask)
+        except Unread as error:
+            return RowsRead(outcome=Outcome.FAILED, error=f"{self._where}: {error}", asked=asked)
+        if self._earlier is None:
+            return RowsRead(outcome=Outcome.OK, rows=rows, asked=asked)
+        new = _since(rows, self._earlier)
+        return RowsRead(outcome=Outcome.OK, rows=new, asked=asked, earlier=len(rows) - len(new))
+
+    @abstractmethod
+    def _ask(self, seconds: float) -> tuple[str, ...]:
+        """All that is there, within so many real seconds; Unread."""
+
+    def _leave_room(self, found: Sequence[str]) -> None:
+        share = MOST_ROWS_BEFORE / MOST_ROWS
+        if len(found) <= MOST_ROWS_BEFORE and sum(map(len, found)) <= share * self._most:
+            return
+        most = f"{MOST_ROWS_BEFORE} rows or {round(share * self._most)} characters"
+        raise PreflightError(
+            f"{self.source}: {self._where}: {len(found)} rows are there before the run, more than {most}: those of"
+            " the run may not fit any more",
+            hint="narrow it to what a run can have written, say to the last hour; nothing was injected",
+        )
+
+
+def _since(rows: Sequence[str], earlier: Counter[str]) -> tuple[str, ...]:
+    left, new = earlier.copy(), []
+    for row in rows:
+        if left[row] > 0:
+            left[row] -= 1
+        else:
+            new.append(row)
+    return tuple(new)
