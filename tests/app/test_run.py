@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from gameday.app import standing
+from gameday.app import preflight, standing
 from gameday.app.alarms import Alarms
+from gameday.app.findings import Findings
 from gameday.app.planning import RunRequest
 from gameday.app.run import dry_run, run
 from gameday.errors import PreflightError, UsageError
 from gameday.model.enums import RunVerdict
+from gameday.model.plan import Plan
+from gameday.ports import Addresses
 from gameday.timeline import read
 from tests.stock import Answers, serve
 
@@ -123,3 +130,27 @@ def test_an_alert_that_fires_already_ends_it(project: Path, monkeypatch: pytest.
         graded = run(request)
         assert (graded.exit_code, graded.grade.verdict) == (5, RunVerdict.ABORTED)
         assert "ShopBurns fires already" in graded.grade.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["make_observers", "make_readers"])
+def test_who_stops_it_while_a_source_is_asked_does_not_wait_for_the_answer(
+    project: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    inner, gate = getattr(preflight, made), threading.Event()
+
+    def waits() -> None:
+        gate.wait(90)
+
+    def stubborn(plan: Plan, addresses: Addresses, found: Findings, asking: preflight.Asking) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        asking(waits)
+        return inner(plan, addresses, found, asking)
+
+    monkeypatch.setattr(preflight, made, stubborn)
+    began = time.monotonic()
+    stopped = run(RunRequest("watch", "plain", confirm="plain", project=project))
+    assert time.monotonic() - began < 60
+    gate.set()
+    assert stopped.exit_code == 5
+    assert "SIGINT received" in stopped.grade.reason
