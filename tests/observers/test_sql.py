@@ -101,7 +101,7 @@ def test_a_number_is_good_inside_the_bounds_and_none_is_never(server: Server, tm
 )
 def test_what_is_no_number_is_an_error(server: Server, tmp_path: Path, query: str, error: str) -> None:
     records = Records()
-    probe = asking(query, service(server.url, tmp_path), "300ms")
+    probe = asking(query, service(server.url, tmp_path), "300ms" if "sleep" in query else "9s")
     probe.start(records)
     records.wait(lambda: records.all(ProbeSample))
     probe.stop()
