@@ -17,8 +17,20 @@ from gameday.model.experiment import DataLoss, Throttled, Unthrottled
 from gameday.model.runbook import Step, StepVerify
 from tests.grade.builder import MS, Draft, Line, S, drawn
 from tests.grade.scene import Request, Scene
+from tests.grade.standby import ORDERS, words
 
-__all__ = ["BENIGN", "BREAKING", "STANDBY_BENIGN", "STANDBY_BREAKING", "Mutation"]
+__all__ = [
+    "BENIGN",
+    "BREAKING",
+    "STANDBY_BENIGN",
+    "STANDBY_BREAKING",
+    "Mutation",
+    "breaking",
+    "change_rows",
+    "seconds",
+    "standby",
+    "standby_benign",
+]
 
 Mutation = Callable[[Scene, Draft, Random], str]
 BREAKING: dict[str, Mutation] = {}
@@ -1224,27 +1236,37 @@ def _orders(scene: Scene, draft: Draft, start: int, end: int, change: Callable[[
     scene.set_requests(draft, requests)
 
 
+def _readings(draft: Draft) -> list[list[JSON]]:
+    """The rows of each probe, to be changed where they are."""
+    lines = draft.of("rows.read")
+    for line in lines:
+        line.data["rows"] = list(cast("list[JSON]", line.data["rows"]))
+    return [cast("list[JSON]", line.data["rows"]) for line in lines]
+
+
 def _refuse(scene: Scene, draft: Draft) -> Callable[[Request], None]:
     """As if it had been refused, and not written."""
-    status, line = scene.expected(Throttled).status, draft.one("rows.read")
-    rows = line.data["rows"] = list(cast("list[JSON]", line.data["rows"]))
+    expected, readings = scene.expected(Throttled), _readings(draft)
 
     def change(request: Request) -> None:
-        request.ok, request.status, request.note = False, status, f"order-{request.number}"
-        if request.note in rows:
-            rows.remove(request.note)
+        taken, refused = words(request.number, expected.unwritten or "")
+        request.ok, request.status, request.note = False, expected.status, refused
+        for row, rows in zip((taken, taken.split()[-1]), readings, strict=False):
+            if row in rows:
+                rows.remove(row)
 
     return change
 
 
-def _take(draft: Draft) -> Callable[[Request], None]:
+def _take(scene: Scene, draft: Draft) -> Callable[[Request], None]:
     """As if it had been taken, and written."""
-    line = draft.one("rows.read")
-    rows = line.data["rows"] = list(cast("list[JSON]", line.data["rows"]))
+    unwritten, readings = scene.expected(Throttled).unwritten or "", _readings(draft)
 
     def change(request: Request) -> None:
-        request.ok, request.status, request.note = True, 201, f"order-{request.number}"
-        rows.append(request.note)
+        taken, _ = words(request.number, unwritten)
+        request.ok, request.status, request.note = True, 201, taken
+        for row, rows in zip((taken, taken.split()[-1]), readings, strict=False):
+            rows.append(row)
 
     return change
 
@@ -1253,20 +1275,20 @@ def _take(draft: Draft) -> Callable[[Request], None]:
 def throttle_late(scene: Scene, draft: Draft, chance: Random) -> str:
     expected = scene.expected(Throttled)
     late = scene.real(expected.within) + scene.real(expected.hold) // 8 + chance.randint(200 * MS, 5 * S)
-    _orders(scene, draft, scene.lo, _crossed(scene) + late, _take(draft))
+    _orders(scene, draft, scene.lo, _crossed(scene) + late, _take(scene, draft))
     return f"throttled {seconds(late)} after the crossing"
 
 
 @standby
 def throttle_never(scene: Scene, draft: Draft, _: Random) -> str:
-    _orders(scene, draft, scene.lo, scene.end, _take(draft))
+    _orders(scene, draft, scene.lo, scene.end, _take(scene, draft))
     return "never throttled"
 
 
 @standby
 def throttle_partial(scene: Scene, draft: Draft, chance: Random) -> str:
     share = chance.uniform(0.2, 0.9)
-    take = _take(draft)
+    take = _take(scene, draft)
     orders = iter(range(10**6))
 
     def change(request: Request) -> None:
@@ -1367,7 +1389,7 @@ def ends_lost(scene: Scene, draft: Draft, chance: Random) -> str:
     notes = set(_acknowledged(scene, draft))
     _orders(scene, draft, since, until, lose)
     gone = notes - set(_acknowledged(scene, draft))
-    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    change_rows(draft, lambda rows: [row for row in rows if row not in gone])
     return f"no end of {share:.0%} of the orders, nor are {len(gone)} of them there"
 
 
@@ -1390,8 +1412,9 @@ def endpoint_of_another_name(scene: Scene, draft: Draft, _: Random) -> str:
     return "no request has the name that is expected"
 
 
-def _rows(draft: Draft, change: Callable[[list[JSON]], list[JSON]]) -> None:
-    line = draft.one("rows.read")
+def change_rows(draft: Draft, change: Callable[[list[JSON]], list[JSON]], probe: str = ORDERS) -> None:
+    """Have that probe have read other rows."""
+    line = draft.one("rows.read", f"probe/{probe}")
     line.data["rows"] = change(list(cast("list[JSON]", line.data["rows"])))
 
 
@@ -1403,7 +1426,7 @@ def _acknowledged(scene: Scene, draft: Draft) -> list[str]:
 def rows_lost(scene: Scene, draft: Draft, chance: Random) -> str:
     notes = _acknowledged(scene, draft)
     gone = set(chance.sample(notes, chance.choice([1, 2, 50, len(notes)])))
-    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    change_rows(draft, lambda rows: [row for row in rows if row not in gone])
     return f"{len(gone)} of what was acknowledged is lost"
 
 
@@ -1411,7 +1434,7 @@ def rows_lost(scene: Scene, draft: Draft, chance: Random) -> str:
 def rows_changed(scene: Scene, draft: Draft, chance: Random) -> str:
     note = chance.choice(_acknowledged(scene, draft))
     other = chance.choice([note.upper(), note[:-1], f"{note} ", ""])
-    _rows(draft, lambda rows: [other if row == note else row for row in rows])
+    change_rows(draft, lambda rows: [other if row == note else row for row in rows])
     return f"'{note}' is there as '{other}'"
 
 
@@ -1424,13 +1447,13 @@ def rows_told_twice(scene: Scene, draft: Draft, chance: Random) -> str:
     for request in others:
         request.note = first.note
     scene.set_requests(draft, requests)
-    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    change_rows(draft, lambda rows: [row for row in rows if row not in gone])
     return f"{len(others) + 1} orders were acknowledged as '{first.note}', which is there once"
 
 
 @standby
 def rows_not_read(scene: Scene, draft: Draft, chance: Random) -> str:
-    line = draft.one("rows.read")
+    line = chance.choice(draft.of("rows.read"))
     if chance.random() < 0.4:
         draft.drop([line])
         return "the rows were not read"
@@ -1443,7 +1466,7 @@ def rows_not_read(scene: Scene, draft: Draft, chance: Random) -> str:
 
 @standby
 def rows_read_early(scene: Scene, draft: Draft, chance: Random) -> str:
-    line = draft.one("rows.read")
+    line = chance.choice(draft.of("rows.read"))
     early = chance.randint(200 * MS, 30 * S)
     line.data["asked"] = str(int(cast(str, line.data["asked"])) - early)
     if chance.random() < 0.5:
@@ -1453,13 +1476,13 @@ def rows_read_early(scene: Scene, draft: Draft, chance: Random) -> str:
 
 @standby
 def rows_of_another(scene: Scene, draft: Draft, chance: Random) -> str:
-    draft.one("rows.read").source = chance.choice(["probe/another", scene.source, "engine"])
+    chance.choice(draft.of("rows.read")).source = chance.choice(["probe/another", scene.source, "engine"])
     return "rows of another probe"
 
 
 @standby
 def rows_read_twice(scene: Scene, draft: Draft, chance: Random) -> str:
-    line = draft.one("rows.read")
+    line = chance.choice(draft.of("rows.read"))
     draft.lines.append(replace(line, mono=line.mono + MS, data=dict(line.data)))
     return "the rows were read twice"
 
@@ -1490,36 +1513,13 @@ def _accepted(scene: Scene, draft: Draft, chance: Random) -> list[Request]:
 def accepted_and_never_done(scene: Scene, draft: Draft, chance: Random) -> str:
     accepted = _accepted(scene, draft, chance)
     gone = {request.note for request in chance.sample(accepted, chance.randint(1, len(accepted)))}
-    _rows(draft, lambda rows: [row for row in rows if row not in gone])
+    change_rows(draft, lambda rows: [row for row in rows if row not in gone])
     return f"{len(gone)} of {len(accepted)} orders that were accepted were never done"
 
 
 @standby_benign
 def accepted_and_done(scene: Scene, draft: Draft, chance: Random) -> str:
     return f"{len(_accepted(scene, draft, chance))} orders were accepted, and done later"
-
-
-def _refused(scene: Scene, requests: Sequence[Request]) -> list[Request]:
-    return [request for request in requests if request.status == scene.expected(Throttled).status]
-
-
-@standby
-def refused_and_written(scene: Scene, draft: Draft, chance: Random) -> str:
-    refused = _refused(scene, scene.requests(draft))
-    written = [request.note for request in chance.sample(refused, chance.choice([1, 2, 20, len(refused)]))]
-    _rows(draft, lambda rows: [*rows, *written])
-    return f"{len(written)} of {len(refused)} refused orders were written all the same"
-
-
-@standby
-def refusals_without_a_note(scene: Scene, draft: Draft, chance: Random) -> str:
-    requests = scene.requests(draft)
-    refused = _refused(scene, requests)
-    silent = chance.sample(refused, chance.choice([1, 20, len(refused)]))
-    for request in silent:
-        request.note = ""
-    scene.set_requests(draft, requests)
-    return f"of {len(silent)} refused orders nobody knows what must not have been written"
 
 
 @standby
@@ -1543,7 +1543,7 @@ def catalogue_stale_for_good(scene: Scene, draft: Draft, _: Random) -> str:
 
 @standby_benign
 def rows_in_another_order(scene: Scene, draft: Draft, chance: Random) -> str:
-    _rows(draft, lambda rows: [*chance.sample(rows, len(rows)), *chance.sample(rows, 3), "order-of-tomorrow"])
+    change_rows(draft, lambda rows: [*chance.sample(rows, len(rows)), *chance.sample(rows, 3), "order-of-tomorrow"])
     return "rows in another order, some twice, one of somebody else"
 
 

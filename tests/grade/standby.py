@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from typing import NamedTuple
 
 from gameday.model.base import JSON
@@ -27,7 +28,7 @@ from gameday.model.plan import Plan
 from gameday.timeline import TimelineRead
 from tests.grade.builder import MS, T0, Draft, S, drawn
 
-LAG, ORDERS = "standby-lag", "orders-placed"
+LAG, ORDERS, WRITTEN = "standby-lag", "orders-placed", "orders-written"
 ORDER, CATALOGUE = "order", "catalogue"
 TAKEN, REFUSED = 201, 429
 SCALE = 12.0
@@ -57,12 +58,22 @@ class Standby:
     """Of the acknowledged orders, these (by place) are not there at the end."""
     steady: bool = True
     """Whether the steady state asks for orders."""
-    unwritten: bool = False
-    """Whether it is asked that refused orders are not there, and the load notes what those would have been."""
+    unwritten: str = ""
+    """Whose rows must not have what was refused, of which the load then notes what it would have been; empty:
+    nobody asks. Those of `WRITTEN` are but the last words of what was taken."""
 
 
 def real(plan_seconds: float) -> int:
     return round(plan_seconds / SCALE * S)
+
+
+def words(number: int, unwritten: str) -> tuple[str, str]:
+    """What is noted of an order if it is taken, and if it is refused."""
+    key = f"order-{number}"
+    if unwritten != WRITTEN:
+        return key, key if unwritten else ""
+    digest = sha256(key.encode()).hexdigest()
+    return f"{key} {digest}", digest
 
 
 def _source(endpoint: str, **more: str) -> JSON:
@@ -70,11 +81,13 @@ def _source(endpoint: str, **more: str) -> JSON:
 
 
 @cache
-def standby_plan(steady: bool = True, unwritten: bool = False) -> Plan:
+def standby_plan(steady: bool = True, unwritten: str = "") -> Plan:
     """The plan of these days."""
     load, fresh = _source(ORDER), _source(CATALOGUE)
     good_load, good_fresh = _source(ORDER, outcome="ok"), _source(CATALOGUE, outcome="ok")
-    undone: dict[str, JSON] = {"unwritten": ORDERS} if unwritten else {}
+    undone: dict[str, JSON] = {"unwritten": unwritten} if unwritten else {}
+    rows: dict[str, JSON] = {"service": "primary", "query": "SELECT digest FROM orders"}
+    written: list[JSON] = [{"name": WRITTEN, "rows": rows, "rate": 1.0}] if unwritten == WRITTEN else []
     common: dict[str, JSON] = {"period": 30 * 86400.0, "pairs": []}
     return Plan.model_validate(
         {
@@ -113,6 +126,7 @@ def standby_plan(steady: bool = True, unwritten: bool = False) -> Plan:
                     "name": LAG, "sql": {"service": "standby", "query": "SELECT lag", "below": 5.0}, "rate": CHECKS,
                 },
                 {"name": ORDERS, "rows": {"service": "primary", "query": "SELECT id FROM orders"}, "rate": 1.0},
+                *written,
             ],
             "steadyState": [
                 {"slo": "orders-taken" if steady else "catalogue-fresh", "burn": {"below": 1.0}, "minEvents": 20},
@@ -237,7 +251,7 @@ class _Day:
             refused = self.throttled <= start < self.lifted and drawn(orders, self.day.share)
             yield Call(
                 number, ORDER, start, end, not refused, REFUSED if refused else TAKEN,
-                "" if refused and not self.day.unwritten else f"order-{number}",
+                words(number, self.day.unwritten)[refused],
             )  # fmt: skip
 
     def draft(self) -> Draft:
@@ -264,8 +278,11 @@ class _Day:
             add(at + 4 * MS, f"probe/{LAG}", ProbeSample(ok=value < 5.0, start=at, end=at + 3 * MS, value=value))
             at += round(S / CHECKS)
         notes = [call.note for call in calls if call.ok and call.note]
-        rows = [note for place, note in enumerate(notes) if place not in self.day.lost]
-        read = {"outcome": "ok", "rows": ["order-of-yesterday", *rows], "asked": self.end + S + 100 * MS}
+        rows = ["order-of-yesterday", *(note for place, note in enumerate(notes) if place not in self.day.lost)]
+        read = {"outcome": "ok", "rows": rows, "asked": self.end + S + 100 * MS}
         add(self.end + S + 120 * MS, f"probe/{ORDERS}", RowsRead.model_validate(read))
+        if self.day.unwritten == WRITTEN:
+            read = {**read, "rows": [row.split()[-1] for row in rows]}
+            add(self.end + S + 140 * MS, f"probe/{WRITTEN}", RowsRead.model_validate(read))
         add(self.end + S + 200 * MS, "engine", RunClosed(outcome="completed"))
         return out

@@ -26,7 +26,8 @@ from tests.grade.cluster import CALLS, Pool, make_cluster
 from tests.grade.mutations import BENIGN, BREAKING, STANDBY_BENIGN, STANDBY_BREAKING, Mutation
 from tests.grade.outage_mutations import OUTAGE, UNFIT
 from tests.grade.scene import Scene
-from tests.grade.standby import Standby, make_standby
+from tests.grade.standby import ORDERS, WRITTEN, Standby, make_standby
+from tests.grade.unwritten_mutations import UNWRITTEN
 
 COUNT = max(len(BREAKING), int(os.environ.get("GAMEDAY_MUTATIONS", "100")))
 SEED = 20261101
@@ -44,9 +45,10 @@ _MORE = "lean, more"
 
 
 STANDBY_BASES = {
-    "standby": Standby(unwritten=True),
-    "standby, slow": Standby(throttle=40.0, lifted=30.0, catch_up=5.0, unwritten=True),
-    "standby, orders unheeded": Standby(steady=False, unwritten=True),
+    "standby": Standby(unwritten=WRITTEN),
+    "standby, slow": Standby(throttle=40.0, lifted=30.0, catch_up=5.0, unwritten=ORDERS),
+    "standby, orders unheeded": Standby(steady=False, unwritten=WRITTEN),
+    "standby, nobody asks": Standby(),
 }
 """Days of another experiment, which have a part of the attack to themselves: its expectations are others."""
 STANDBY_COUNT = max(len(STANDBY_BREAKING), COUNT // 10)
@@ -166,6 +168,19 @@ def any_of(bases: dict[str, Scene]) -> Callable[[int, str, Random], Picked]:
     return choose
 
 
+def of_standbys(standbys: dict[str, Scene], first: int) -> Callable[[int, str, Random], Picked]:
+    """Any of these, or of those that ask for what the mutation breaks: in the ``first`` attempts the one that asks
+    by a probe of its own."""
+    asking = {name: scene for name, scene in standbys.items() if STANDBY_BASES[name].unwritten}
+
+    def choose(number: int, name: str, chance: Random) -> Picked:
+        if name not in UNWRITTEN:
+            return any_of(standbys)(number, name, chance)
+        return ("standby", standbys["standby"]) if number < first else any_of(asking)(number, name, chance)
+
+    return choose
+
+
 def part_of(names: Sequence[str], count: int, part: int) -> Sequence[tuple[int, tuple[str, str]]]:
     """That part of a plan of attack, with the numbers in the whole."""
     return list(enumerate(plan_of_attack(names, count)))[part::PARTS]
@@ -188,14 +203,16 @@ def test_nothing_that_breaks_the_promise_passes(scenes: dict[str, Scene], part: 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_passes_that_breaks_the_promise_of_a_standby(standbys: dict[str, Scene], part: int) -> None:
     plan = part_of(sorted(STANDBY_BREAKING), STANDBY_COUNT, part)
-    survived, outcomes = attack(plan, STANDBY_BREAKING, any_of(standbys))
+    survived, outcomes = attack(plan, STANDBY_BREAKING, of_standbys(standbys, len(STANDBY_BREAKING)))
     assert not survived
     assert outcomes["refused"] < outcomes.total() / 8
     assert outcomes[RunVerdict.FAIL] > outcomes.total() / 5
 
 
 def test_sound_standbys_still_pass(standbys: dict[str, Scene]) -> None:
-    assert not spoiled(len(STANDBY_BENIGN) * 2 + STANDBY_COUNT // 20, STANDBY_BENIGN, any_of(standbys))
+    assert not spoiled(
+        len(STANDBY_BENIGN) * 2 + STANDBY_COUNT // 20, STANDBY_BENIGN, of_standbys(standbys, len(STANDBY_BENIGN))
+    )
 
 
 @pytest.mark.parametrize("part", range(PARTS))

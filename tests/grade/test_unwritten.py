@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from gameday.grade.record import index
+from gameday.grade.ruling import Ruling
+from gameday.grade.unwritten import left_undone
 from gameday.model.enums import Outcome, Verdict
+from gameday.model.experiment import Throttled
 from gameday.model.grade import Criterion
 from tests.grade.builder import Draft
-from tests.grade.standby import ORDER, ORDERS, REFUSED, Call, Standby, calls_of, tell
+from tests.grade.standby import ORDER, ORDERS, REFUSED, WRITTEN, Call, Standby, calls_of, make_standby, tell
 from tests.grade.test_data_loss import Edit, with_rows
 from tests.grade.test_throttled import changed, judged
 
-DAY = Standby(unwritten=True)
+DAY = Standby(unwritten=ORDERS)
 REFUSALS = [call.note for call in calls_of(DAY) if call.status == REFUSED]
+
+
+APART = Standby(unwritten=WRITTEN)
+"""As in the experiment that comes with gameday: another probe says what was written, in words of its own."""
 
 
 def throttled(edit: Edit | None = None, day: Standby = DAY) -> Criterion:
@@ -45,7 +55,7 @@ def test_it_is_a_fail_though_the_fault_was_not_proven_or_nothing_was_throttled_i
 
     assert throttled(unread).verdict is Verdict.INCONCLUSIVE
     assert throttled(both).verdict is Verdict.FAIL
-    late = throttled(day=Standby(unwritten=True, throttle=72.0))
+    late = throttled(day=Standby(unwritten=ORDERS, throttle=72.0))
     assert late.verdict is Verdict.FAIL
     assert "None of all" not in late.reason
 
@@ -58,6 +68,14 @@ def test_only_refused_orders_are_looked_for() -> None:
         return call._replace(status=400, ok=False, note="order-2") if call.number == 100 else call
 
     assert throttled(changed(elsewhere, DAY)).verdict is Verdict.PASS
+
+
+def _both(*edits: Edit) -> Edit:
+    def edit(made: Draft) -> None:
+        for one in edits:
+            one(made)
+
+    return edit
 
 
 def _silent(call: Call) -> Call:
@@ -88,7 +106,7 @@ def _one_silent(made: Draft) -> None:
         ),
         (
             with_rows(lambda rows: [f"other-{row}" for row in rows]),
-            f"{ORDERS} has no order request that was taken either, in the words that the load pack notes.",
+            f"{ORDERS} has no order request that was taken either, by the last word of what the load pack notes.",
         ),
     ],
 )
@@ -98,13 +116,141 @@ def test_what_nobody_can_say(edit: Edit, reason: str) -> None:
     assert found.reason == reason
 
 
-def test_the_rows_may_be_a_word_of_what_is_noted_of_one_that_was_taken() -> None:
-    """As where that is a key that the system gave and a digest, and nothing else is known of a refused one."""
+def _keyed(call: Call) -> Call:
+    """What was taken is noted with the key that the system gave, of which nobody knows where it was refused."""
+    return call._replace(note=f"key-{call.number} {call.note}") if call.ok and call.note else call
 
-    def longer(call: Call) -> Call:
-        return call._replace(note=f"key-{call.number} {call.note}") if call.ok and call.note else call
 
-    assert throttled(changed(longer, DAY)).verdict is Verdict.PASS
+def test_the_rows_may_be_the_last_word_of_what_is_noted_of_one_that_was_taken() -> None:
+    assert throttled(changed(_keyed, DAY)).verdict is Verdict.PASS
+    assert throttled(day=APART).verdict is Verdict.PASS
+
+
+def test_what_was_refused_is_found_as_a_word_of_a_row() -> None:
+    """Bound to the rows that everything acknowledged is in: a key, and the word that a refusal notes."""
+
+    def keyed(rows: list[str]) -> list[str]:
+        return [f"key-{place} {row}" for place, row in enumerate(rows)]
+
+    assert throttled(_both(changed(_keyed, DAY), with_rows(keyed))).verdict is Verdict.PASS
+    found = throttled(_both(changed(_keyed, DAY), with_rows(lambda rows: keyed([*rows, *REFUSALS[:2]]))))
+    assert found.verdict is Verdict.FAIL
+    assert f"{ORDERS} has {REFUSALS[0]}, {REFUSALS[1]}." in found.reason
+
+
+def test_rows_that_have_but_another_word_of_what_was_taken_tell_nothing() -> None:
+    """They are keys, and nobody knows the key of one that was refused."""
+    keys = with_rows(lambda rows: [f"key-{call.number}" for call in calls_of(DAY) if call.name == ORDER])
+    found = throttled(_both(changed(_keyed, DAY), keys))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.startswith(f"{ORDERS} has no order request that was taken either, by the last word")
+
+
+def test_a_refusal_that_is_noted_in_several_words_is_not_looked_for() -> None:
+    def refused(call: Call) -> Call:
+        return call._replace(note=f"refused {call.note}") if call.status == REFUSED else call
+
+    found = throttled(_both(changed(refused, DAY), with_rows(lambda rows: [*rows, *REFUSALS])))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    count = len(REFUSALS)
+    assert found.reason.startswith(
+        f"The load pack notes {count} of {count} refused order requests in more than one word"
+    )
+    whole = with_rows(lambda rows: [*rows, f"refused {REFUSALS[0]}"])
+    assert throttled(_both(changed(refused, DAY), whole)).verdict is Verdict.FAIL
+
+
+TAKEN = [call for call in calls_of(DAY) if call.ok and call.note]
+FIRST, LAST = (
+    next(c.start for c in order if c.status == REFUSED) for order in (calls_of(DAY), calls_of(DAY)[::-1])
+)
+EARLY = [call.note for call in TAKEN if call.start < FIRST]
+LATE = [call.note for call in TAKEN if call.start > LAST]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([TAKEN[0].note], f"only 1 of {len(TAKEN)} order requests that were taken:"),
+        (EARLY, f"only {len(EARLY)} of {len(TAKEN)} order requests that were taken:"),
+        (LATE, f"only {len(LATE)} of {len(TAKEN)} order requests that were taken:"),
+        ([*EARLY[40:], *LATE], f"only {len(EARLY) - 40} of {len(EARLY)} order requests that were taken before"),
+        ([*EARLY, *LATE[:-40]], f"only {len(LATE) - 40} of {len(LATE)} order requests that were taken after"),
+        ([*EARLY[18:], *LATE[:-18]], ""),
+        ([*EARLY, *LATE, *LATE], ""),
+    ],
+)
+def test_rows_that_have_only_a_part_of_what_was_taken_tell_nothing(rows: list[str], reason: str) -> None:
+    """The first page of them, say: what was refused may be on the next."""
+    assert len(EARLY) + len(LATE) == len(TAKEN)
+    found = throttled(with_rows(lambda _: rows))
+    assert found.verdict is (Verdict.INCONCLUSIVE if reason else Verdict.PASS), found.reason
+    assert not reason or found.reason.startswith(f"{ORDERS} has {reason}")
+
+
+def test_what_was_taken_in_the_same_words_has_to_be_there_as_often() -> None:
+    """One row is no sign that the rest of them was read."""
+
+    def same(call: Call) -> Call:
+        return call._replace(note="order") if call.ok and call.note else call
+
+    found = throttled(_both(changed(same, DAY), with_rows(lambda rows: ["order"])))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert (
+        throttled(_both(changed(same, DAY), with_rows(lambda rows: ["order"] * len(rows)))).verdict is Verdict.PASS
+    )
+
+
+def test_what_was_taken_and_is_not_noted_counts_as_not_there() -> None:
+    def silent(call: Call) -> Call:
+        return call._replace(note="") if call.ok and call.note and call.number % 3 == 0 else call
+
+    assert throttled(changed(silent, DAY)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_part_of_the_rows_of_a_probe_of_its_own_is_no_pass_though_nothing_is_lost() -> None:
+    def part(made: Draft) -> None:
+        line = made.one("rows.read", f"probe/{WRITTEN}")
+        line.data["rows"] = list(line.data["rows"])[:200]  # type: ignore[arg-type]
+
+    assert throttled(part, APART).verdict is Verdict.INCONCLUSIVE
+    assert judged("data_loss", APART, part).verdict is Verdict.PASS
+
+
+def _good(call: Call) -> Call:
+    return call._replace(ok=True) if call.status == REFUSED else call
+
+
+def test_refused_is_who_was_told_that_status_whether_the_pack_calls_it_good_or_not() -> None:
+    good = changed(_good, DAY)
+    found = throttled(good)
+    assert found.verdict is Verdict.PASS
+    assert f"None of all {len(REFUSALS)} that were refused" in found.reason
+    found = throttled(_both(good, with_rows(lambda rows: [*rows, REFUSALS[-1]])))
+    assert found.verdict is Verdict.FAIL
+    assert f"1 of {len(REFUSALS)} refused" in found.reason
+
+
+def _ruled(change: Callable[[Call], Call]) -> Ruling:
+    """Of these requests, and of a throttle that was found to be as expected."""
+    record = index(make_standby(DAY, changed(change, DAY)))
+    expected = next(one for one in record.plan.expect if isinstance(one, Throttled))
+    return left_undone(record, expected, ORDERS, Ruling(Verdict.PASS, "Throttled."))
+
+
+def test_where_nothing_was_refused_nothing_was_left_undone() -> None:
+    found = _ruled(lambda call: call._replace(status=503) if call.status == REFUSED else call)
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, "No order request was answered 429.")
+
+
+def test_where_nothing_was_taken_before_or_after_nobody_can_say() -> None:
+    def outside(call: Call) -> Call:
+        inside = FIRST <= call.start <= LAST or call.name != ORDER
+        return call if inside else call._replace(ok=False, status=503, note="")
+
+    found = _ruled(outside)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "No order request was taken before the first refusal or after the last."
 
 
 def test_without_being_asked_nothing_is_looked_for() -> None:
