@@ -72,8 +72,6 @@ def _unsaid(expected: Throttled, refused: Sequence[Arrival]) -> str:
 
 def _stretches(taken: Sequence[Arrival], refused: Sequence[Arrival]) -> dict[str, Sequence[Arrival]]:
     """What was taken: all, what started before the first refusal, and after the last. Both are by start."""
-    if not refused:
-        return {}
     before = [one for one in taken if one.start < refused[0].start]
     after = [one for one in taken if one.start > refused[-1].start]
     return {"": taken, " before the first refusal": before, " after the last": after} if before or after else {}
