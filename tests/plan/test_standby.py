@@ -192,7 +192,7 @@ def test_what_must_not_have_been_written_becomes_a_probes_name(standby: Standby)
         ("rows: {service: primary}", "rows are asked for in one way"),
         ("rows: {service: primary, path: /orders, query: SELECT 1}", "rows are asked for in one way"),
         ("rows: {service: primary, path: orders}", "'orders' is not a path"),
-        ("rows: {service: primary, path: /orders, settle: 61s}", "'61s' must be at most 60"),
+        ("rows: {service: primary, path: /orders, settle: 301s}", "'301s' must be at most 300"),
         ("rows: {service: primary, path: /orders, settle: 1m}", ""),
     ],
 )
