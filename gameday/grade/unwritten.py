@@ -15,7 +15,7 @@ from gameday.model.experiment import Throttled
 
 __all__ = ["left_undone"]
 
-_MOST = 0.9
+_LEAST = 0.9
 """The share of what was taken that the rows must have, before they can be said to have nothing of what was refused.
 
 Not all of it: what was acknowledged and is not there is for ``data_loss`` to say.
@@ -91,7 +91,7 @@ def _partial(expected: Throttled, probe: str, taken: dict[str, Sequence[Arrival]
         if not there and not when:
             nothing = f"{probe} has no {expected.endpoint} request that was taken either"
             return f"{nothing}, by the last word of what the load pack notes."
-        if there < _MOST * len(those):
+        if there < _LEAST * len(those):
             only = f"{probe} has only {there} of {len(those)} {expected.endpoint} requests that were taken{when}"
             return f"{only}: what was refused may be missing as well."
     return ""
