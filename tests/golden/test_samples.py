@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from tests.samples import ROOT, SAMPLES, render
+from gameday.grade import load_grade
+from tests.samples import REAL_TIME, ROOT, SAMPLES, render, reports
 
 FOLDER = ROOT / "reports" / "samples"
 VERDICTS = {"passed": "pass", "failed": "fail", "inconclusive": "inconclusive", "staging": "pass"}
@@ -20,6 +21,13 @@ def test_the_stored_timeline_gives_the_stored_files(name: str) -> None:
     for file, data in render(FOLDER / name / "timeline.jsonl").items():
         stored = (FOLDER / name / file).read_bytes()
         assert stored == data, f"{name}/{file} is not what its timeline says; if that is meant: make samples"
+
+
+def test_the_day_in_real_time_was_one_and_its_reports_are_of_its_grade() -> None:
+    graded = load_grade((FOLDER / REAL_TIME / "grade.json").read_bytes())
+    assert (graded.time_scale, graded.verdict.value) == (1, "pass")
+    for file, data in reports(graded).items():
+        assert (FOLDER / REAL_TIME / file).read_bytes() == data, f"{file} is not what its grade says: make samples"
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -53,7 +61,7 @@ def test_another_place_and_another_process_give_the_same_bytes(settings: dict[st
     assert digest(settings) == digest({"TZ": "UTC", "PYTHONHASHSEED": "1"})
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", [*SAMPLES, REAL_TIME])
 def test_no_sample_tells_where_it_was_made(name: str) -> None:
     for path in sorted((FOLDER / name).iterdir()):
         text = path.read_text(encoding="utf-8")
