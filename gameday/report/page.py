@@ -99,6 +99,8 @@ class Tile:
     spread: str
     """The whole interval, where that is more than ``big``; empty otherwise."""
     bar: Bar | None
+    figure: bool
+    """Whether ``big`` is one; else it is words."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +278,8 @@ def _tile_order(criteria: Sequence[Criterion], rows: Sequence[Row]) -> list[tupl
 
 
 def _tile(item: Criterion, row: Row) -> Tile:
-    return Tile(_TILE_NAMES[item.kind], row, _big(item, row), _spread(item, row), _bar(item))
+    figure = item.measured is not None
+    return Tile(_TILE_NAMES[item.kind], row, _big(item, row), _spread(item, row), _bar(item), figure)
 
 
 def _big(item: Criterion, row: Row) -> str:
