@@ -30,6 +30,7 @@ class Endpoint(asyncio.Protocol):
         self._relay = relay
         self._transport: asyncio.Transport | None = None
         self._holds: set[str] = set()
+        self._reading = False  # whether asyncio has begun to read here
         self._link: Link | None = None  # most connections meet no toxic: for those there is none
         self.lost = False
 
@@ -39,6 +40,13 @@ class Endpoint(asyncio.Protocol):
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)
         self._relay.made(self)
+        # Before Python 3.11.4 asyncio begins to read after this has returned, whatever was paused by then.
+        asyncio.get_running_loop().call_soon(self._begin_reading)
+
+    def _begin_reading(self) -> None:
+        self._reading = True
+        if self._holds and self._transport is not None:
+            self._transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
@@ -126,13 +134,13 @@ class Endpoint(asyncio.Protocol):
     def hold(self, reason: str) -> None:
         """Read no more until every reason is released."""
         self._holds.add(reason)
-        if self._transport is not None:
+        if self._transport is not None and self._reading:
             self._transport.pause_reading()
 
     def release(self, reason: str) -> None:
         """The reason is gone."""
         self._holds.discard(reason)
-        if self._transport is not None and not self._holds:
+        if self._transport is not None and self._reading and not self._holds:
             self._transport.resume_reading()
 
     def finish(self) -> None:
