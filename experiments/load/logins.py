@@ -13,6 +13,9 @@ that is not there is named before anything is injected. A customer gives up afte
         locust -f experiments/load/logins.py --headless -u 1
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import gevent
 from locust import FastHttpUser, constant, events, task
 from locust.contrib.fasthttp import FastResponse
@@ -61,17 +64,24 @@ class Logins(FastHttpUser):
 
     def ready(self, url: str) -> bool:
         """Warm the client up, the whole way of a login; where that ends, NotReady names the path."""
-        at = "GET /healthz"
-        with gevent.Timeout(pace.order.timeout, False):
-            told(at, self.client.get(f"{url}/healthz", name="warm-up").status_code)
-            at = "POST /login"
+        with self.in_time("GET /healthz"):
+            told("GET /healthz", self.client.get(f"{url}/healthz", name="warm-up").status_code)
+        with self.in_time("POST /login"):
             token, status = self.given(url, "warm-up")
-            if not token:
-                raise NotReady(f"{at} answered {status or 'nothing'}, without a token")
-            at = "GET /session"
-            told(at, self.session(url, token, "warm-up"))
-            return True
-        raise NotReady(f"{at} was not answered in time")
+        if not token:
+            raise NotReady(f"POST /login answered {status or 'nothing'}, without a token")
+        with self.in_time("GET /session"):
+            told("GET /session", self.session(url, token, "warm-up"))
+        return True
+
+    @contextmanager
+    def in_time(self, asked: str) -> Iterator[None]:
+        """NotReady if it takes longer than a customer waits."""
+        try:
+            with gevent.Timeout(pace.order.timeout):
+                yield
+        except gevent.Timeout:
+            raise NotReady(f"{asked} was not answered in time") from None
 
     def login(self, number: int) -> bool:
         """Arrival ``number``: good if it was answered in time with a token, and that lets the customer in.

@@ -9,7 +9,7 @@ from gameday.grade.arrivals import Arrival
 from gameday.grade.effect import Effect
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import Record
-from gameday.grade.rows import named, rows_of
+from gameday.grade.rows import hurried, named, rows_of
 from gameday.grade.ruling import Form, Ruling, dress, inconclusive
 from gameday.model.enums import Verdict
 from gameday.model.events import FaultUndo, LoadBatch
@@ -89,12 +89,16 @@ def _early(record: Record, expected: DataLoss, good: Sequence[Arrival], lost: Se
     """Why of a run that was stopped nobody can say whether that is lost; empty if one can.
 
     Who accepts (202) says that it will be done, and not when: it, or the step that does it, had not all the time.
+    And where rows are to settle, a run that was stopped has not waited for that.
     """
-    accepted = {one.note for one in good if one.status == _ACCEPTED}
-    if record.complete or not lost or not accepted.issuperset(lost):
+    if record.complete or not lost:
         return ""
-    count = f"{len(lost)} {expected.endpoint} requests were accepted, and not done yet"
-    return f"{count} when the run was stopped: {named(lost)}."
+    late = f"when the run was stopped: {named(lost)}."
+    if {one.note for one in good if one.status == _ACCEPTED}.issuperset(lost):
+        return f"{len(lost)} {expected.endpoint} requests were accepted, and not done yet {late}"
+    if hurried(record, expected.probe):
+        return f"{len(lost)} {expected.endpoint} requests are not there, and nobody waited for their rows {late}"
+    return ""
 
 
 def _compared(

@@ -8,7 +8,7 @@ from gameday.grade.record import At, Record
 from gameday.model.enums import Outcome
 from gameday.model.events import LoadEnded, RowsRead
 
-__all__ = ["named", "rows_of"]
+__all__ = ["hurried", "named", "rows_of"]
 
 _NAMED = 3
 """How many are named."""
@@ -27,6 +27,12 @@ def rows_of(record: Record, probe: str) -> At[RowsRead] | str:
     if not ended or reading.data.asked < ended[-1].mono:
         return f"{probe} was read before all load had ended."
     return reading
+
+
+def hurried(record: Record, probe: str) -> bool:
+    """Whether what was done may not be among the rows yet: who stopped the run did not wait for it to settle."""
+    rows = record.plan.probe(probe).rows
+    return not record.complete and rows is not None and rows.settle > 0
 
 
 def named(texts: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gameday.grade.arrivals import Arrival
 from gameday.grade.record import Record
-from gameday.grade.rows import named, rows_of
+from gameday.grade.rows import hurried, named, rows_of
 from gameday.grade.ruling import Ruling, inconclusive
 from gameday.model.enums import Verdict
 from gameday.model.events import LoadBatch
@@ -20,6 +20,7 @@ _LEAST = 0.9
 
 Not all of it: what was acknowledged and is not there is for ``data_loss`` to say.
 """
+_SOME = 10
 
 
 def left_undone(record: Record, expected: Throttled, probe: str, found: Ruling) -> Ruling:
@@ -43,6 +44,9 @@ def left_undone(record: Record, expected: Throttled, probe: str, found: Ruling) 
     if found.verdict is not Verdict.PASS:
         return found
     taken = [one for one in requests if one.ok and one.status != expected.status]
+    if hurried(record, probe):
+        late = "was read when the run was stopped, and nobody waited for what was refused to show"
+        return inconclusive(f"{probe} {late}.", seqs)
     unsaid = _unsaid(expected, refused) or _partial(expected, probe, _stretches(taken, refused), words)
     if unsaid:
         return inconclusive(unsaid, seqs)
@@ -71,10 +75,16 @@ def _unsaid(expected: Throttled, refused: Sequence[Arrival]) -> str:
 
 
 def _stretches(taken: Sequence[Arrival], refused: Sequence[Arrival]) -> dict[str, Sequence[Arrival]]:
-    """What was taken: all, what started before the first refusal, and after the last. Both are by start."""
-    before = [one for one in taken if one.start < refused[0].start]
-    after = [one for one in taken if one.start > refused[-1].start]
-    return {"": taken, " before the first refusal": before, " after the last": after} if before or after else {}
+    """What was taken: all, what started before the first refusal, after the last, and between, if that is some."""
+    first, last = refused[0].start, refused[-1].start
+    before = [one for one in taken if one.start < first]
+    after = [one for one in taken if one.start > last]
+    between = [one for one in taken if first <= one.start <= last]
+    if not before and not after:
+        return {}
+    found = {"": taken, " before the first refusal": before, " after the last": after}
+    # Of a few a single one that is lost would be more than the share.
+    return found | ({" while others were refused": between} if len(between) >= _SOME else {})
 
 
 def _partial(expected: Throttled, probe: str, taken: dict[str, Sequence[Arrival]], words: Counter[str]) -> str:

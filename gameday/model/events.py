@@ -416,7 +416,7 @@ class RowsRead(Payload):
     asked: Nanoseconds
     """When the query or the request began."""
     earlier: Annotated[int, Field(ge=0)] | None = None
-    """How many were left out since they were there before the load began; None: nobody looked then, and ``rows``
+    """How many were left out since they were there before the run; None: nobody looked then, and ``rows``
     has all that was there."""
 
 

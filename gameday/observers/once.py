@@ -24,6 +24,8 @@ MOST_ROWS = 1_000_000
 MOST_ROWS_BEFORE = 400_000
 """Of these, how many may be there before the run: the others are for what comes."""
 _ATTEMPTS = 3
+_PAUSE = 0.5
+"""Real seconds before the second attempt, and twice as many before the third: what starts anew takes a while."""
 
 
 class Unread(Exception):
@@ -37,15 +39,17 @@ class Unread(Exception):
 def answered(seconds: float, ask: Callable[[float], T]) -> T:
     """What ``ask``, given the real seconds left, gives in the first attempt that works; Unread.
 
-    ``seconds`` are for all attempts together: whoever did not answer in them is not asked again.
+    ``seconds`` are for all attempts and the pauses between: whoever did not answer in them is not asked again.
     """
     deadline = time.monotonic() + seconds
-    for _ in range(_ATTEMPTS - 1):
+    for attempt in range(_ATTEMPTS - 1):
+        pause = _PAUSE * 2**attempt
         try:
             return ask(deadline - time.monotonic())
         except Unread as error:
-            if error.final or time.monotonic() >= deadline:
+            if error.final or time.monotonic() + pause >= deadline:
                 raise _timed(error, seconds) from error
+        time.sleep(pause)
     try:
         return ask(deadline - time.monotonic())
     except Unread as error:

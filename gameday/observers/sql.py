@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import time
@@ -14,7 +15,7 @@ from gameday.model.database import DatabaseAddress, database_address
 from gameday.model.environment import DatabaseLogin
 from gameday.model.events import TIMED_OUT, ProbeSample
 from gameday.model.plan import BoundProbe, BoundService
-from gameday.observers.once import MOST_ROWS, Rows, Unread, answered, place
+from gameday.observers.once import MOST_ROWS, Rows, Unread, answered
 from gameday.observers.probe import Asking
 
 __all__ = ["RowsReader", "SqlProbe"]
@@ -38,7 +39,7 @@ class _Place:
     def __init__(self, service: BoundService, url: str) -> None:
         self.address: DatabaseAddress = database_address(url)
         self.login: DatabaseLogin | None = service.login
-        self.shown = place(url)
+        self.shown = dataclasses.replace(self.address, user="").url
 
     def session(self, seconds: float) -> Session:
         """A new one, whose statements end after that many real seconds."""

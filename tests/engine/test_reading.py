@@ -48,6 +48,14 @@ class Hanging(FakeReader):
         return super().read(settle)
 
 
+class Settling(FakeReader):
+    """Takes longer than its timeout, as it lets things settle first."""
+
+    def read(self, settle: bool) -> RowsRead:
+        time.sleep(0.8)
+        return super().read(settle)
+
+
 @pytest.fixture
 def hanging() -> Iterator[Hanging]:
     made = Hanging()
@@ -55,9 +63,9 @@ def hanging() -> Iterator[Hanging]:
     made.gate.set()
 
 
-def settling(bench: Bench) -> None:
+def settling(bench: Bench, timeout: float = 4) -> None:
     """The plan has a probe of rows that settles."""
-    rows = RowsCheck(service="db", path="/charges", timeout=4, settle=40)
+    rows = RowsCheck(service="db", path="/charges", timeout=timeout, settle=40)
     probe = BoundProbe(name="orders", rows=rows, rate=1)
     bench.plan = bench.plan.model_copy(update={"probes": (*bench.plan.probes, probe)})
 
@@ -148,6 +156,14 @@ def test_a_reader_that_raises_has_failed(bench: Bench) -> None:
     (event,) = [event for event in bench.timeline().events if event.kind == "rows.read"]
     told = event.read(RowsRead)
     assert (told.outcome, told.error, told.rows) == (Outcome.FAILED, "RuntimeError: a bug", ())
+
+
+def test_a_reader_that_settles_is_waited_for(bench: Bench) -> None:
+    settling(bench, timeout=0.1)
+    [(_, told)] = read_all([Settling()], bench.plan, grace=0.1)
+    assert told.outcome is Outcome.OK
+    [(_, told)] = read_all([Settling()], bench.plan, settle=False, grace=0.1)
+    assert (told.outcome, told.error) == (Outcome.FAILED, "no answer in time")
 
 
 def test_a_reader_that_hangs_is_not_waited_for(hanging: Hanging) -> None:

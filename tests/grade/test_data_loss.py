@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -231,3 +231,24 @@ def test_what_was_only_accepted_is_not_lost_where_the_day_was_stopped(
         assert found.reason == (
             f"2 order requests were accepted, and not done yet when the run was stopped: {numbers}."
         )
+
+
+def settling(made: Draft) -> None:
+    """Every probe of rows settles."""
+    plan = cast(dict[str, Any], made.one("run.opened").data["plan"])
+    for probe in plan["probes"]:
+        if probe.get("rows"):
+            probe["rows"]["settle"] = 30.0
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_who_stopped_the_run_did_not_wait_for_rows_that_settle(stopped: bool) -> None:
+    def edit(made: Draft) -> None:
+        settling(made)
+        with_rows(lambda rows: rows[:-2])(made)
+        if stopped:
+            _stopped(made)
+
+    found = loss(edit=edit)
+    assert found.verdict is (Verdict.INCONCLUSIVE if stopped else Verdict.FAIL), found.reason
+    assert ("nobody waited for their rows when the run was stopped" in found.reason) is stopped

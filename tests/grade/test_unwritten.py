@@ -13,8 +13,9 @@ from gameday.model.enums import Outcome, Verdict
 from gameday.model.experiment import Throttled
 from gameday.model.grade import Criterion
 from tests.grade.builder import Draft
+from tests.grade.mutations import change_rows
 from tests.grade.standby import ORDER, ORDERS, REFUSED, WRITTEN, Call, Standby, calls_of, make_standby, tell
-from tests.grade.test_data_loss import Edit, with_rows
+from tests.grade.test_data_loss import Edit, settling, with_rows
 from tests.grade.test_throttled import changed, judged
 
 DAY = Standby(unwritten=ORDERS)
@@ -256,3 +257,29 @@ def test_where_nothing_was_taken_before_or_after_nobody_can_say() -> None:
 def test_without_being_asked_nothing_is_looked_for() -> None:
     plain = Standby()
     assert throttled(with_rows(lambda rows: [*rows, *REFUSALS]), plain).verdict is Verdict.PASS
+
+
+def test_a_run_that_was_stopped_did_not_wait_for_what_was_refused_to_show() -> None:
+    def stopped(made: Draft) -> None:
+        settling(made)
+        made.one("run.closed").data["outcome"] = "aborted"
+
+    found = throttled(stopped)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "nobody waited for what was refused to show" in found.reason
+    assert throttled(settling).verdict is Verdict.PASS
+
+
+def test_rows_that_have_nothing_of_the_time_of_the_throttle_say_nothing_of_it() -> None:
+    day = Standby(unwritten=WRITTEN, share=0.93)
+    orders = [call for call in calls_of(day) if call.name == ORDER]
+    refused = [call for call in orders if call.status == REFUSED]
+    gone = {call.note.split()[-1] for call in orders if refused[0].start <= call.start <= refused[-1].start}
+
+    def pruned(made: Draft) -> None:
+        change_rows(made, lambda rows: [row for row in rows if row not in gone], WRITTEN)
+
+    assert throttled(day=day).verdict is Verdict.PASS
+    found = throttled(pruned, day)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "that were taken while others were refused" in found.reason

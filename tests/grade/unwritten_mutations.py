@@ -130,7 +130,7 @@ def rows_with_a_key(scene: Scene, draft: Draft, chance: Random) -> str:
 @standby_benign
 def rows_without_a_few(scene: Scene, draft: Draft, chance: Random) -> str:
     """Where another probe says whether everything acknowledged is there, this one may have lost some."""
-    share = chance.uniform(0.92, 0.99)
+    every = chance.randint(20, 99)
     if _asked(scene) == WRITTEN:
-        change_rows(draft, lambda rows: [row for row in rows if chance.random() < share], WRITTEN)
-    return f"some {1 - share:.0%} of the rows are missing"
+        change_rows(draft, lambda rows: [row for place, row in enumerate(rows) if place % every], WRITTEN)
+    return f"every {every}th of the rows is missing"
