@@ -296,7 +296,7 @@ def errors_after(scene: Scene, draft: Draft, chance: Random) -> str:
 
 def steady_by_probe(scene: Scene, draft: Draft) -> str:
     """Have the plan judge the steady state by a probe that proves no fault, too; the probe's source."""
-    name = next(probe.name for probe in scene.plan.probes if probe.name != scene.proof.name)
+    name = next(one.name for one in scene.plan.probes if one.name != scene.proof.name and one.rows is None)
     line = draft.one("run.opened")
     plan = cast("dict[str, JSON]", copy.deepcopy(line.data["plan"]))
     plan["steadyState"] = [
