@@ -12,6 +12,8 @@ __all__ = ["hurried", "named", "rows_of"]
 
 _NAMED = 3
 """How many are named."""
+_LONGEST = 40
+"""Characters of one that are shown: digests would fill a page, and the record has them whole."""
 
 
 def rows_of(record: Record, probe: str) -> At[RowsRead] | str:
@@ -36,6 +38,7 @@ def hurried(record: Record, probe: str) -> bool:
 
 
 def named(texts: Iterable[str]) -> str:
-    """The first few of them, each once: ``a, b, c, ...``"""
+    """The first few of them, each once, and its beginning if it is long: ``a, b, c, ...``"""
     found = list(dict.fromkeys(texts))
-    return ", ".join(found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
+    shown = [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in found[:_NAMED]]
+    return ", ".join(shown) + (", ..." if len(found) > _NAMED else "")

@@ -283,3 +283,10 @@ def test_rows_that_have_nothing_of_the_time_of_the_throttle_say_nothing_of_it() 
     found = throttled(pruned, day)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "that were taken while others were refused" in found.reason
+
+
+def test_long_notes_are_named_by_their_beginning() -> None:
+    digests = [call.note for call in calls_of(APART) if call.status == REFUSED]
+    found = throttled(lambda made: change_rows(made, lambda rows: [*rows, *digests], WRITTEN), APART)
+    assert found.verdict is Verdict.FAIL
+    assert f"{WRITTEN} has {digests[0][:39]}…, {digests[1][:39]}…, {digests[2][:39]}…, ...." in found.reason
