@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -23,9 +24,8 @@ MOST_ROWS = 1_000_000
 """Rows that one reading gives at most."""
 MOST_ROWS_BEFORE = 400_000
 """Of these, how many may be there before the run: the others are for what comes."""
-_ATTEMPTS = 3
-_PAUSE = 0.5
-"""Real seconds before the second attempt, and twice as many before the third: what starts anew takes a while."""
+_PAUSES = (0.5, 1.0)
+"""Real seconds between the attempts at one answer: what starts anew takes a while."""
 
 
 class Unread(Exception):
@@ -42,18 +42,14 @@ def answered(seconds: float, ask: Callable[[float], T]) -> T:
     ``seconds`` are for all attempts and the pauses between: whoever did not answer in them is not asked again.
     """
     deadline = time.monotonic() + seconds
-    for attempt in range(_ATTEMPTS - 1):
-        pause = _PAUSE * 2**attempt
+    for pause in (*_PAUSES, inf):
         try:
             return ask(deadline - time.monotonic())
         except Unread as error:
             if error.final or time.monotonic() + pause >= deadline:
                 raise _timed(error, seconds) from error
         time.sleep(pause)
-    try:
-        return ask(deadline - time.monotonic())
-    except Unread as error:
-        raise _timed(error, seconds) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _timed(error: Unread, seconds: float) -> Unread:
