@@ -183,7 +183,7 @@ class _Reaper:
             write = stack.enter_context(_record(self.orders.folder))
             write(AbortRequested(by="reaper", reason=why))
             try:
-                left = self._undo(write, unsure=not fenced)
+                left = self._undo(write, lambda _: not fenced)
             except LedgerUnreadable as error:
                 write(ReaperUnresolved(id="", error=error.message))
                 return False
@@ -227,7 +227,7 @@ class _Reaper:
             outlived += processes.fence_session(process)
         return outlived
 
-    def _undo(self, write: Callable[[Payload], None], unsure: bool) -> Sequence[Undone]:
+    def _undo(self, write: Callable[[Payload], None], unsure: Callable[[Entry], bool]) -> Sequence[Undone]:
         by = Undoing(self.ledger, write, self.clock, "reaper", self.clock.monotonic_ns(), unsure, is_gone)
         give_up = self.clock.monotonic_ns() + int(_GIVE_UP * 1e9)
         while True:

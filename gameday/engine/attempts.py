@@ -34,15 +34,15 @@ class Attempts:
         self._clock = clock
         self.landed = 0
         """Monotonic nanoseconds at which the last one ended, however it did; see `Undoing.landed`."""
-        self.unsure = False
-        """Whether the last one overran, failed or was cut short; see `Undoing.unsure`."""
+        self.unsure = ""
+        """Of which fault or stimulus it was, where it overran, failed or was cut short; see `Undoing.unsure`."""
 
-    def make(self, call: Callable[[], None]) -> tuple[Outcome, str]:
+    def make(self, id: str, call: Callable[[], None]) -> tuple[Outcome, str]:
         """As `attempt`; also where the call is cut short by what is no error, it counts as unsure."""
-        self.unsure = True
+        self.unsure = id
         try:
             outcome, problem = attempt(call)
         finally:
             self.landed = self._clock.monotonic_ns()
-        self.unsure = outcome is not Outcome.OK
+        self.unsure = "" if outcome is Outcome.OK else id
         return outcome, problem

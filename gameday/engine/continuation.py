@@ -38,7 +38,7 @@ class Continuation:
             return ""
         self._next[id] = now + int(PROCEED / 2 * 1e9)
         found: list[Progress] = []
-        outcome, problem = self._attempts.make(lambda: found.append(_further(prepared)))
+        outcome, problem = self._attempts.make(id, lambda: found.append(_further(prepared)))
         told = FaultProceeded(id=id, outcome=outcome, error=problem)
         if found:
             told = told.model_copy(update=dataclasses.asdict(found[0]))

@@ -280,7 +280,7 @@ class _Run:
         self._setup.record("engine", intent(id=token.id, kind=token.kind, service=token.service))
         if self._setup.record.broken is not None:  # on record, in the last room that there was
             self._stop("engine", f"{token.id} was not injected, the disk of the timeline is full")
-        outcome, problem = self._attempts.make(lambda: prepared.driver.inject(token))
+        outcome, problem = self._attempts.make(token.id, lambda: prepared.driver.inject(token))
         injected = StimulusInjected if prepared.stimulus else FaultInjected
         self._write(injected(id=token.id, outcome=outcome, error=problem))
         if outcome is Outcome.UNTOUCHED:
@@ -325,7 +325,8 @@ class _Run:
 
     def _undoing(self, reason: Reason) -> Undoing:
         last = self._attempts
-        return Undoing(self._setup.ledger, self._write, self._waker, reason, last.landed, last.unsure)
+        args = self._setup.ledger, self._write, self._waker, reason, last.landed
+        return Undoing(*args, lambda entry: entry.token.id == last.unsure)
 
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
         by = self._undoing(reason)

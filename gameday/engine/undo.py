@@ -86,8 +86,8 @@ class Undoing:
     reason: Reason
     landed: int
     """Monotonic nanoseconds after which an inject that is still under way could no longer land, less one settle."""
-    unsure: bool = False
-    """An inject overran or failed, and its end is only certain once the first call of the undo has returned."""
+    unsure: Callable[[Entry], bool] = lambda entry: False
+    """Whether its inject overran or failed: its end is only certain once the undo's first call has returned."""
     gone: Callable[[Entry], bool] = lambda entry: False
     """Whether what the entry stands on is gone for good: asked when an attempt failed."""
 
@@ -127,7 +127,7 @@ def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
     try:
         driver.undo(entry.token)
         landed, settle = by.landed, entry.settle
-        if by.unsure:
+        if by.unsure(entry):
             landed, settle = by.waker.monotonic_ns(), max(entry.settle, UNSURE)
         if not driver.is_clear(entry.token):
             return "undo returned, and it still stands"

@@ -124,11 +124,12 @@ def test_the_engine_is_killed(case: Case, point: str, which: str) -> None:
     case.assert_nothing_is_left(5)
 
 
-@pytest.mark.parametrize("which", ["drain", "exhaust"])
-def test_the_hand_is_killed(case: Case, which: str) -> None:
-    begin(case, "hold", which)
+@pytest.mark.parametrize(("point", "which"), [("hold", "drain"), ("hold", "exhaust"), ("proceed", "drain")])
+def test_the_hand_is_killed(case: Case, point: str, which: str) -> None:
+    begin(case, point, which)
     since = time.monotonic()
     os.kill(case.hand(), signal.SIGKILL)
+    case.go()  # in the hold it has gone on already
     case.watch_until_clear(since, 60.0)
     assert case.end() == 5
     case.assert_nothing_is_left(5)

@@ -39,14 +39,14 @@ def test_an_error_is_an_outcome_with_words(case: tuple[Callable[[], None], Outco
 def test_only_after_what_was_done_nothing_is_on_its_way(case: tuple[Callable[[], None], Outcome, str]) -> None:
     call, outcome, problem = case
     attempts = Attempts(FakeClock())
-    assert attempts.make(call) == (outcome, problem)
-    assert attempts.unsure is (outcome is not Outcome.OK)
+    assert attempts.make("brownout", call) == (outcome, problem)
+    assert attempts.unsure == ("" if outcome is Outcome.OK else "brownout")
 
 
 def test_the_next_that_is_done_is_sure_again() -> None:
     attempts = Attempts(FakeClock())
-    attempts.make(raising(TimeoutError("late")))
-    attempts.make(lambda: None)
+    attempts.make("brownout", raising(TimeoutError("late")))
+    attempts.make("brownout", lambda: None)
     assert not attempts.unsure
 
 
@@ -59,5 +59,5 @@ def test_what_is_cut_short_may_land_from_when_it_ended() -> None:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
-        attempts.make(call)
-    assert (attempts.unsure, attempts.landed) == (True, 4_000_000_000)  # the clock began at 1 s
+        attempts.make("brownout", call)
+    assert (attempts.unsure, attempts.landed) == ("brownout", 4_000_000_000)  # the clock began at 1 s

@@ -214,6 +214,22 @@ def test_an_inject_that_raises_aborts_and_is_undone_though_it_acted(bench: Bench
     assert injected.data["outcome"] == outcome
 
 
+def test_only_the_one_whose_inject_overran_is_looked_at_again_a_second_later(bench: Bench) -> None:
+    """All that stands would wait for a second each else, and together for longer than is promised."""
+
+    def overrun(event: Event) -> None:
+        if (event.kind, event.data.get("id")) == ("fault.intent", "second"):
+            bench.driver.broken["inject"] = [TimeoutError("late")]
+
+    bench.on_event = overrun
+    bench.go()
+    at = {f"{event.kind} {event.data.get('id')}": event.mono / 1e9 for event in bench.timeline().events}
+    kinds = {"second": "fault", "first": "fault", "canary": "stimulus"}
+    took = {id: at[f"{kind}.cleared {id}"] - at[f"{kind}.undo {id}"] for id, kind in kinds.items()}
+    assert took["second"] == pytest.approx(1.0)
+    assert max(took["first"], took["canary"]) < 0.5
+
+
 def test_an_inject_that_refused_aborts_and_is_not_undone(bench: Bench) -> None:
     """What is in place there is somebody else's; what was injected before is undone as ever."""
     bench.driver.noop = True
