@@ -25,7 +25,7 @@ _HEAD = """# The timeline
 - Intent is written before effect. A source that gives no data writes `source.gap`: silence is never good data.
 - Sources: `engine`, `preflight`, `load`, `alerts`, `releases`, `steps`, `people`, `probe/NAME`, `slo/NAME`.
 
-The kinds of events and their data (made from `gameday/model/events.py`):
+The kinds of events and their data (made from `gameday/model/events/`):
 """
 
 
