@@ -179,8 +179,7 @@ class _Reaper:
         fenced = self._fence()
         with contextlib.suppress(OSError):
             self.ledger.hold({"pid": os.getpid(), "phase": "the reaper undoes"})
-        with contextlib.ExitStack() as stack:
-            write = stack.enter_context(_record(self.orders.folder))
+        with _record(self.orders.folder) as write:
             write(AbortRequested(by="reaper", reason=why))
             try:
                 left = self._undo(write, lambda _: not fenced)
@@ -188,15 +187,18 @@ class _Reaper:
                 write(ReaperUnresolved(id="", error=error.message))
                 return False
             finally:
-                for process in self.load:
-                    with contextlib.suppress(OSError):
-                        processes.fence_session(process)
+                self._end_load()
                 self._end_own()
             gone = close_gone(self.ledger, [undone.entry for undone in left])
             stands = [undone for undone in left if undone.entry not in gone]
             for undone in stands:
                 write(ReaperUnresolved(id=undone.entry.token.id, error=undone.error))
         return not stands
+
+    def _end_load(self) -> None:
+        for process in self.load:
+            with contextlib.suppress(OSError):
+                processes.fence_session(process)
 
     def _end_own(self) -> None:
         """End the environment that ends with the run; what it kept on disk goes once nothing of it is left."""
