@@ -21,24 +21,22 @@ def total_of(text: str, selector: MetricsSelector) -> float:
     A counter that is declared, or has other series, but none that match is 0; one that is unknown is NoData. The
     suffix ``_total`` does not matter, neither here nor there.
     """
-    name = selector.counter.removesuffix("_total")
-    found, total = False, 0.0
+    name = _bare(selector.counter)
     try:
-        for family in text_string_to_metric_families(text):
-            if family.name.removesuffix("_total") != name:
-                continue
-            found = True
-            for sample in family.samples:
-                counts = sample.name.removesuffix("_total") == name
-                if counts and selector.where.items() <= sample.labels.items():
-                    total += sample.value
+        families = [family for family in text_string_to_metric_families(text) if _bare(family.name) == name]
     except (ValueError, KeyError, IndexError) as error:
         raise NoData(f"its metrics do not parse: {error}") from error
-    if not found:
+    if not families:
         raise NoData(f"it has no counter {selector.counter}")
+    series = [sample for family in families for sample in family.samples if _bare(sample.name) == name]
+    total = sum((one.value for one in series if selector.where.items() <= one.labels.items()), start=0.0)
     if not math.isfinite(total):
         raise NoData(f"its counter {selector.counter} is {total}")
     return total
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix("_total")
 
 
 class MetricsObserver(PageSampler[CounterPair]):
