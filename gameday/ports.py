@@ -252,6 +252,10 @@ class Reader(Protocol):
     def read(self, settle: bool) -> RowsRead:
         """What came since; never raises, and takes `BoundProbe.timeout` at most. Without ``settle``: at once."""
 
+    def give_up(self) -> None:
+        """From any thread, returns at once: nobody waits any more, so that `check` or `read` fails soon, and
+        nothing that it asked for goes on elsewhere."""
+
 
 @runtime_checkable
 class Listening(Protocol):

@@ -35,10 +35,10 @@ from gameday.engine.effect import Effects
 from gameday.engine.guards import Guards
 from gameday.engine.ledger import Entry
 from gameday.engine.preparation import Prepared, Setup
-from gameday.engine.reading import read_all, seconds_of
+from gameday.engine.reading import Readings, seconds_of
 from gameday.engine.steps import Steps
 from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, undo_entry
-from gameday.engine.wait import Wakes
+from gameday.engine.wait import Asked, Wakes
 from gameday.errors import GamedayError
 from gameday.model.base import JSON
 from gameday.model.enums import Outcome, PhaseName, Verdict
@@ -104,6 +104,7 @@ class _Run:
         self._continuation = Continuation(self._write, setup.waker, self._attempts)
         self._injected = False
         self._loaded = False
+        self._unread = ""
 
     def run(self) -> Ending:
         reason = "the run was not begun"
@@ -127,6 +128,8 @@ class _Run:
         finally:
             # Also on a bug: the exception goes on to the caller, after everything was undone.
             self._leave("abort" if aborted else "ended")
+        if self._unread and not aborted:
+            aborted, reason = True, self._unread
         self._broken = self._broken or self._setup.record.broken
         if self._broken is not None:
             aborted, reason = True, f"the timeline could not be written: {self._broken}"
@@ -194,10 +197,8 @@ class _Run:
         self._effects.notice(event, {entry.token.id: entry.token.kind for entry, _ in self._open})
 
     def _look(self, wakes: Wakes) -> None:
-        if wakes.signals:
-            self._stop("signal", f"{wakes.signals[0]} received")
-        if wakes.operator:
-            self._stop("operator", wakes.operator)
+        if wakes.asked is not None:
+            self._stop(*wakes.asked)
         if wakes.lost:
             self._stop("engine", wakes.lost)
 
@@ -377,8 +378,20 @@ class _Run:
         for reader in readers:
             name = reader.source.removeprefix("probe/")
             self._write(RowsAwaited(probe=name, seconds=seconds.get(reader.source, 0.0)))
-        for source, rows in self._waker.during(lambda: read_all(readers, self._plan, settle)):
+        readings = Readings(readers, seconds, self._waker)
+        readings.begin(settle)
+        asked = readings.wait().asked
+        if asked is not None:
+            self._give_up(readings, asked, reason)
+        for source, rows in readings.found():
             self._setup.record(source, rows)
+
+    def _give_up(self, readings: Readings, asked: Asked, reason: Reason) -> None:
+        """Who stops a run that is over but for this does not wait for it; what was read by then counts."""
+        self._unread = asked[1]
+        if reason != "abort":
+            self._write(AbortRequested(by=asked[0], reason=self._unread))
+        readings.give_up(f"the run was stopped meanwhile: {self._unread}")
 
     def _hear(self, event: Event) -> None:
         """In the thread that recorded it: sort, and ring."""

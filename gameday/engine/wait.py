@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
-__all__ = ["Waker", "Wakes"]
+__all__ = ["Asked", "Waker", "Wakes"]
 
 
 T = TypeVar("T")
+Asked = tuple[Literal["signal", "operator"], str]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,13 @@ class Wakes:
     """What the run can not do without and is gone now, for people; empty: nothing."""
     operator: str = ""
     """Who asked from outside that the run stops, for people; empty: nobody."""
+
+    @property
+    def asked(self) -> Asked | None:
+        """What wants the run stopped, and why, for people; None: nothing. What is lost is another matter."""
+        if self.signals:
+            return "signal", f"{self.signals[0]} received"
+        return ("operator", self.operator) if self.operator else None
 
 
 class Waker(Protocol):

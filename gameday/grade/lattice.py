@@ -25,8 +25,9 @@ def run_verdict(record: Record, criteria: Sequence[Criterion]) -> tuple[RunVerdi
         return RunVerdict.ABORTED, _stopped(record, "before anything was injected")
     if failed:
         return RunVerdict.FAIL, _named(failed, "failed")
-    if record.stopped_at is not None or record.closed is None:
-        return RunVerdict.ABORTED, _stopped(record, "before its end")
+    if record.stopped or record.closed is None:
+        when = "while rows were read" if record.stopped_late else "before its end"
+        return RunVerdict.ABORTED, _stopped(record, when)
     if open_:
         return RunVerdict.INCONCLUSIVE, _named(open_, "could not be proven")
     if not any(one.verdict is Verdict.PASS for one in required):

@@ -32,6 +32,7 @@ from gameday.model.events import (
     PhaseEntered,
     ProbeSample,
     ReleaseSample,
+    RowsAwaited,
     RunClosed,
     RunOpened,
     SourceGap,
@@ -145,13 +146,27 @@ class Record:
 
     @cached_property
     def stopped_at(self) -> int | None:
-        """When the run was stopped before its time: the request to abort, else the end of an unclosed record."""
+        """When the run was stopped before its time: the request to abort, else the end of an unclosed record.
+
+        None also if its phases were over, and whoever stopped it only did not wait for rows to be read.
+        """
         aborts = self.of(AbortRequested)
         if aborts:
-            return aborts[0].mono
+            return None if self.stopped_late else aborts[0].mono
         if self.closed is None:
             return None if self.live else self.end
         return self.closed.mono if self.closed.data.outcome == "aborted" else None
+
+    @cached_property
+    def stopped_late(self) -> bool:
+        """Whether the run was stopped only while rows were read, with its phases over and everything undone."""
+        aborts, awaited = self.of(AbortRequested), self.of(RowsAwaited)
+        return self.closed is not None and bool(aborts and awaited) and aborts[0].seq > awaited[0].seq
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was stopped, however late."""
+        return self.stopped_at is not None or self.stopped_late
 
     @property
     def complete(self) -> bool:

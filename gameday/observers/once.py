@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from gameday.errors import PreflightError
 from gameday.model.enums import Outcome
-from gameday.model.events import TIMED_OUT, RowsRead
+from gameday.model.events import GIVEN_UP, TIMED_OUT, RowsRead
 from gameday.model.plan import BoundProbe
 from gameday.model.slo import RowsCheck
 
@@ -36,11 +37,13 @@ class Unread(Exception):
         self.final = final
 
 
-def answered(seconds: float, ask: Callable[[float], T]) -> T:
+def answered(seconds: float, ask: Callable[[float], T], given_up: threading.Event | None = None) -> T:
     """What ``ask``, given the real seconds left, gives in the first attempt that works; Unread.
 
     ``seconds`` are for all attempts and the pauses between: whoever did not answer in them is not asked again.
+    Nor is anybody once it was ``given_up``, which any thread may say.
     """
+    over = given_up or threading.Event()
     deadline = time.monotonic() + seconds
     for pause in (*_PAUSES, inf):
         try:
@@ -48,7 +51,8 @@ def answered(seconds: float, ask: Callable[[float], T]) -> T:
         except Unread as error:
             if error.final or time.monotonic() + pause >= deadline:
                 raise _timed(error, seconds) from error
-        time.sleep(pause)
+        if over.wait(pause):
+            raise Unread(GIVEN_UP)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -77,11 +81,12 @@ class Rows(ABC):
         self._most = most
         self._hint = f"see the probe {probe.name} and the service {rows.service}; nothing was injected"
         self._earlier: Counter[str] | None = None
+        self._given_up = threading.Event()
 
     def check(self) -> None:
         """Read what is there before the run; PreflightError if that does not work, or leaves too little room."""
         try:
-            found = answered(self._rows.timeout, self._ask)
+            found = answered(self._rows.timeout, self._ask, self._given_up)
         except Unread as error:
             raise PreflightError(f"{self.source}: {self._where}: {error}", hint=self._hint) from error
         self._leave_room(found)
@@ -92,16 +97,23 @@ class Rows(ABC):
 
         It takes the probe's ``settle`` and ``timeout`` at most; without ``settle`` it asks at once.
         """
-        time.sleep(self._rows.settle if settle else 0)
+        given_up = self._given_up.wait(self._rows.settle if settle else 0)
         asked = time.monotonic_ns()
+        if given_up:  # asked now it would pass for one that had settled
+            return RowsRead(outcome=Outcome.FAILED, error=f"{self._where}: {GIVEN_UP}", asked=asked)
         try:
-            rows = answered(self._rows.timeout, self._ask)
+            rows = answered(self._rows.timeout, self._ask, self._given_up)
         except Unread as error:
             return RowsRead(outcome=Outcome.FAILED, error=f"{self._where}: {error}", asked=asked)
         if self._earlier is None:
             return RowsRead(outcome=Outcome.OK, rows=rows, asked=asked)
         new = _since(rows, self._earlier)
         return RowsRead(outcome=Outcome.OK, rows=new, asked=asked, earlier=len(rows) - len(new))
+
+    def give_up(self) -> None:
+        """From any thread, returns at once: nobody waits any more. What is under way fails soon, and so does all
+        that is asked later."""
+        self._given_up.set()
 
     @abstractmethod
     def _ask(self, seconds: float) -> tuple[str, ...]:

@@ -47,6 +47,9 @@ class Reader:
     def read(self, settle: bool) -> RowsRead:
         return RowsRead(outcome=Outcome.OK, asked=0)
 
+    def give_up(self) -> None:
+        """Never called."""
+
 
 @pytest.fixture(autouse=True)
 def reader(monkeypatch: pytest.MonkeyPatch) -> None:

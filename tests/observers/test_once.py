@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -114,3 +115,26 @@ def test_no_attempt_is_made_that_would_not_mend_it_or_when_time_is_over() -> Non
 )
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert place(url) == shown
+
+
+def test_who_is_given_up_while_it_settles_has_not_read() -> None:
+    books = Books("60s")
+    threading.Timer(0.2, books.give_up).start()
+    began = time.monotonic()
+    found = books.read()
+    assert time.monotonic() - began < 30
+    assert (found.outcome, found.rows, found.error) == (Outcome.FAILED, (), "GET it: given up")
+
+
+def test_no_attempt_is_made_once_it_was_given_up() -> None:
+    given_up = threading.Event()
+    asked: list[float] = []
+
+    def ask(left: float) -> str:
+        asked.append(left)
+        given_up.set()
+        raise Unread("no")
+
+    with pytest.raises(Unread, match=r"^given up$"):
+        answered(60, ask, given_up)
+    assert len(asked) == 1

@@ -48,6 +48,7 @@ from gameday.model.events.run import (
 )
 from gameday.model.events.runbook import NoteAdded, StepAction, StepDone, StepRefused, StepTriggered
 from gameday.model.events.samples import (
+    GIVEN_UP,
     TIMED_OUT,
     CounterPair,
     CounterSample,
@@ -62,6 +63,7 @@ from gameday.model.events.samples import (
 )
 
 __all__ = [
+    "GIVEN_UP",
     "PAYLOADS",
     "TIMED_OUT",
     "AbortRequested",

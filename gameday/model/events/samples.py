@@ -13,6 +13,7 @@ from gameday.model.events.envelope import Payload
 from gameday.model.quantities import Nanoseconds
 
 __all__ = [
+    "GIVEN_UP",
     "TIMED_OUT",
     "CounterPair",
     "CounterSample",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 
+GIVEN_UP = "given up"
+"""The error of a question that nobody waited for any more."""
 TIMED_OUT = "timed out"
 """The ``error`` of a check that had no whole answer by its timeout."""
 
