@@ -8,8 +8,10 @@ of a host's name: nothing bounds that but the resolver.) A query is one statemen
 from __future__ import annotations
 
 import select
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -18,16 +20,20 @@ from gameday import references
 from gameday.errors import UsageError
 from gameday.model.database import DatabaseAddress
 from gameday.model.environment import DatabaseLogin
-from gameday.model.events import TIMED_OUT
+from gameday.model.events import GIVEN_UP, TIMED_OUT
 
 if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn, PGresult
+    from psycopg.pq.abc import PGcancel, PGcancelConn, PGconn, PGresult
 
 __all__ = ["EXTRA", "DatabaseError", "Session", "Table", "available", "require"]
 
 EXTRA = "pip install 'gameday[postgres]'"
 _MODULE = "psycopg"
 _MOST_WORDS = 500
+_SLICE = 0.1
+"""Real seconds after which a wait looks whether it was given up."""
+_CANCEL = 1.0
+"""Real seconds for a server to take a request to cancel; of one that does not, its own timeout ends the query."""
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 _ARRIVED = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])"
 
@@ -61,19 +67,47 @@ class Table:
     rows: tuple[tuple[str | None, ...], ...]
 
 
+class _GivenUp(Exception):
+    """Nobody waits any more."""
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """How long may be waited."""
+
+    until: float
+    """Monotonic, in seconds."""
+    given_up: threading.Event
+
+    def left(self) -> float:
+        """Real seconds; TimeoutError if there are none, _GivenUp if nobody waits."""
+        if self.given_up.is_set():
+            raise _GivenUp
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
 class Session:
     """A connection that is opened when it is needed, and anew after it failed. Used by one thread at a time.
 
     ``settings``: parameters of the server for this session, as ``pg_settings`` spells them. They are sent as it is
     opened, and read back: set later, they would stay behind with a pooler's connection, which others use next.
+    ``given_up``: once any thread sets it nobody waits any more, and what the server does for it is cancelled.
     """
 
     def __init__(
-        self, address: DatabaseAddress, login: DatabaseLogin | None, settings: Mapping[str, str] | None = None
+        self,
+        address: DatabaseAddress,
+        login: DatabaseLogin | None,
+        settings: Mapping[str, str] | None = None,
+        given_up: threading.Event | None = None,
     ) -> None:
         self._address = address
         self._login = login
         self._settings = dict(settings or {})
+        self._given_up = given_up or threading.Event()
         self._connection: PGconn | None = None
         self._secret = ""
 
@@ -82,13 +116,16 @@ class Session:
 
         A statement that is not answered in time is not known to have failed: the connection is dropped.
         """
-        deadline = time.monotonic() + seconds
+        limit = _Limit(time.monotonic() + seconds, self._given_up)
         try:
-            connection = self._live(deadline)
-            return _asked(connection, query, parameters, deadline)
+            connection = self._live(limit)
+            return _asked(connection, query, parameters, limit)
         except TimeoutError:
             self.close()
             raise DatabaseError(TIMED_OUT) from None
+        except _GivenUp:
+            self._cancel()
+            raise DatabaseError(GIVEN_UP) from None
         except DatabaseError as error:
             if not error.state:
                 self.close()
@@ -100,16 +137,22 @@ class Session:
         if connection is not None:
             connection.finish()
 
-    def _live(self, deadline: float) -> PGconn:
+    def _cancel(self) -> None:
+        """Have the server end what it does for this connection, and close it."""
+        if self._connection is not None:
+            _cancelled(self._connection)
+        self.close()
+
+    def _live(self, limit: _Limit) -> PGconn:
         if self._connection is not None and not _lost(self._connection):
             return self._connection
         self.close()
         # Held from its first moment on: whatever happens while it connects, it is closed.
         self._connection = connection = _begun(self._parameters())
-        _connected(connection, deadline)
+        _connected(connection, limit)
         if self._settings:
             names = f"{{{','.join(self._settings)}}}"
-            self._check_settings(_asked(connection, _ARRIVED, (names,), deadline))
+            self._check_settings(_asked(connection, _ARRIVED, (names,), limit))
         return connection
 
     def _check_settings(self, found: Table) -> None:
@@ -160,33 +203,70 @@ def _begun(parameters: Mapping[str, str | int]) -> PGconn:
     return pq.PGconn.connect_start(text.encode("utf-8"))
 
 
-def _connected(connection: PGconn, deadline: float) -> None:
+def _connected(connection: PGconn, limit: _Limit) -> None:
     from psycopg import pq
 
-    while True:
-        if connection.status == pq.ConnStatus.BAD:
-            raise _failure(connection)
-        status = connection.connect_poll()
-        if status == pq.PollingStatus.OK:
-            break
-        if status == pq.PollingStatus.FAILED:
-            raise _failure(connection)
-        _wait(connection, _READ if status == pq.PollingStatus.READING else _WRITE, deadline)
+    if connection.status == pq.ConnStatus.BAD or not _polled(connection.connect_poll, connection, limit):
+        raise _failure(connection)
     connection.nonblocking = 1
 
 
-def _asked(connection: PGconn, query: str, parameters: Sequence[str], deadline: float) -> Table:
+def _polled(poll: Callable[[], int], connection: PGconn | PGcancelConn, limit: _Limit) -> bool:
+    """Whether it was made; its socket may be another one at each step."""
+    from psycopg import pq
+
+    while (status := poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+        _wait(connection, _READ if status == pq.PollingStatus.READING else _WRITE, limit)
+    return status == pq.PollingStatus.OK
+
+
+def _cancelled(connection: PGconn) -> None:
+    """Have the server end the query that is under way, if one is and the server takes the request in time."""
+    from psycopg import Error, NotSupportedError, pq
+
+    if connection.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
+    try:
+        _cancelled_by(connection.cancel_conn())
+    except NotSupportedError:  # libpq before 17
+        _cancelled_by_old(connection.get_cancel())
+    except (Error, TimeoutError):
+        return  # it is told nowhere: the query ends by its own timeout then
+
+
+def _cancelled_by(request: PGcancelConn) -> None:
+    try:
+        request.start()
+        _polled(request.poll, request, _Limit(time.monotonic() + _CANCEL, threading.Event()))
+    finally:
+        request.finish()
+
+
+def _cancelled_by_old(request: PGcancel) -> None:
+    """By a call that waits for as long as it takes, and so in a thread that may be left behind."""
+    from psycopg import Error
+
+    def work() -> None:
+        with suppress(Error):
+            request.cancel()
+
+    thread = threading.Thread(target=work, name="cancel", daemon=True)
+    thread.start()
+    thread.join(_CANCEL)
+
+
+def _asked(connection: PGconn, query: str, parameters: Sequence[str], limit: _Limit) -> Table:
     from psycopg import Error, pq
 
     try:
         connection.send_query_params(query.encode("utf-8"), [one.encode("utf-8") for one in parameters])
         while connection.flush():
-            if _wait(connection, _READ | _WRITE, deadline) & _READ:
+            if _wait(connection, _READ | _WRITE, limit) & _READ:
                 connection.consume_input()
         found: list[PGresult] = []
         while True:
             while connection.is_busy():
-                _wait(connection, _READ, deadline)
+                _wait(connection, _READ, limit)
                 connection.consume_input()
             result = connection.get_result()
             if result is None:
@@ -224,15 +304,14 @@ def _text(value: bytes | bytearray | memoryview | None) -> str | None:
     return None if value is None else bytes(value).decode("utf-8", errors="replace")
 
 
-def _wait(connection: PGconn, for_: int, deadline: float) -> int:
-    """Until it can be read or written; TimeoutError at the deadline."""
+def _wait(connection: PGconn | PGcancelConn, for_: int, limit: _Limit) -> int:
+    """Until it can be read or written; raises what the limit does."""
     poller = select.poll()
     poller.register(connection.socket, for_)
-    left = deadline - time.monotonic()
-    ready = poller.poll(left * 1000) if left > 0 else []
-    if not ready:
-        raise TimeoutError
-    return ready[0][1]
+    while True:
+        ready = poller.poll(min(limit.left(), _SLICE) * 1000)
+        if ready:
+            return ready[0][1]
 
 
 def _lost(connection: PGconn) -> bool:

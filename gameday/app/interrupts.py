@@ -31,6 +31,8 @@ _ASK = 0.25
 """Real seconds between two looks for a request from outside, at least."""
 _TELL = 1.0
 """Real seconds between two answers to signals, at least."""
+_LET_GO = 1.5
+"""Real seconds for which a task that was given up is waited for."""
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -146,10 +148,11 @@ class Interrupts:
         thread.join()
         return done.result()
 
-    def unless_stopped(self, task: Callable[[], T]) -> T | None:
+    def unless_stopped(self, task: Callable[[], T], give_up: Callable[[], object]) -> T | None:
         """As `during`, but None as soon as there is what the next `wait` has to tell, which ends the run.
 
-        Only for what changes nothing and ends by itself: it goes on in its thread, and nobody hears how it ends.
+        ``give_up`` has the task end soon, and must return at once. Only for what changes nothing and ends by
+        itself: if it takes longer it goes on in its thread, and nobody hears how it ends.
         """
         if self._is_stopped():
             return None
@@ -157,8 +160,16 @@ class Interrupts:
         while not done.done():
             self._select(time.monotonic_ns() + int(_PACE * 1e9), heard=1)
             if self._is_stopped():
+                give_up()
+                self._let_end(done)
                 return None
         return done.result()
+
+    def _let_end(self, done: Future[T]) -> None:
+        """What was given up has something to cancel."""
+        until = time.monotonic_ns() + int(_LET_GO * 1e9)
+        while not done.done() and time.monotonic_ns() < until:
+            self._select(until)
 
     def _is_stopped(self) -> bool:
         return bool(self._pending or self._lost or self._operator)

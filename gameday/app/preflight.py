@@ -59,8 +59,9 @@ __all__ = [
     "scheme",
 ]
 
-Asking = Callable[[Callable[[], None]], object]
-"""Who does something that waits for an answer, and gives it up when the run is to stop (`Interrupts`)."""
+Asking = Callable[[Callable[[], None], Callable[[], None]], object]
+"""Who does something that waits for an answer, and gives it up, by the second call, when the run is to stop
+(`Interrupts`)."""
 
 _SOURCES = 10.0
 """Real seconds within which every probe, counter and release history must have answered once."""
@@ -198,7 +199,7 @@ def _until(plan: Plan, item: BoundFault | BoundStimulus | BoundScale) -> float:
     return item.at + item.for_ if isinstance(item, BoundFault) else plan.duration
 
 
-def _at_once(check: Callable[[], None]) -> None:
+def _at_once(check: Callable[[], None], give_up: Callable[[], None]) -> None:
     check()
 
 
@@ -242,7 +243,7 @@ def make_readers(plan: Plan, addresses: Addresses, found: Findings, asking: Aski
             service = plan.service(probe.rows.service)
             reader = found.attempt(partial(_reader, probe, service, addresses[service.url]))
             if reader is not None:
-                found.attempt(partial(asking, reader.check))
+                found.attempt(partial(asking, reader.check, reader.give_up))
                 readers.append(reader)
     return readers
 
@@ -307,7 +308,7 @@ def _databases(plan: Plan, urls: Mapping[str, Sequence[str]], asking: Asking) ->
     ]
     probes = [probe for probe in made if probe is not None]
     for probe in probes:
-        found.attempt(partial(asking, probe.check))
+        found.attempt(partial(asking, probe.check, probe.give_up))
     found.tell()
     return probes
 

@@ -13,8 +13,9 @@ from gameday.databases import EXTRA, DatabaseError, Session, Table, available
 from gameday.errors import PreflightError
 from gameday.model.database import DatabaseAddress, database_address
 from gameday.model.environment import DatabaseLogin
-from gameday.model.events import TIMED_OUT, ProbeSample
+from gameday.model.events import GIVEN_UP, TIMED_OUT, ProbeSample
 from gameday.model.plan import BoundProbe, BoundService
+from gameday.model.slo import SqlCheck
 from gameday.observers.once import MOST_ROWS, Rows, Unread, answered
 from gameday.observers.probe import Asking
 
@@ -41,17 +42,17 @@ class _Place:
         self.login: DatabaseLogin | None = service.login
         self.shown = dataclasses.replace(self.address, user="").url
 
-    def session(self, seconds: float) -> Session:
-        """A new one, whose statements end after that many real seconds."""
-        return Session(self.address, self.login, _settings(seconds))
+    def session(self, seconds: float, given_up: threading.Event | None = None) -> Session:
+        """A new one, whose statements end after that many real seconds, or when they are given up."""
+        return Session(self.address, self.login, _settings(seconds), given_up)
 
-    def check(self, probe: str, service: str, query: str, seconds: float) -> None:
-        """PreflightError if the query is not answered within so many real seconds."""
-        session = self.session(seconds)
+    def check(self, probe: str, check: SqlCheck, given_up: threading.Event) -> None:
+        """PreflightError if the query is not answered in time."""
+        session = self.session(check.timeout, given_up)
         try:
-            answered(seconds, lambda left: _asked(session, query, left))
+            answered(check.timeout, lambda left: _asked(session, check.query, left), given_up)
         except Unread as error:
-            hint = f"see the probe {probe} and the service {service}; nothing was injected"
+            hint = f"see the probe {probe} and the service {check.service}; nothing was injected"
             raise PreflightError(f"probe/{probe}: {self.shown}: {error}", hint=hint) from error
         finally:
             session.close()
@@ -72,7 +73,7 @@ def _asked(session: Session, query: str, seconds: float) -> Table:
 
 
 def _unread(error: DatabaseError) -> Unread:
-    return Unread(str(error), final=str(error) == TIMED_OUT or error.state.startswith(_HOPELESS))
+    return Unread(str(error), final=str(error) in {TIMED_OUT, GIVEN_UP} or error.state.startswith(_HOPELESS))
 
 
 class SqlProbe(Asking):
@@ -92,11 +93,16 @@ class SqlProbe(Asking):
         self._place = _Place(service, url)
         self._lock = threading.Lock()
         self._idle: list[Session] = []
+        self._given_up = threading.Event()
 
     def check(self) -> None:
         """PreflightError if it is not answered as it is asked; that it gives no number yet, its checks tell."""
         _installed(self.source)
-        self._place.check(self._name, self._sql.service, self._sql.query, self._sql.timeout)
+        self._place.check(self._name, self._sql, self._given_up)
+
+    def give_up(self) -> None:
+        """From any thread, returns at once: nobody waits for `check` any more."""
+        self._given_up.set()
 
     def _close(self) -> None:
         for session in self._idle:
@@ -143,7 +149,7 @@ class RowsReader(Rows):
         super().check()
 
     def _ask(self, seconds: float) -> tuple[str, ...]:
-        session = self._place.session(self._rows.timeout)
+        session = self._place.session(self._rows.timeout, self._given_up)
         try:
             return _texts(session.ask(self._query, (), seconds))
         except DatabaseError as error:

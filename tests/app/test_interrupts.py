@@ -191,9 +191,9 @@ def test_what_is_asked_unless_stopped_gives_its_answer_and_raises_its_error() ->
         raise ValueError("a bug")
 
     with Interrupts() as waker:
-        assert waker.unless_stopped(lambda: 3) == 3
+        assert waker.unless_stopped(lambda: 3, never) == 3
         with pytest.raises(ValueError, match="a bug"):
-            waker.unless_stopped(broken)
+            waker.unless_stopped(broken, never)
 
 
 def test_a_signal_ends_what_is_asked_and_is_told_by_the_next_wait() -> None:
@@ -204,10 +204,32 @@ def test_a_signal_ends_what_is_asked_and_is_told_by_the_next_wait() -> None:
         timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         began = time.monotonic()
-        assert waker.unless_stopped(lambda: gate.wait(60)) is None
+        assert waker.unless_stopped(lambda: gate.wait(60), lambda: told.append("give up")) is None
         assert time.monotonic() - began < 30
-        assert waker.unless_stopped(lambda: 3) is None  # nothing more is begun
+        assert waker.unless_stopped(lambda: 3, never) is None  # nothing more is begun
         timer.join()
         assert waker.wait(waker.monotonic_ns()).signals == ("SIGINT",)
         gate.set()
-    assert told == []  # the run turns to it at once
+    assert told == ["give up"]  # the run turns to the signal at once, and answers it not
+
+
+def test_what_is_given_up_may_end_in_order() -> None:
+    gate = threading.Event()
+    ended: list[bool] = []
+
+    def slow() -> None:
+        gate.wait(60)
+        time.sleep(0.4)  # say, a request to cancel
+        ended.append(True)
+
+    with Interrupts() as waker:
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        assert waker.unless_stopped(slow, gate.set) is None
+        timer.join()
+    assert ended == [True]
+
+
+def never() -> None:
+    """Nothing is to be given up."""
+    raise AssertionError

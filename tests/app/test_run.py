@@ -144,7 +144,7 @@ def test_who_stops_it_while_a_source_is_asked_does_not_wait_for_the_answer(
 
     def stubborn(plan: Plan, addresses: Addresses, found: Findings, asking: preflight.Asking) -> object:
         os.kill(os.getpid(), signal.SIGINT)
-        asking(waits)
+        asking(waits, gate.set)
         return inner(plan, addresses, found, asking)
 
     monkeypatch.setattr(preflight, made, stubborn)
