@@ -19,7 +19,7 @@ from gameday.app.interrupts import Interrupts
 from gameday.engine.reading import Readings
 from gameday.model.enums import Outcome
 from gameday.model.plan import BoundProbe, BoundService, Plan
-from gameday.model.slo import RowsCheck
+from gameday.model.slo import RowsCheck, SqlCheck
 from gameday.observers.sql import RowsReader
 from tests.engine.conftest import make_plan
 from tests.postgres import Cluster, Server, cluster, login, wait_until
@@ -32,6 +32,7 @@ UNDER_WAY = (
     " AND pid <> pg_backend_pid()"
 )
 ROWS = BoundProbe(name="orders", rows=RowsCheck(service="db", query=QUERY, timeout=60), rate=1)
+NUMBER = BoundProbe(name="lag", sql=SqlCheck(service="db", query=QUERY, below=5, timeout=60), rate=1)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,17 @@ def test_rows_that_are_read_before_the_run(server: Server, tmp_path: Path) -> No
         assert waker.wait(waker.monotonic_ns()).signals == ("SIGINT",)
     gone(server)
     assert found.errors == ()
+
+
+def test_a_number_that_is_asked_for_before_the_run(server: Server, tmp_path: Path) -> None:
+    found = Findings()
+    with stopped_under_way(server) as waker:
+        plan = planned(server, tmp_path, NUMBER)
+        made, _ = preflight.make_observers(plan, {"lab://db": (server.url,)}, found, waker.unless_stopped)
+        assert waker.wait(waker.monotonic_ns()).signals == ("SIGINT",)
+    gone(server)
+    assert [one.source for one in made] == ["probe/lag"]
+    assert found.errors == (), "who stops the run is not told that its database did not answer"
 
 
 def test_rows_that_are_read_at_the_end(server: Server, tmp_path: Path) -> None:
