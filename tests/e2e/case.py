@@ -108,11 +108,19 @@ class Case:
         return max(entry.until for entry in _entries(self.ground.cli) if not entry.stimulus) / 1e9
 
     def close(self) -> None:
-        """End what is left of it: nothing, unless the case failed."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(30)
-            kill(self.ground.processes())
+        """End what is left of it, and undo what stands: nothing, unless the case failed.
+
+        The next case finds the ground as it was, so that one failure stays one.
+        """
+        if self.process is None:
+            return
+        self.process.kill()
+        self.process.wait(30)
+        left = self.ground.processes()
+        kill(left)
+        psutil.wait_procs(left, REACH)
+        if self.ground.standing():
+            self.ground.cli("recover")
 
     def end(self) -> int:
         """The engine's exit code; it has ended."""

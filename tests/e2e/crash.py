@@ -99,7 +99,10 @@ class Stop:
             return
         # Preflight asks for an undo as well, to see that it will be possible: that is not the one.
         self._begun = self._begun or call == "inject"
-        (self._folder / "hand").write_text(str(hand.identity.pid), encoding="ascii")
+        # At once: a drain has a call every half second, while somebody may read whose it is.
+        fresh = self._folder / "fresh"
+        fresh.write_text(str(hand.identity.pid), encoding="ascii")
+        fresh.replace(self._folder / "hand")
         if self._begun and self._here(call):
             # Before the call is sent, so that it is not begun before somebody says so.
             os.kill(hand.identity.pid, signal.SIGSTOP)

@@ -44,7 +44,7 @@ spec:
   roles: {services: [dependency], probes: [dependency-answers]}
   steadyState: [{probe: dependency-answers, atLeast: 95%, minEvents: 50}]
   faults:
-    - {kind: $kind, service: dependency, at: 1s, for: 2s, with: $harm, proof: {probe: dependency-answers}}
+    - {kind: $kind, service: dependency, at: 1s, for: 4s, with: $harm, proof: {probe: dependency-answers}}
   after: 6s
   expect: []
 """

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.e2e.case import ENDED, PROMISE
 from tests.e2e.conftest import Cli, Lab, injected, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -40,9 +41,9 @@ def test_after_sigkill_the_reaper_leaves_nothing(cli: Cli, lab: Lab) -> None:
     assert status["runs"][0]["pid"] == process.pid
     assert status["open_faults"][0]["reaper"]["pid"] > 0
     process.kill()
-    wait_for(lambda: not lab.toxics(), 2)
+    wait_for(lambda: not lab.toxics(), PROMISE)
     process.communicate(timeout=30)
-    wait_for(lambda: not cli.processes(but=lab.processes), 3)
+    wait_for(lambda: not cli.processes(but=lab.processes), ENDED)
     after = cli("status", "-o", "json")
     assert after.returncode == 0
     assert json.loads(after.stdout) == {"runs": [], "open_faults": [], "unresolved": []}
