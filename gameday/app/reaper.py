@@ -30,13 +30,15 @@ from gameday import processes, timeline
 from gameday.app import tables
 from gameday.app.forked import forked
 from gameday.app.standing import close_gone, is_gone
-from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Waker, Wakes, undo_entry
+from gameday.engine import Entry, Ledger, LedgerUnreadable, Undone, Waker, Wakes
+from gameday.engine.removals import Removals
 from gameday.engine.undo import Undoing, in_order, pause, quietly
 from gameday.errors import DriverError, TimelineError
 from gameday.model.base import JSON, Model
 from gameday.model.enums import Outcome
 from gameday.model.events import AbortRequested, Payload, ReaperUnresolved
 from gameday.model.token import ProcessIdentity
+from gameday.ports import Driver
 
 __all__ = ["GRACE", "HUNG", "main"]
 
@@ -233,8 +235,7 @@ class _Reaper:
         by = Undoing(self.ledger, write, self.clock, "reaper", self.clock.monotonic_ns(), unsure, is_gone)
         give_up = self.clock.monotonic_ns() + int(_GIVE_UP * 1e9)
         while True:
-            entries = in_order(self._entries(give_up))
-            undone = [_undone(entry, by) for entry in entries]
+            undone = _undone(in_order(self._entries(give_up)), by)
             left = [one for one in undone if one.outcome is Outcome.FAILED]
             # An own environment ends next: what stands on it is gone with it.
             if not left or self.orders.own or self.clock.monotonic_ns() > give_up:
@@ -253,12 +254,16 @@ class _Reaper:
             pause(self.clock, _AGAIN)
 
 
-def _undone(entry: Entry, by: Undoing) -> Undone:
-    try:
-        driver = forked(entry.token.driver)
-    except DriverError as error:
-        return Undone(entry, Outcome.FAILED, error.message)
-    return undo_entry(entry, driver, by)
+def _undone(entries: Sequence[Entry], by: Undoing) -> Sequence[Undone]:
+    """How each came out; one that nobody can undo any more keeps no other in place."""
+    pairs: list[tuple[Entry, Driver]] = []
+    lost: list[Undone] = []
+    for entry in entries:
+        try:
+            pairs.append((entry, forked(entry.token.driver)))
+        except DriverError as error:
+            lost.append(Undone(entry, Outcome.FAILED, error.message))
+    return [*lost, *iter(Removals(pairs, by).next, None)]
 
 
 @contextlib.contextmanager

@@ -36,8 +36,9 @@ from gameday.engine.guards import Guards
 from gameday.engine.ledger import Entry
 from gameday.engine.preparation import Prepared, Setup
 from gameday.engine.reading import Readings, seconds_of
+from gameday.engine.removals import Removals
 from gameday.engine.steps import Steps
-from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly, undo_entry
+from gameday.engine.undo import Reason, Undoing, Undone, close_entry, quietly
 from gameday.engine.wait import Asked, Wakes
 from gameday.errors import GamedayError
 from gameday.model.base import JSON
@@ -330,14 +331,15 @@ class _Run:
         return Undoing(*args, lambda entry: entry.token.id == last.unsure)
 
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
-        by = self._undoing(reason)
+        drivers = {entry.id: driver for entry, driver in pairs}
+        removals = Removals(reversed(pairs), self._undoing(reason))
         cut: list[BaseException] = []
-        for entry, driver in reversed(pairs):
-            undone = _undone(entry, driver, by, cut)
-            self._open.remove((entry, driver))
+        while (undone := _next(removals, cut)) is not None:
+            pair = (undone.entry, drivers[undone.entry.id])
+            self._open.remove(pair)
             if undone.outcome is Outcome.FAILED:
                 self._standing.append(undone)
-                self._failed.append((entry, driver))
+                self._failed.append(pair)
         if cut:
             raise cut[0]
 
@@ -346,12 +348,11 @@ class _Run:
         # What could not be undone when its time was over is tried once more.
         self._open = [*self._failed, *self._open]
         self._failed, self._standing = [], []
-        faults = [pair for pair in self._open if not pair[0].stimulus]
-        stimuli = [pair for pair in self._open if pair[0].stimulus]
+        # Undone from the end: faults first.
+        left = sorted(self._open, key=lambda pair: not pair[0].stimulus)
         tasks: list[Callable[[], None]] = [
-            lambda: self._undo(faults, reason),
+            lambda: self._undo(left, reason),
             self._guards.end,
-            lambda: self._undo(stimuli, reason),
             lambda: self._waker.during(self._steps.stop),
             self._dismiss,
             lambda: self._waker.during(self._stop_sources),
@@ -419,16 +420,16 @@ def _other(due: Agenda, place: int) -> float:
     return next((due[later][0] for later in range(place, len(due)) if not isinstance(due[later][1], Proceed)), inf)
 
 
-def _undone(entry: Entry, driver: Driver, by: Undoing, cut: list[BaseException]) -> Undone:
-    """Undo the entry, whatever comes in between; ``cut`` is told what is no error, to be raised later."""
+def _next(removals: Removals, cut: list[BaseException]) -> Undone | None:
+    """The next that was undone, whatever comes in between; ``cut`` is told what is no error, to be raised later."""
     for _ in range(_TRIES):
         try:
-            return undo_entry(entry, driver, by)
+            return removals.next()
         except Exception as error:  # noqa: BLE001 - a bug in here must not keep the other faults in place
-            return Undone(entry, Outcome.FAILED, f"{type(error).__name__}: {error}")
+            return removals.give_up(f"{type(error).__name__}: {error}")
         except BaseException as error:  # noqa: BLE001 - raised by the caller, once everything was undone
             cut.append(error)
-    return Undone(entry, Outcome.FAILED, f"{type(cut[-1]).__name__}: {cut[-1]}")
+    return removals.give_up(f"{type(cut[-1]).__name__}: {cut[-1]}")
 
 
 def _each(tasks: Sequence[Callable[[], None]], unwritable: Callable[[Exception], None]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "DEADLINE",
     "UNSURE",
     "Reason",
+    "Removal",
     "Undoing",
     "Undone",
     "close_entry",
@@ -94,19 +95,78 @@ class Undoing:
 
 def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
     """Undo one entry, retrying until the deadline, and close it in the ledger if it is clear."""
-    deadline = by.waker.monotonic_ns() + int(DEADLINE * 1e9)
-    attempt = 0
-    while True:
-        attempt += 1
-        by.write(_undo(entry, attempt, by.reason))
-        error = _attempt(entry, driver, by)
-        if not error:
-            return close_entry(entry, by, Undone(entry, _how(entry, driver)))
-        if by.gone(entry):
-            return close_entry(entry, by, Undone(entry, Outcome.GONE, error))
-        if by.waker.monotonic_ns() >= deadline:
-            return close_entry(entry, by, Undone(entry, Outcome.FAILED, error))
-        pause(by.waker, PAUSE)
+    removal = Removal(entry, driver, by)
+    removal.begin()
+    return removal.end()
+
+
+class Removal:
+    """One entry on its way out: `begin` undoes it, `end` sees to it that it stays undone. Between the two there is
+    time for others."""
+
+    def __init__(self, entry: Entry, driver: Driver, by: Undoing) -> None:
+        self.entry = entry
+        self.begun = False
+        """Whether `begin` came to its end."""
+        self.problem = ""
+        """What went wrong in the last attempt."""
+        self.due = 0
+        """Monotonic nanoseconds from which on the second look counts, if there was no problem."""
+        self._driver = driver
+        self._by = by
+        self._attempt = 0
+        self._left = int(DEADLINE * 1e9)
+
+    def begin(self) -> None:
+        """Undo it once, and look: whatever its driver raises is a problem."""
+        started = self._by.waker.monotonic_ns()
+        self._undo()
+        self.begun = True
+        self._left -= self._by.waker.monotonic_ns() - started
+
+    def end(self) -> Undone:
+        """Look again when that counts, undo it again where it still stands, and close it if it is clear."""
+        by, entry = self._by, self.entry
+        deadline = by.waker.monotonic_ns() + self._left  # what was done for others meanwhile does not count
+        while True:
+            error = self.problem or self._look_again()
+            if not error:
+                return close_entry(entry, by, Undone(entry, _how(entry, self._driver)))
+            if by.gone(entry):
+                return close_entry(entry, by, Undone(entry, Outcome.GONE, error))
+            if by.waker.monotonic_ns() >= deadline:
+                return close_entry(entry, by, Undone(entry, Outcome.FAILED, error))
+            pause(by.waker, PAUSE)
+            self._undo()
+
+    def _undo(self) -> None:
+        self._attempt += 1
+        self._by.write(_undo(self.entry, self._attempt, self._by.reason))
+        self.problem = "it was cut short"
+        self.problem = _caught(self._undo_once)
+
+    def _undo_once(self) -> str:
+        entry, by = self.entry, self._by
+        self._driver.undo(entry.token)
+        landed, settle = by.landed, entry.settle
+        if by.unsure(entry):
+            landed, settle = by.waker.monotonic_ns(), max(entry.settle, UNSURE)
+        self.due = landed + int(settle * 1e9)
+        return "" if self._driver.is_clear(entry.token) else "undo returned, and it still stands"
+
+    def _look_again(self) -> str:
+        pause(self._by.waker, (self.due - self._by.waker.monotonic_ns()) / 1e9)
+        return _caught(
+            lambda: "" if self._driver.is_clear(self.entry.token) else "it came back after it had been removed"
+        )
+
+
+def _caught(look: Callable[[], str]) -> str:
+    """What it says went wrong; empty if nothing did. Whatever a driver raises, the fault still has to go."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - as said
+        return f"{type(error).__name__}: {error}"
 
 
 def _how(entry: Entry, driver: Driver) -> Outcome:
@@ -120,22 +180,6 @@ def _how(entry: Entry, driver: Driver) -> Outcome:
 def pause(waker: Waker, seconds: float) -> None:
     """Wait, though signals come: an undo in progress is never interrupted."""
     waker.rest(waker.monotonic_ns() + int(seconds * 1e9))
-
-
-def _attempt(entry: Entry, driver: Driver, by: Undoing) -> str:
-    """Empty if the entry is clear now, else what went wrong."""
-    try:
-        driver.undo(entry.token)
-        landed, settle = by.landed, entry.settle
-        if by.unsure(entry):
-            landed, settle = by.waker.monotonic_ns(), max(entry.settle, UNSURE)
-        if not driver.is_clear(entry.token):
-            return "undo returned, and it still stands"
-        left = landed + int(settle * 1e9) - by.waker.monotonic_ns()
-        pause(by.waker, left / 1e9)
-        return "" if driver.is_clear(entry.token) else "it came back after it had been removed"
-    except Exception as error:  # noqa: BLE001 - whatever a driver raises, the fault still has to go
-        return f"{type(error).__name__}: {error}"
 
 
 def close_entry(entry: Entry, by: Undoing, undone: Undone) -> Undone:

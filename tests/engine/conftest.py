@@ -141,6 +141,7 @@ class Bench:
     on_event: Callable[[Event], None] | None = None
     budget: Callable[[Sequence[Event]], str] = lambda events: ""
     people: People | None = None
+    settle: float = 1.0
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder / "environments" / "fake")
@@ -169,6 +170,7 @@ class Bench:
                     self.driver,
                     isinstance(item, BoundStimulus),
                     40,
+                    self.settle,
                 )
                 for item in items
             ],
