@@ -42,7 +42,7 @@ metadata: {name: others-fault, title: A fault, proves: "It is seen, and gone aft
 spec:
   hypothesis: The service answers again as soon as the fault is gone.
   roles: {services: [dependency], probes: [dependency-answers]}
-  steadyState: [{probe: dependency-answers, atLeast: 95%, minEvents: 50}]
+  steadyState: [{probe: dependency-answers, atLeast: 95%, minEvents: 10}]
   faults:
     - {kind: $kind, service: dependency, at: 1s, for: 4s, with: $harm, proof: {probe: dependency-answers}}
   after: 6s
