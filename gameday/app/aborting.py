@@ -87,8 +87,9 @@ def abort(run: str | None, say: Callable[[str], None]) -> Aborted:
     """
     ledger, holder = _under_way(run, say)
     name = str(holder.get("run", ""))
+    # First of all: a run that looks at once may have undone it all before we look again.
+    seen = {entry.id: entry for entry in _entries(ledger, name)}
     _ask(ledger, holder, say)
-    seen: dict[str, Entry] = {}
     with Interrupts() as waker:
         let_go = _wait(ledger, name, waker, seen, say)
     # Not `_entries`: what can not be read is an error here, never nothing.

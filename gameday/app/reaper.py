@@ -50,6 +50,8 @@ _BEAT = 0.5
 """Real seconds between two beats to the engine."""
 _STOPPED = 1.5
 """Real seconds of silence after which an engine is not at work: it beats every half second."""
+_LOOK = 0.1
+"""Real seconds between two looks whether such an engine is to be waited for."""
 _GIVE_UP = 120.0
 """Real seconds of failed undos after which the rest is left to `gameday recover`."""
 
@@ -118,7 +120,7 @@ class _Reaper:
         while not self.goodbye:
             self._say({"beat": True})
             sources = [self.pidfd] if self.closed else [self.pidfd, self.connection.fileno()]
-            ready = processes.readable(sources, _BEAT)
+            ready = processes.readable(sources, _LOOK if self._silent > _STOPPED else _BEAT)
             # What the engine still said comes first: a goodbye, or a hand that has to be fenced.
             while not self.closed and self._listen():
                 continue
@@ -127,8 +129,13 @@ class _Reaper:
                 return why
         return ""
 
+    @property
+    def _silent(self) -> float:
+        """Real seconds since the engine was last heard."""
+        return time.monotonic() - self.heard
+
     def _lost(self) -> str:
-        silent = time.monotonic() - self.heard
+        silent = self._silent
         if silent < _STOPPED:
             return ""
         entries, unread = self._known()

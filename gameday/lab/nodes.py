@@ -42,7 +42,8 @@ _PATIENCE = 1.0
 """Real seconds for which the end of a replica waits for an edge that does not answer."""
 _KILL_AFTER = 2.0
 _GRACE = 0.4
-_SETTLED = 4.0
+_SETTLED = 8.0
+"""Real seconds for which a reset waits for all replicas: below its caller's patience."""
 _ABOVE_INHERITED = 64
 _LATE_NODE = 10 * 60.0
 """Plan seconds from a replica that finds no room until there is one node more, by the flaw ``slow-autoscaler``."""

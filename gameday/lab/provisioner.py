@@ -24,7 +24,7 @@ from gameday.ports import Provisioned
 
 __all__ = ["LabProvisioner", "parts_of", "rule_for", "starvation"]
 
-_TIMEOUT = 5.0
+_TIMEOUT = 10.0
 _STARVED_FROM = 5 * 60.0
 _STARVED_SHARE = 0.5
 _RECEIVERS = ("oncall", "tickets", "data")

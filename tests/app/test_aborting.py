@@ -123,6 +123,22 @@ def test_it_stops_a_run_in_the_hold(drill: Drill) -> None:
     assert drill.clear()
 
 
+def test_what_a_run_undoes_before_it_is_looked_at_again_is_told_as_well(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = aborting._write
+
+    def slow(path: Path, data: bytes) -> None:
+        write(path, data)
+        wait_for(drill.clear)
+
+    monkeypatch.setattr(aborting, "_write", slow)
+    drill.start()
+    drill.await_file("in effect")
+    assert names(abort(None, print)) == ["brownout", "canary"]
+    assert drill.end()[0] == "aborted"
+
+
 @pytest.mark.slow
 def test_it_stops_a_run_that_is_not_in_the_main_thread(drill: Drill) -> None:
     drill.start("thread", module="tests.app.parts")

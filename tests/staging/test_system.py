@@ -369,7 +369,7 @@ def test_a_start_that_is_ended_midway_leaves_nothing(staging: Staging, number: s
         staging.argv("up"), env=staging.environment({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as starter:
         deadline = time.monotonic() + 60
-        while not (staging.folder / "logs" / "shop-stable.log").exists():
+        while not (staging.folder / "logs" / f"{begun}.log").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         starter.send_signal(number)
