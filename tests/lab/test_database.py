@@ -47,7 +47,7 @@ def place() -> Iterator[Path]:
     left = folder.exists()
     remains.remove(folder)
     assert not left
-    # Nobody of ours is left who could remove any: only what others of this machine leave for a moment is waited for.
+    # Nobody of ours is left who could remove any: only what others leave for a moment is waited for.
     wait_until(lambda: orphans() <= before[0], 10)
     assert set(os.listdir("/dev/shm")) <= before[1]
 
