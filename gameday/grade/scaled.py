@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 from gameday.grade.coverage import Span
+from gameday.grade.effect import story
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
-from gameday.grade.workloads import first, since, when
+from gameday.grade.workloads import Reading, first, since, when
 from gameday.model.enums import Outcome, Verdict
-from gameday.model.events import StimulusEffective, StimulusInjected, StimulusIntent, WorkloadSample, WorkloadState
-from gameday.model.experiment import OfPool, Scaled
+from gameday.model.events import (
+    StimulusEffective,
+    StimulusInjected,
+    StimulusIntent,
+    StimulusUndo,
+    WorkloadSample,
+    WorkloadState,
+)
+from gameday.model.experiment import Drain, OfPool, Scaled
 from gameday.model.grade import Criterion
 from gameday.model.plan import BoundScale
 from gameday.model.quantities import duration_text
@@ -114,7 +125,25 @@ class _Scaling:
             why = f"{took}, but the pool has no node more than before: something else made room."
             return Ruling(Verdict.FAIL, why, measured, seqs=seqs)
         found = Ruling(Verdict.PASS, f"{took}, on {', '.join(sorted(added))}.", measured, seqs=seqs)
-        return self._housed(found, took, added, (readings[place].data, readings[end].data))
+        housed = self._housed(found, took, added, (readings[place].data, readings[end].data))
+        lapse = _Lapses(self._record, self._service, self._state(readings[place].data).desired).longest(end)
+        return housed if housed.verdict is not Verdict.PASS or lapse is None else self._lapsed(housed, lapse)
+
+    def _lapsed(self, found: Ruling, lapse: _Lapse) -> Ruling:
+        """All ran once; whoever lacks replicas again, for longer than the limit, did not keep what was asked."""
+        record = self._record
+        before, until = lapse.outer
+        measured = record.span(max(0, lapse.inner[1] - lapse.inner[0])), record.span(until - before)
+        verdict = at_most(measured, self._limit)
+        if verdict is Verdict.PASS:
+            return found
+        at = duration_text(record.plan_time(lapse.inner[0]))
+        what = "had no room" if lapse.pending else "did not run"
+        why = f"All of {self._service} ran once, but from {at} on some {what} for {length_text(measured)}"
+        seqs = (*found.seqs, *lapse.seqs)
+        if verdict is Verdict.FAIL and not record.workloads_observed().covers(before, until):
+            return inconclusive(f"{why}, and the readings of replicas have gaps meanwhile.", seqs)
+        return Ruling(verdict, why + against(verdict, duration_text(self._limit)), measured, seqs=seqs)
 
     def _housed(
         self, found: Ruling, took: str, added: frozenset[str], between: tuple[WorkloadSample, WorkloadSample]
@@ -169,3 +198,59 @@ class _Scaling:
             text = why + against(Verdict.FAIL, duration_text(self._limit))
             return Ruling(Verdict.FAIL, text, measured, seqs=(reading.seq,), open=True)
         return inconclusive(f"Fewer replicas of {self._service} were wanted before all ran.", (reading.seq,))
+
+
+@dataclass(frozen=True)
+class _Lapse:
+    """Readings in a row that show too few: from the first to the last of them, and between those around them."""
+
+    inner: Span
+    outer: Span
+    pending: bool
+    """Whether all of them show a replica without room."""
+    seqs: tuple[int, ...]
+
+
+class _Lapses:
+    """When fewer ran than were asked for, after all had run and as long as the scaling stood.
+
+    What a drain moves is not ready for a while: as long as one stands, only replicas without room count.
+    """
+
+    def __init__(self, record: Record, service: str, wanted: int) -> None:
+        self._record = record
+        self._service = service
+        self._wanted = wanted
+        scales = {one.id for one in record.plan.scales if one.service == service}
+        undone = [one.mono for one in record.of(StimulusUndo) if one.data.id in scales]
+        self._until = min([record.planned_end, record.end, *undone])
+        told = [story(record, one) for one in record.plan.faults if isinstance(one.with_, Drain)]
+        self._drains = [
+            (one.intent.mono, self._until if one.undo is None else one.undo.mono)
+            for one in told
+            if one.intent is not None
+        ]
+
+    def longest(self, start: int) -> _Lapse | None:
+        """From the reading at that place on; None if there was none."""
+        told = (one for one in self._record.workloads[start:] if self._service in one.data.services)
+        readings = [one for one in told if one.mono <= self._until]
+        found: list[_Lapse] = []
+        for short, group in groupby(range(len(readings)), lambda place: self._short(readings[place])):
+            if short:
+                found.append(self._lapse(readings, list(group)))
+        return max(found, key=lambda one: one.inner[1] - one.inner[0], default=None)
+
+    def _lapse(self, readings: Sequence[Reading], places: Sequence[int]) -> _Lapse:
+        first, last = readings[places[0]], readings[places[-1]]
+        # The first reading of all shows that all run, so there is one before.
+        before = readings[places[0] - 1].data.asked
+        after = readings[places[-1] + 1].mono if places[-1] + 1 < len(readings) else max(self._until, last.mono)
+        pending = all(readings[place].data.services[self._service].pending > 0 for place in places)
+        return _Lapse((first.mono, last.data.asked), (before, after), pending, (first.seq, last.seq))
+
+    def _short(self, one: Reading) -> bool:
+        state = one.data.services[self._service]
+        if state.ready >= min(state.desired, self._wanted):
+            return False
+        return state.pending > 0 or not any(a <= one.mono and one.data.asked <= b for a, b in self._drains)

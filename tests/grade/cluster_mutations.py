@@ -255,6 +255,14 @@ def pending_for_long(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def replica_lost_again(draft: Draft, chance: Random) -> None:
+    """All ran once, and then one does not: for want of room at any time, for whatever reason afterwards."""
+    lasts = chance.uniform(320, 500)
+    start, pending = chance.choice([(chance.uniform(600, END - lasts - 20), 1), (UNDO + chance.uniform(1, 60), 0)])
+    held(draft, start, start + lasts, lambda one: state(one, ready=5, pending=pending))
+
+
+@breaking
 def node_kept_full(draft: Draft, chance: Random) -> None:
     until = DRAIN + 610 + chance.randint(0, 60)
     change(readings(draft, DRAIN + 80, until), lambda one: node(one, "node-1", replicas=1, used=3))

@@ -152,6 +152,46 @@ def test_what_was_not_scaled_shows_nothing(edit: Edit, words: str) -> None:
     assert (found.verdict, words in found.reason) == (Q, True), found.reason
 
 
+def short(start: float, end: float, pending: int) -> Edit:
+    """One of six does not run from then until then."""
+    return lambda draft: held(draft, start, end, lambda one: state(one, ready=5, pending=pending))
+
+
+@pytest.mark.parametrize(
+    ("edit", "verdict", "words"),
+    [
+        (short(DRAIN + 80, END, 1), F, "from 13m 24s on some had no room for 20m"),
+        (short(DRAIN + 80, UNDO, 1), F, "some had no room for 10m"),  # room that is given back is no node
+        (short(UNDO + 10, END, 0), F, "some did not run for"),
+        (short(DRAIN + 80, DRAIN + 380, 1), Q, "the limit of 5m lies within that"),
+        (short(DRAIN + 80, DRAIN + 370, 1), P, "on node-3"),
+        (short(DRAIN + 5, UNDO, 0), P, "on node-3"),  # moved, and not ready yet
+        (short(END - 200, END, 1), P, "on node-3"),
+        (both(short(DRAIN + 80, END, 1), silence(DRAIN + 200, UNDO - 100)), Q, "The test itself was not valid"),
+        (both(short(UNDO + 10, END, 1), silence(UNDO + 100, END - 100)), Q, "have gaps meanwhile"),
+    ],
+)
+def test_all_go_on_running(edit: Edit, verdict: Verdict, words: str) -> None:
+    found = judged("scaled", edit=edit)
+    assert (found.verdict, words in found.reason) == (verdict, True), found.reason
+
+
+def test_a_reading_that_does_not_tell_of_the_service_is_none_in_which_all_run() -> None:
+    def untold(draft: Draft) -> None:
+        short(UNDO + 10, END, 1)(draft)
+        change(readings(draft, UNDO + 200)[:1], lambda one: one.model_copy(update={"services": {}}))
+        change(readings(draft, UNDO + 400)[:1], lambda one: one.model_copy(update={"services": {}}))
+
+    assert judged("scaled", edit=untold).verdict is F
+
+
+def test_more_than_was_asked_for_is_not_of_this() -> None:
+    def more(draft: Draft) -> None:
+        held(draft, ASK + 200, END, lambda one: state(one, desired=8, ready=6, pending=2, min_available=5))
+
+    assert judged("scaled", edit=more).verdict is P
+
+
 # drained
 
 
