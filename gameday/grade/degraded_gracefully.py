@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gameday.grade.coverage import Observed
+from gameday.grade.coverage import ENOUGH, INTERVALS, Observed
 from gameday.grade.effect import NOBODY_THERE, Effect, last_cleared, story
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record
@@ -139,6 +139,9 @@ class _Told:
             if not self._observed.covers(start, end):
                 what = f"{self._probe.name} was answered only {share_text(covered, 1)} of the time {name}"
                 return self._ruled(Verdict.INCONCLUSIVE, f"{what}.", ())
+            lost = self._lost(start, end, name)
+            if lost:
+                return self._ruled(Verdict.INCONCLUSIVE, lost, ())
         if at_most(self._measured, self._expected.within) is Verdict.INCONCLUSIVE:
             what = f"It said so {length_text(self._measured)} after the fault took effect"
             text = what + against(Verdict.INCONCLUSIVE, duration_text(self._expected.within))
@@ -150,6 +153,18 @@ class _Told:
             text = what + against(Verdict.INCONCLUSIVE, duration_text(self._expected.ends))
             return self._ruled(Verdict.INCONCLUSIVE, text, ())
         return None
+
+    def _lost(self, start: int, end: int, name: str) -> str:
+        """Which checks had no answer, if they are more than each address may leave out; empty if not.
+
+        In time there is no gap where one of several that take turns never answers.
+        """
+        planned = int(self._probe.rate * (end - start) / 1e9)
+        answered = sum(start <= one.data.start < end for one in self._checks)
+        if planned - answered <= max(INTERVALS, (1 - ENOUGH) * planned / self._addresses):
+            return ""
+        what = f"{planned - answered} of {planned} checks of {self._probe.name} had no answer {name}"
+        return f"{what}: one of {self._addresses} addresses may never have." if self._addresses > 1 else f"{what}."
 
     def _well(self) -> Ruling:
         said = f"It said so {length_text(self._measured)} after the fault took effect"
@@ -168,7 +183,7 @@ class _Told:
     def _first(self) -> _Check | None:
         """The first answer that says so; of several instances, that all do: each learns of it at its own time."""
         said = [one for one in self._during if one.data.ok]
-        if not self._several:
+        if self._addresses == 1:
             return next(iter(said), None)
         denied = [one.data.start for one in self._during if not one.data.ok and one.data.start < self._limit]
         return next((one for one in said if one.data.end > max(denied, default=0)), None)
@@ -204,12 +219,12 @@ class _Told:
         return Observed(looks, self._record.probe_step(self._probe), gaps)
 
     @cached_property
-    def _several(self) -> bool:
-        """Whether the checks take turns at several addresses."""
+    def _addresses(self) -> int:
+        """At how many the checks take turns; 1 where nothing tells."""
         if self._probe.http is None:
-            return False
+            return 1
         url = self._record.plan.service(self._probe.http.service).url
-        return any(len(told.data.addresses.get(url, ())) > 1 for told in self._record.of(PreflightAddresses))
+        return max([1, *(len(told.data.addresses.get(url, ())) for told in self._record.of(PreflightAddresses))])
 
     def _ruled(self, verdict: Verdict, reason: str, checks: Sequence[_Check]) -> Ruling:
         measured = self._measured if self._first is not None else None

@@ -154,6 +154,16 @@ def degradation_not_answered(scene: Scene, draft: Draft, chance: Random) -> str:
 
 
 @breaking
+def degradation_of_one_instance_unheard(scene: Scene, draft: Draft, chance: Random) -> str:
+    """As where two or three addresses take turns, and one says nothing."""
+    many = chance.choice([2, 3])
+    start, end = chance.choice([(scene.hi, scene.undo), (scene.cleared, scene.end), (scene.lo, scene.end)])
+    for line in scene.checks(draft, start, end, _SOURCE)[::many]:
+        line.data.update(ok=False, status=None, error="connection refused")
+    return f"every {many}. check had no answer for {seconds(end - start)}"
+
+
+@breaking
 def degradation_behind_a_gateway(scene: Scene, draft: Draft, chance: Random) -> str:
     """It may go on for ever: who asks gets a gateway's word from the undo on."""
     since, status = scene.undo + chance.randint(0, 300) * MS, chance.choice([502, 503, 504])

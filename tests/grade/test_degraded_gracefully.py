@@ -190,6 +190,31 @@ def test_an_instance_that_forgets_it_later_breaks_off(judged: Judged) -> None:
     assert "broke off" in found.reason
 
 
+SILENT: list[Callable[[Draft, list[Line]], object]] = [
+    lambda made, lines: [line.data.update(ok=False, status=None, error="connection refused") for line in lines],
+    lambda made, lines: [line.data.update(ok=False, status=503) for line in lines],
+    lambda made, lines: made.drop(lines),
+]
+
+
+@pytest.mark.parametrize("silent", SILENT)
+@pytest.mark.parametrize(("a", "b", "name"), [(-6, 30, "before"), (1, 12, "stood"), (14, 30, "after the fault")])
+def test_an_instance_that_never_answers_is_not_heard_for_the_others(
+    judged: Judged, silent: Callable[[Draft, list[Line]], object], a: float, b: float, name: str
+) -> None:
+    """Two of three answer: in time there is no gap."""
+    found = judged(both(lambda made: silent(made, checks(made, a, b)[::3]), two_instances))
+    assert (found.verdict, "addresses may never have" in found.reason) == (Q, True), found.reason
+    assert name in found.reason
+
+
+def test_answers_that_are_missing_now_and_then_leave_it_open(judged: Judged) -> None:
+    some = judged(lambda made: SILENT[0](made, checks(made, 1, 12)[::30]))
+    assert some.verdict is P, some.reason
+    many = judged(lambda made: SILENT[0](made, checks(made, 1, 12)[::10]))
+    assert (many.verdict, "had no answer while the fault stood." in many.reason) == (Q, True), many.reason
+
+
 def test_a_fault_whose_end_is_not_verified(judged: Judged) -> None:
     assert judged(lambda made: made.drop(made.of("fault.cleared"))).verdict is Q
 
