@@ -251,6 +251,9 @@ def _workloads(record: Record) -> Iterator[str]:
         over = [name for name, one in data.nodes.items() if one.used > one.slots or one.replicas > one.used]
         if over:
             yield f"seq {sample.seq}: more runs on {over[0]} than it has room for"
+    for a, b in pairwise(record.workloads):
+        if b.data.asked < a.mono:
+            yield f"seq {b.seq}: nodes that were asked for before the reading before it was told"
 
 
 def _injections(record: Record) -> Iterator[str]:

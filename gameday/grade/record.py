@@ -329,11 +329,14 @@ class Record:
         return tuple(sample for sample in self.of(WorkloadSample) if sample.source == _WORKLOADS)
 
     def workloads_observed(self) -> Observed:
-        """When services and nodes were looked at: from the question to the answer."""
-        looks = [(one.data.asked, one.mono) for one in self.workloads]
+        """When services and nodes were looked at: from the question to the answer.
+
+        Of an answer that was long in coming nobody knows of which moment it tells: it fills no gap.
+        """
         every = COUNTERS if self.plan.workloads is None else self.plan.workloads.every
         # A busy machine stalls for longer than a few quick readings.
         step = max(ns(every), ns(_STALL) // INTERVALS)
+        looks = [(max(one.data.asked, one.mono - INTERVALS * step), one.mono) for one in self.workloads]
         return Observed(looks, step, self.gaps_declared(_WORKLOADS))
 
     @property

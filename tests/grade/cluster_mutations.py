@@ -9,7 +9,7 @@ from typing import Any
 from gameday.model.events import FaultProceeded, SourceGap, WorkloadSample
 from tests.grade import mutations
 from tests.grade.builder import MS, Draft, Line, S
-from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, SCALE, UNDO, at, readings
+from tests.grade.cluster import ASK, DRAIN, END, EXHAUST, SCALE, UNDO, at, readings, real
 from tests.grade.mutations import Mutation
 from tests.grade.scene import Scene
 
@@ -392,6 +392,19 @@ def a_call_too_many(draft: Draft, chance: Random) -> None:
 def answered_before_asked(draft: Draft, chance: Random) -> None:
     line = _once(draft, chance, 0, END)[0]
     line.data["asked"] = str(line.mono + 500 * MS)
+
+
+@breaking
+def reading_long_in_coming(draft: Draft, chance: Random) -> None:
+    """It was asked for before what happened, and told after."""
+    start = chance.uniform(DRAIN + 1, UNDO - 200)
+    silence(start, start + 150)(draft)
+    readings(draft, start + 150)[0].data["asked"] = str(at(start))
+
+
+@breaking
+def reading_told_late(draft: Draft, chance: Random) -> None:
+    draft.move(_once(draft, chance, 0, END - 60), real(chance.uniform(10, 50)))
 
 
 @benign

@@ -152,6 +152,29 @@ def test_what_was_not_scaled_shows_nothing(edit: Edit, words: str) -> None:
     assert (found.verdict, words in found.reason) == (Q, True), found.reason
 
 
+def slow(start: float, end: float) -> Edit:
+    """One answer in all that time: asked for at its start, told at its end."""
+
+    def edit(draft: Draft) -> None:
+        silence(start, end)(draft)
+        readings(draft, end)[0].data["asked"] = str(at(start))
+
+    return edit
+
+
+@pytest.mark.parametrize(("lasts", "verdict"), [(300, Q), (60, Q), (15, P)])
+def test_an_answer_that_was_long_in_coming_fills_no_gap(lasts: float, verdict: Verdict) -> None:
+    found = grade(make_cluster(edit=slow(DRAIN + 100, DRAIN + 100 + lasts)))
+    assert (found.verdict is RunVerdict.PASS) == (verdict is P), found.reason
+    assert judged("fault_effective", edit=slow(DRAIN + 100, DRAIN + 100 + lasts)).verdict is verdict
+
+
+def test_readings_are_told_in_the_order_in_which_they_were_asked_for() -> None:
+    found = grade(make_cluster(edit=lambda draft: draft.move(readings(draft, DRAIN + 100)[:1], real(20))))
+    assert found.verdict is RunVerdict.INCONCLUSIVE
+    assert any("before the reading before it was told" in one.text for one in found.notices)
+
+
 def short(start: float, end: float, pending: int) -> Edit:
     """One of six does not run from then until then."""
     return lambda draft: held(draft, start, end, lambda one: state(one, ready=5, pending=pending))
