@@ -80,6 +80,7 @@ def contradictions(record: Record) -> tuple[str, ...]:
         _faults,
         _proceeded,
         _scales,
+        _stimuli,
         _phases,
         _gaps,
         _control,
@@ -357,6 +358,25 @@ def _scales(record: Record) -> Iterator[str]:
 
 def _answers(sample: ProbeSample) -> bool:
     return sample.status is not None or sample.value is not None
+
+
+def _stimuli(record: Record) -> Iterator[str]:
+    """As of faults: asked for, seen, and taken back, in this order."""
+    items: list[BoundStimulus | BoundScale] = [*record.plan.stimuli, *record.plan.scales]
+    for one in items:
+        told = [
+            next(iter(event.seq for event in events if event.data.id == one.id), None)
+            for events in (
+                record.of(StimulusIntent),
+                record.of(StimulusInjected),
+                record.of(StimulusEffective),
+                record.of(StimulusUndo),
+                record.of(StimulusCleared),
+            )
+        ]
+        seqs = [seq for seq in told if seq is not None]
+        if seqs != sorted(seqs) or (seqs and told[0] is None):
+            yield f"seq {seqs[0]}: intent, injection, reading back, undo and end of {one.id} are out of order"
 
 
 def _guards(record: Record) -> Iterator[str]:

@@ -16,11 +16,11 @@ from gameday.model.enums import Outcome, Verdict
 from gameday.model.events import ProbeSample, WorkloadSample
 from gameday.model.experiment import Exhaust, OfPool, ReplayPause
 from gameday.model.grade import Criterion
-from gameday.model.plan import BoundFault
+from gameday.model.plan import BoundFault, BoundScale
 from gameday.model.quantities import duration_text, share_text
 from gameday.slo.wilson import shows_share, wilson
 
-__all__ = ["judge"]
+__all__ = ["judge", "misplaced"]
 
 _HELD = 0.95
 """The share of the planned duration that the fault must have stood."""
@@ -76,11 +76,12 @@ def _unfinished(told: FaultStory) -> str:
     return "" if told.undo else f"The end of {name} is not on record."
 
 
-def _misplaced(record: Record, fault: BoundFault, intent: int) -> str:
-    if abs(intent - record.instant(fault.at)) <= ns(_PUNCTUAL):
+def misplaced(record: Record, one: BoundFault | BoundScale, intent: int) -> str:
+    """Why something did not begin where the plan has it; empty if it did."""
+    if abs(intent - record.instant(one.at)) <= ns(_PUNCTUAL):
         return ""
-    at, planned = duration_text(record.plan_time(intent)), duration_text(fault.at)
-    return f"{fault.id} was injected at {at}, not at {planned} as planned."
+    at, planned = duration_text(max(0.0, record.plan_time(intent))), duration_text(one.at)
+    return f"{one.id} was injected at {at}, not at {planned} as planned."
 
 
 def _shortened(record: Record, fault: BoundFault, stood: int) -> str:
@@ -115,7 +116,7 @@ class _Fault:
     def _questions(self, intent: int, hold: list[At[ProbeSample]]) -> Sequence[Callable[[], str]]:
         bad = self._bad(hold)
         return (
-            lambda: _misplaced(self._record, self._fault, intent),
+            lambda: misplaced(self._record, self._fault, intent),
             lambda: _shortened(self._record, self._fault, self._to - self._from),
             lambda: self._unwatched(intent),
             lambda: self._few(len(hold)),
@@ -214,7 +215,7 @@ class _Paused(_Fault):
 
     def _questions(self, intent: int, hold: list[At[ProbeSample]]) -> Sequence[Callable[[], str]]:
         return (
-            lambda: _misplaced(self._record, self._fault, intent),
+            lambda: misplaced(self._record, self._fault, intent),
             lambda: _shortened(self._record, self._fault, self._to - self._from),
             lambda: self._unwatched(intent),
             lambda: self._few(len(hold)),
@@ -281,7 +282,7 @@ class _OfNodes:
         ]
         seqs = (*told.seqs, *(one.seq for one, _ in held))
         problem = (
-            _misplaced(self._record, self._fault, told.intent.mono)
+            misplaced(self._record, self._fault, told.intent.mono)
             or _shortened(self._record, self._fault, end - start)
             or self._unwatched(told.intent.mono, (start, end))
             or self._before(told.intent.mono)

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from gameday.grade.coverage import Span
 from gameday.grade.effect import story
+from gameday.grade.fault_effective import misplaced
 from gameday.grade.ground import Ground, grounded
 from gameday.grade.record import At, Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
@@ -48,7 +49,7 @@ class _Scaling:
         asked = None if scale is None else self._asked(scale)
         if scale is None or asked is None:
             return inconclusive(f"Nobody asked for more replicas of {self._service}.")
-        unsure = self._unsure(scale)
+        unsure = self._unsure(scale) or misplaced(self._record, scale, asked.mono)
         if unsure:
             return inconclusive(unsure, [asked.seq])
         readings = self._record.workloads

@@ -153,6 +153,14 @@ def scale_not_on_record(draft: Draft, chance: Random) -> None:
 
 
 @breaking
+def scaled_at_another_time(draft: Draft, chance: Random) -> None:
+    """All of it, or what should come first comes last."""
+    told = [draft.one(f"stimulus.{kind}") for kind in ("intent", "injected", "effective")]
+    by = real(chance.choice([-1, 1]) * chance.uniform(70, 300))
+    draft.move(chance.choice([told, told[:1], told[1:2]]), by)
+
+
+@breaking
 def nothing_was_scaled(draft: Draft, _: Random) -> None:
     not_scaled(draft)
 

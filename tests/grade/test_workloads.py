@@ -13,7 +13,7 @@ from gameday.model.enums import RunVerdict, Verdict
 from gameday.model.events import FaultProceeded, WorkloadSample
 from gameday.model.grade import Criterion
 from gameday.model.plan import Plan
-from tests.grade.builder import MS, Draft
+from tests.grade.builder import MS, Draft, Line
 from tests.grade.cluster import (
     ASK,
     DRAIN,
@@ -131,6 +131,17 @@ def came(kind: str, outcome: str) -> Edit:
     return lambda draft: draft.one(kind).data.update(outcome=outcome, error="read back, and not in effect")
 
 
+def stimulus(draft: Draft) -> list[Line]:
+    return [draft.one(f"stimulus.{kind}") for kind in ("intent", "injected", "effective")]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_was_asked_for_is_told_in_order(place: int) -> None:
+    found = grade(make_cluster(edit=lambda draft: draft.move(stimulus(draft)[place : place + 1], real(20))))
+    assert found.verdict is RunVerdict.INCONCLUSIVE
+    assert any("end of scale-out are out of order" in one.text for one in found.notices)
+
+
 def five_wanted(draft: Draft) -> None:
     held(draft, ASK, END, lambda o: state(o, desired=5, ready=min(5, o.services["catalog"].ready)))
 
@@ -143,6 +154,8 @@ def five_wanted(draft: Draft) -> None:
         (came("stimulus.effective", "unknown"), "did not come into effect"),
         (lambda d: d.drop(d.of("stimulus.injected")), "not on record"),
         (lambda d: d.drop(d.of("stimulus.effective")), "not on record"),
+        (lambda d: d.move(stimulus(d), real(-61)), "scale-out was injected at 4m 59s, not at 6m as planned"),
+        (lambda d: d.move(stimulus(d), real(-300)), "not at 6m as planned"),
         (five_wanted, "5 replicas of catalog were wanted when some lacked room, not 6"),
         (not_scaled, "4 replicas of catalog were wanted when some lacked room, not 6"),
     ],
