@@ -88,6 +88,12 @@ class _Place:
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, _STATE: str(self.state)}
 
+    def make(self, cell: Cell) -> None:
+        """The folders and the project; OSError."""
+        for path in (self.state, self.project):
+            path.mkdir(parents=True)
+        project_for(cell, self.project)
+
 
 class Trials:
     """Runs cells, each with a project and a state folder of its own. A context manager.
@@ -129,14 +135,18 @@ class Trials:
         place = self._place(cell)
         segments = remains.unused()
         began = time.monotonic()
-        code, printed, late = self._run(cell, place)
+        try:
+            place.make(cell)
+            code, printed, late = self._run(cell, place)
+        except OSError as error:  # a full disk, or no process: what was run before still has to be told
+            return Ended(None, 0.0, error=f"it could not be begun: {error}", folder=str(place.folder))
         seconds = time.monotonic() - began
-        grade, error = _grade_of(place, printed)
+        grade, lacking = _grade_of(place, printed)
         return Ended(
             code,
             seconds,
             grade,
-            " ".join(filter(None, (late, error))),
+            " ".join(filter(None, (late, lacking))),
             self._graded_again(place) if grade is not None else "",
             (*_standing(printed), *self._left(place, segments)),
             str(place.folder),
@@ -151,11 +161,8 @@ class Trials:
 
     def _place(self, cell: Cell) -> _Place:
         work = self._root / f"{next(self._numbers):02}"
-        folder = (self._out or work) / cell.name
-        place = self._places[cell.name] = _Place(work, folder)
-        for path in (place.state, place.project):
-            path.mkdir(parents=True)
-        project_for(cell, place.project)
+        place = _Place(work, (self._out or work) / cell.name)
+        self._places[cell.name] = place
         return place
 
     def _run(self, cell: Cell, place: _Place) -> tuple[int, str, str]:
@@ -238,6 +245,8 @@ def _usable(out: Path) -> Path:
             raise UsageError(f"{out} is not empty", hint="--out takes a new folder, so that nothing is mixed up")
     except OSError as error:
         raise UsageError(f"{out} can not be used: {error.strerror or error}") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UsageError(f"{out} can not be used: nothing can be written there")
     return out.resolve()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -130,6 +131,32 @@ def test_a_folder_that_is_in_use_is_refused(place: Place) -> None:
     with Interrupts() as waits, pytest.raises(UsageError, match="not empty"):
         place.trials(waits, place.folder)
     assert temporary(place) == []
+
+
+def test_a_folder_that_can_not_be_written_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with Interrupts() as waits, pytest.raises(UsageError, match="nothing can be written"):
+        place.trials(waits, place.folder / "new")
+    assert temporary(place) == []
+
+
+@pytest.mark.parametrize("at", ["project_for", "subprocess.Popen", "open"])
+def test_a_run_that_can_not_be_begun_is_one_that_differs(
+    place: Place, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def full(*_args: object, **_more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place.tell()
+    with Interrupts() as waits, place.trials(waits, place.folder / "out") as trials:
+        with monkeypatch.context() as patch:
+            patch.setattr(f"gameday.app.trial.{at}", full, raising=False)
+            came = trials(LATE)
+        again = trials(SOUND)
+    assert (came.exit_code, came.grade, came.interrupted) == (None, None, False)
+    assert came.error == "it could not be begun: [Errno 28] No space left on device"
+    assert compare(LATE, came)[0].what == "grade"
+    assert again.grade is not None, "the next one is run all the same"
 
 
 def test_a_crashed_run_says_what_it_said_last(place: Place) -> None:
