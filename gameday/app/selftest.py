@@ -217,7 +217,7 @@ def _used(criterion: Criterion) -> float | None:
 def select(cells: Iterable[Cell], experiments: Sequence[str], flaws: Sequence[str]) -> Sequence[Cell]:
     """The cells of these experiments with any of these flaws; nothing named: all. ``none`` is the sound lab.
 
-    UsageError for an unknown name, or if nothing is left.
+    UsageError for an unknown name, or if nothing is left, also of one flaw among others: it would go untested.
     """
     unknown = [name for name in experiments if name not in EXPERIMENTS]
     if unknown:
@@ -235,6 +235,11 @@ def select(cells: Iterable[Cell], experiments: Sequence[str], flaws: Sequence[st
         raise UsageError(
             "no cell has these flaws on these experiments", hint="see `gameday lab flaws` for what goes together"
         )
+    tested = {name for cell in found for name in cell.flaws or (SOUND,)}
+    untested = [name for name in flaws if name not in tested]
+    if untested:
+        hint = "see `gameday lab flaws` for what goes together; --quick has some of the flaws only"
+        raise UsageError(f"no cell of these experiments has '{untested[0]}'", hint=hint)
     return found
 
 

@@ -148,11 +148,17 @@ def test_cells_are_chosen_by_experiment_and_flaw() -> None:
         (["mine"], [], "mine"),
         ([], ["no-rolback"], "no-rolback"),
         (["read-replica-lag"], ["no-rollback"], "no cell"),
+        (["read-replica-lag"], ["none", "no-rollback"], "has 'no-rollback'"),
     ],
 )
 def test_what_nothing_is_left_of_is_refused(experiments: list[str], flaws: list[str], word: str) -> None:
     with pytest.raises(UsageError, match=word):
         select(CELLS, experiments, flaws)
+
+
+def test_a_flaw_that_the_quick_runs_leave_out_is_not_dropped_in_silence() -> None:
+    with pytest.raises(UsageError, match="has 'slow-rollback'"):
+        select(QUICK, [], ["no-rollback", "slow-rollback"])
 
 
 def test_margins_are_shares_of_limits() -> None:
