@@ -47,11 +47,6 @@ class Removals:
         """Whose turn it is."""
         to_come = next((one for one in self._left if not one.begun), None)
         waiting = sorted((one for one in self._left if one.begun and not one.problem), key=attrgetter("due"))
-        if waiting and (to_come is None or _slow(to_come) or waiting[0].due <= self._clock.monotonic_ns()):
+        if waiting and (to_come is None or to_come.slow or waiting[0].due <= self._clock.monotonic_ns()):
             return waiting[0]
         return to_come or next(iter(self._left), None)
-
-
-def _slow(removal: Removal) -> bool:
-    """Whether its binding says how long its calls may take: those of all other drivers take seconds at most."""
-    return removal.entry.token.deadline is not None
