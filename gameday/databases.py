@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ from gameday.model.events import GIVEN_UP, TIMED_OUT
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGcancel, PGcancelConn, PGconn, PGresult
 
-__all__ = ["EXTRA", "DatabaseError", "Session", "Table", "available", "require"]
+__all__ = ["EXTRA", "DatabaseError", "Most", "Session", "Table", "TooMuch", "available", "require"]
 
 EXTRA = "pip install 'gameday[postgres]'"
 _MODULE = "psycopg"
@@ -34,6 +34,8 @@ _SLICE = 0.1
 """Real seconds after which a wait looks whether it was given up."""
 _CANCEL = 1.0
 """Real seconds for a server to take a request to cancel; of one that does not, its own timeout ends the query."""
+_CHUNK = 100
+"""Rows of a bounded answer that are held at once before they count."""
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 _ARRIVED = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])"
 
@@ -56,6 +58,18 @@ class DatabaseError(Exception):
         super().__init__(message)
         self.state = state
         """The server's SQLSTATE; empty if it is not the server that says so."""
+
+
+class TooMuch(DatabaseError):
+    """The answer is longer than what is taken of one; it was not read to its end, and its query is cancelled."""
+
+
+@dataclass(frozen=True)
+class Most:
+    """What is taken of an answer at most; but for a hundred rows no more is held in memory."""
+
+    rows: int
+    characters: int
 
 
 @dataclass(frozen=True)
@@ -111,21 +125,25 @@ class Session:
         self._connection: PGconn | None = None
         self._secret = ""
 
-    def ask(self, query: str, parameters: Sequence[str], seconds: float) -> Table:
+    def ask(self, query: str, parameters: Sequence[str], seconds: float, most: Most | None = None) -> Table:
         """One statement; DatabaseError. ``seconds``: for connecting and answering together.
 
+        ``most``: TooMuch if the answer has more; without it, an answer of any length is taken, a little cheaper.
         A statement that is not answered in time is not known to have failed: the connection is dropped.
         """
         limit = _Limit(time.monotonic() + seconds, self._given_up)
         try:
             connection = self._live(limit)
-            return _asked(connection, query, parameters, limit)
+            return _asked(connection, _Question(query, parameters, most), limit)
         except TimeoutError:
             self.close()
             raise DatabaseError(TIMED_OUT) from None
         except _GivenUp:
             self._cancel()
             raise DatabaseError(GIVEN_UP) from None
+        except TooMuch:
+            self._cancel()
+            raise
         except DatabaseError as error:
             if not error.state:
                 self.close()
@@ -152,7 +170,7 @@ class Session:
         _connected(connection, limit)
         if self._settings:
             names = f"{{{','.join(self._settings)}}}"
-            self._check_settings(_asked(connection, _ARRIVED, (names,), limit))
+            self._check_settings(_asked(connection, _Question(_ARRIVED, (names,)), limit))
         return connection
 
     def _check_settings(self, found: Table) -> None:
@@ -255,49 +273,102 @@ def _cancelled_by_old(request: PGcancel) -> None:
     thread.join(_CANCEL)
 
 
-def _asked(connection: PGconn, query: str, parameters: Sequence[str], limit: _Limit) -> Table:
-    from psycopg import Error, pq
+@dataclass(frozen=True)
+class _Question:
+    query: str
+    parameters: Sequence[str]
+    most: Most | None = None
+
+
+def _asked(connection: PGconn, question: _Question, limit: _Limit) -> Table:
+    from psycopg import Error
 
     try:
-        connection.send_query_params(query.encode("utf-8"), [one.encode("utf-8") for one in parameters])
-        while connection.flush():
-            if _wait(connection, _READ | _WRITE, limit) & _READ:
-                connection.consume_input()
-        found: list[PGresult] = []
-        while True:
-            while connection.is_busy():
-                _wait(connection, _READ, limit)
-                connection.consume_input()
-            result = connection.get_result()
-            if result is None:
-                break
-            if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
-                raise DatabaseError("COPY is no query")
-            found.append(result)
+        _send(connection, question, limit)
+        return _collected(connection, question.most, limit)
     except UnicodeEncodeError:
         raise DatabaseError("the query is no text") from None
     except Error as error:
         raise DatabaseError(str(error)) from None
-    if not found:
+
+
+def _send(connection: PGconn, question: _Question, limit: _Limit) -> None:
+    parameters = [one.encode("utf-8") for one in question.parameters]
+    connection.send_query_params(question.query.encode("utf-8"), parameters)
+    if question.most is not None:
+        _by_parts(connection)
+    while connection.flush():
+        if _wait(connection, _READ | _WRITE, limit) & _READ:
+            connection.consume_input()
+
+
+def _by_parts(connection: PGconn) -> None:
+    """Else libpq holds the whole answer, whatever is taken of it."""
+    from psycopg import NotSupportedError
+
+    try:
+        connection.set_chunked_rows_mode(_CHUNK)
+    except NotSupportedError:  # libpq before 17; slower
+        connection.set_single_row_mode()
+
+
+def _collected(connection: PGconn, most: Most | None, limit: _Limit) -> Table:
+    """A bounded question is answered in parts, each a result of its own; the last of them has no rows."""
+    rows: list[tuple[str | None, ...]] = []
+    characters, last = 0, None
+    for last in _results(connection, limit):
+        new = _rows(last)
+        rows += new
+        if most is not None:
+            characters += sum(len(value) for row in new for value in row if value is not None)
+            _bound(len(rows), characters, most)
+    if last is None:
         raise _failure(connection)
-    return _table(found[-1])
+    return _table(last, rows)
 
 
-def _table(result: PGresult) -> Table:
+def _bound(rows: int, characters: int, most: Most) -> None:
+    if rows > most.rows:
+        raise TooMuch(f"it gave more than {most.rows} rows")
+    if characters > most.characters:
+        raise TooMuch(f"it gave more than {most.characters} characters")
+
+
+def _results(connection: PGconn, limit: _Limit) -> Iterator[PGresult]:
     from psycopg import pq
 
-    if result.status != pq.ExecStatus.TUPLES_OK:
-        if result.status == pq.ExecStatus.COMMAND_OK:
+    while True:
+        limit.left()  # also of an answer that never makes one wait
+        while connection.is_busy():
+            _wait(connection, _READ, limit)
+            connection.consume_input()
+        result = connection.get_result()
+        if result is None:
+            return
+        if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
+            raise DatabaseError("COPY is no query")
+        yield result
+
+
+def _rows(result: PGresult) -> list[tuple[str | None, ...]]:
+    columns = range(result.nfields)
+    return [tuple(_text(result.get_value(row, one)) for one in columns) for row in range(result.ntuples)]
+
+
+def _table(last: PGresult, rows: Sequence[tuple[str | None, ...]]) -> Table:
+    """All the rows, if the last result says that this was all."""
+    from psycopg import pq
+
+    if last.status != pq.ExecStatus.TUPLES_OK:
+        if last.status == pq.ExecStatus.COMMAND_OK:
             return Table((), ())
-        state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", errors="replace")
-        message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
-        fatal = (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL") == b"FATAL"
-        words = message.decode("utf-8", errors="replace") or f"an answer of another kind: {result.status}"
+        state = (last.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", errors="replace")
+        message = last.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or last.error_message
+        fatal = (last.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL") == b"FATAL"
+        words = message.decode("utf-8", errors="replace") or f"an answer of another kind: {last.status}"
         # After a FATAL error the server closes the connection.
         raise DatabaseError(words, "" if fatal else state)
-    columns = range(result.nfields)
-    rows = tuple(tuple(_text(result.get_value(row, one)) for one in columns) for row in range(result.ntuples))
-    return Table(tuple(result.ftype(one) for one in columns), rows)
+    return Table(tuple(last.ftype(one) for one in range(last.nfields)), tuple(rows))
 
 
 def _text(value: bytes | bytearray | memoryview | None) -> str | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gameday.databases import EXTRA, DatabaseError, Session, Table, available
+from gameday.databases import EXTRA, DatabaseError, Most, Session, Table, TooMuch, available
 from gameday.errors import PreflightError
 from gameday.model.database import DatabaseAddress, database_address
 from gameday.model.environment import DatabaseLogin
@@ -24,6 +24,8 @@ __all__ = ["RowsReader", "SqlProbe"]
 _NUMBERS = frozenset({20, 21, 23, 26, 700, 701, 1700})
 """The OIDs of the types that are numbers: int8, int2, int4, oid, float4, float8, numeric."""
 _MOST_CHARACTERS = 256 << 20
+_A_NUMBER = Most(rows=1000, characters=1 << 20)
+"""What is taken of an answer that should be one number: enough to say what it is instead."""
 _HOPELESS = ("28", "3D", "42", "57014")
 """The SQLSTATEs, or classes of them, that no other attempt mends: who asks, which database, what is asked; it took
 too long."""
@@ -67,13 +69,14 @@ def _installed(source: str) -> None:
 def _asked(session: Session, query: str, seconds: float) -> Table:
     """Unread in place of DatabaseError."""
     try:
-        return session.ask(query, (), seconds)
+        return session.ask(query, (), seconds, _A_NUMBER)
     except DatabaseError as error:
         raise _unread(error) from error
 
 
 def _unread(error: DatabaseError) -> Unread:
-    return Unread(str(error), final=str(error) in {TIMED_OUT, GIVEN_UP} or error.state.startswith(_HOPELESS))
+    hopeless = isinstance(error, TooMuch) or str(error) in {TIMED_OUT, GIVEN_UP}
+    return Unread(str(error), final=hopeless or error.state.startswith(_HOPELESS))
 
 
 class SqlProbe(Asking):
@@ -113,7 +116,7 @@ class SqlProbe(Asking):
         value, error, start = None, "", time.monotonic_ns()
         with self._session() as session:
             try:
-                value = _number(session.ask(self._sql.query, (), self._sql.timeout))
+                value = _number(session.ask(self._sql.query, (), self._sql.timeout, _A_NUMBER))
             except DatabaseError as reason:
                 error = str(reason)
         good = value is not None and self._sql.good(value)
@@ -151,7 +154,7 @@ class RowsReader(Rows):
     def _ask(self, seconds: float) -> tuple[str, ...]:
         session = self._place.session(self._rows.timeout, self._given_up)
         try:
-            return _texts(session.ask(self._query, (), seconds))
+            return _texts(session.ask(self._query, (), seconds, Most(MOST_ROWS, _MOST_CHARACTERS)))
         except DatabaseError as error:
             raise _unread(error) from error
         finally:
@@ -179,11 +182,7 @@ def _texts(table: Table) -> tuple[str, ...]:
     """The only column; DatabaseError."""
     if len(table.types) != 1:
         raise DatabaseError(f"it gave {len(table.types)} columns: each row has to be one text")
-    if len(table.rows) > MOST_ROWS:
-        raise DatabaseError(f"it gave {len(table.rows)} rows, more than {MOST_ROWS}")
     found = tuple(row[0] for row in table.rows if row[0] is not None)
     if len(found) != len(table.rows):
         raise DatabaseError("it gave NULL, which is no text")
-    if sum(map(len, found)) > _MOST_CHARACTERS:
-        raise DatabaseError(f"it gave more than {_MOST_CHARACTERS} characters")
     return found

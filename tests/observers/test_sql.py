@@ -7,10 +7,11 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from gameday.model.database import DatabaseAddress
 from gameday.model.enums import Outcome
 from gameday.model.events import ProbeSample
 from gameday.model.plan import BoundProbe, BoundService
+from gameday.observers import sql as module
 from gameday.observers.once import place
 from gameday.observers.sql import RowsReader, SqlProbe
 from tests.observers.conftest import Records
@@ -320,6 +322,69 @@ def test_rows_are_texts_as_they_stand(server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_rows_that_can_not_be_read_are_an_error(server: Server, tmp_path: Path, query: str, error: str) -> None:
-    read = reading(query, service(server.url, tmp_path), "300ms" if "sleep" in query else "9s").read()
+    read = reading(query, service(server.url, tmp_path), "300ms" if "sleep" in query else "60s").read()
     assert (read.outcome, read.rows) == (Outcome.FAILED, ())
     assert re.search(error, read.error), read.error
+
+
+ENDLESS = "SELECT repeat('x', 100) || generate_series(1, 2000000000)"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "error"),
+    [
+        ("MOST_ROWS", 5000, "it gave more than 5000 rows"),
+        ("_MOST_CHARACTERS", 1_000_000, "it gave more than 1000000 characters"),
+    ],
+)
+def test_no_more_is_taken_than_is_allowed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, error: str
+) -> None:
+    """It ends long before the answer does, and is not asked for again; its query is cancelled."""
+    monkeypatch.setattr(module, limit, value)
+    asked: list[str] = []
+
+    def ask(self: databases.Session, query: str, *more: Any) -> databases.Table:
+        asked.append(query)
+        return real(self, query, *more)
+
+    real = databases.Session.ask
+    with monkeypatch.context() as counting:
+        counting.setattr(databases.Session, "ask", ask)
+        read = reading(ENDLESS, service(server.url, tmp_path), "20s").read()
+    assert (read.outcome, read.rows) == (Outcome.FAILED, ())
+    assert read.error == f"{place(server.url)}: {error}"
+    assert asked == [ENDLESS]
+    endless = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT repeat%'"
+    wait_until(lambda: server.ask(endless) == "0", 10)
+
+
+@pytest.mark.parametrize("by_parts", [databases._by_parts, lambda connection: connection.set_single_row_mode()])
+def test_what_is_just_allowed_is_taken_whole(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_parts: Callable[[Any], None]
+) -> None:
+    """Also by an old client library, which tells row by row."""
+    monkeypatch.setattr(databases, "_by_parts", by_parts)
+    monkeypatch.setattr(module, "MOST_ROWS", 300)
+    monkeypatch.setattr(module, "_MOST_CHARACTERS", 792)
+    read = reading("SELECT n::text FROM generate_series(1, 300) n", service(server.url, tmp_path)).read()
+    assert (read.outcome, read.rows) == (Outcome.OK, tuple(str(n) for n in range(1, 301)))
+
+
+def test_an_error_amid_an_answer_is_no_answer(server: Server, tmp_path: Path) -> None:
+    """A part of the rows was told by then."""
+    read = reading("SELECT (1 / (500 - generate_series(1, 1000)))::text", service(server.url, tmp_path)).read()
+    assert (read.outcome, read.rows) == (Outcome.FAILED, ())
+    assert "division by zero" in read.error
+
+
+def test_rows_where_one_number_was_asked_for_are_not_all_taken(server: Server, tmp_path: Path) -> None:
+    at = service(server.url, tmp_path)
+    with pytest.raises(PreflightError, match="it gave more than 1000 rows"):
+        asking(ENDLESS, at, "20s").check()
+    records = Records()
+    probe = asking(ENDLESS, at, "20s")
+    probe.start(records)
+    records.wait(lambda: records.all(ProbeSample), 20)
+    probe.stop()
+    assert records.all(ProbeSample)[0].error == "it gave more than 1000 rows"
