@@ -20,6 +20,8 @@ __all__ = ["judge"]
 
 _SAME = 0.1
 """Seconds by which an instance may tell of one start at another time: it is a sum of clocks."""
+_CLOCKS = 5.0
+"""Seconds by which an instance's clock may be behind: what started earlier was not started in the run."""
 
 
 def judge(record: Record, expected: Restarts, on: Ground) -> Criterion:
@@ -43,7 +45,8 @@ class _Address:
     new: tuple[tuple[int, float], ...]
     """Each start that was not known before the first phase, and the ``seq`` that told of it first."""
     odd: tuple[int, ...]
-    """The ``seq`` of those that tell of an earlier start: it is not the instance that was there."""
+    """The ``seq`` of those that tell of another start that was before the run, or before what was told: it is not
+    the instance that was there."""
     known: bool
     """Whether it told anything before the first phase."""
     told: tuple[int, ...]
@@ -56,7 +59,7 @@ def _ruling(record: Record, expected: Restarts) -> Ruling:
     if first is None or not samples:
         return inconclusive(f"Since when instances of {expected.service} run is not on record.")
     urls = dict.fromkeys(url for sample in samples for url in sample.data.started)
-    found = [_address(url, samples, first.mono) for url in urls]
+    found = [_address(url, samples, first) for url in urls]
     count = sum(len(one.new) for one in found)
     measured = (float(count), float(count))
     seqs = tuple(seq for one in found for seq, _ in one.new) or (samples[0].seq, samples[-1].seq)
@@ -74,14 +77,15 @@ def _ruling(record: Record, expected: Restarts) -> Ruling:
     return Ruling(Verdict.PASS, reason, measured, seqs=seqs)
 
 
-def _address(url: str, samples: Sequence[At[InstanceSample]], start: int) -> _Address:
+def _address(url: str, samples: Sequence[At[InstanceSample]], first: At[PhaseEntered]) -> _Address:
+    start, earliest = first.mono, first.wall / 1e9 - _CLOCKS
     told = [(one, at) for one in samples if (at := one.data.started.get(url)) is not None]
     starts = [at for one, at in told if one.mono < start]
     known, new, odd = bool(starts), [], []
     for one, at in told:
         if one.mono < start or any(abs(at - other) <= _SAME for other in starts):
             continue
-        if starts and at < max(starts):
+        if starts and at < max(*starts, earliest):
             odd.append(one.seq)
         elif starts:
             new.append((one.seq, at))
@@ -99,7 +103,7 @@ def _lacking(record: Record, service: str, start: int, found: Sequence[_Address]
         if not one.known:
             return f"Since when {one.url} ran was not known before the run."
         if one.odd:
-            return f"{one.url} told of an earlier start than before: several instances answer there."
+            return f"{one.url} told of another start, before the run: several instances answer there."
         if not one.told or one.told[-1] < end - INTERVALS * step:
             return f"{one.url} did not answer at the end: whether it was started again, nobody knows."
         covered = Observed([(at, at) for at in one.told], step, record.gaps_declared(f"instances/{service}"))

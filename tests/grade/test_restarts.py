@@ -12,7 +12,7 @@ from gameday.grade import grade
 from gameday.model.base import JSON
 from gameday.model.enums import Verdict
 from gameday.model.grade import Criterion
-from tests.grade.builder import INSTANCES, MORE, T0, Draft, Line, Reality, S, make
+from tests.grade.builder import INSTANCES, MORE, T0, WALL, Draft, Line, Reality, S, make
 from tests.grade.conftest import Judge
 
 DAY = Reality(figures=MORE)
@@ -76,16 +76,24 @@ def test_each_start_that_was_not_known_before_counts(
 
 
 def test_a_start_that_was_told_once_counts(judged: Judged) -> None:
-    found = judged(lambda made: tell(readings(made, 9, 9.5), since(made) + 5000))
+    found = judged(lambda made: tell(readings(made, 9, 9.5), WALL / S + 8.5))
     assert found.verdict is F
     assert found.measured is not None
     assert found.measured.lo == 1.0, "the way back is no second one"
 
 
-@pytest.mark.parametrize(("by", "verdict"), [(0.09, P), (-0.09, P), (0.11, F), (-0.11, Q), (-5000.0, Q)])
+@pytest.mark.parametrize(("by", "verdict"), [(0.09, P), (-0.09, P), (0.11, Q), (-0.11, Q), (-5000.0, Q)])
 def test_a_start_is_known_by_a_tenth_of_a_second(judged: Judged, by: float, verdict: Verdict) -> None:
-    """An earlier one is that of another instance behind the same address."""
+    """Another one, before the run, is that of another instance behind the same address."""
     assert judged(lambda made: tell(readings(made, 9), since(made) + by)).verdict is verdict
+
+
+@pytest.mark.parametrize(("at", "verdict"), [(-3600.0, Q), (-5.5, Q), (-4.5, F), (0.5, F), (8.5, F)])
+def test_two_instances_behind_a_balancer_are_no_restart(judged: Judged, at: float, verdict: Verdict) -> None:
+    """The second is heard in the run only: it was started at that time of the run, by its own clock."""
+    found = judged(lambda made: tell(readings(made, 9)[::2], WALL / S + at))
+    assert found.verdict is verdict
+    assert ("several instances answer there" in found.reason) == (verdict is Q)
 
 
 @pytest.mark.parametrize(
