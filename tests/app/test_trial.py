@@ -192,6 +192,16 @@ def test_a_process_that_is_left_is_named(place: Place, monkeypatch: pytest.Monke
     assert len(temporary(place)) == 1, "its state folder may be needed"
 
 
+@pytest.mark.parametrize("looks", [1, 10_000])
+def test_shared_memory_is_left_only_if_it_stays(place: Place, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """Somebody else's, who has just ended, may be there at the first look."""
+    told = iter([set(), *[{4711}] * looks])
+    monkeypatch.setattr("gameday.app.trial._ENDING", 0.5)
+    monkeypatch.setattr("gameday.lab.remains.unused", lambda: next(told, set()))
+    place.tell()
+    assert list(place.run().left) == (["shared memory 4711"] if looks > 1 else [])
+
+
 def test_a_signal_is_passed_on_and_its_undo_awaited(place: Place) -> None:
     place.tell(wait=True, aborted=grade_json(graded(RunVerdict.ABORTED, {})).decode())
 
