@@ -122,6 +122,9 @@ class _Scaling:
             text = took + against(verdict, duration_text(self._limit))
             return Ruling(verdict, text, measured, seqs=seqs)
         added = self._added(readings[max(0, place - 1)].data, readings[end].data)
+        if not added and self._ran(place):
+            why = f"All of {self._service} ran before any lacked room: what the scaling needed was there already."
+            return inconclusive(why, seqs)
         if not added:
             why = f"{took}, but the pool has no node more than before: something else made room."
             return Ruling(Verdict.FAIL, why, measured, seqs=seqs)
@@ -145,6 +148,12 @@ class _Scaling:
         if verdict is Verdict.FAIL and not record.workloads_observed().covers(before, until):
             return inconclusive(f"{why}, and the readings of replicas have gaps meanwhile.", seqs)
         return Ruling(verdict, why + against(verdict, duration_text(self._limit)), measured, seqs=seqs)
+
+    def _ran(self, place: int) -> bool:
+        """Whether as many as are wanted there ran in a reading before that: what lacks room then was moved."""
+        readings = self._record.workloads
+        wanted = self._state(readings[place].data).desired
+        return any(self._runs(one.data, wanted) for one in readings[:place])
 
     def _housed(
         self, found: Ruling, took: str, added: frozenset[str], between: tuple[WorkloadSample, WorkloadSample]

@@ -221,6 +221,19 @@ def test_a_reading_that_does_not_tell_of_the_service_is_none_in_which_all_run() 
     assert judged("scaled", edit=untold).verdict is F
 
 
+@pytest.mark.parametrize(("lasts", "verdict"), [(20, Q), (400, F)])
+def test_replicas_that_found_room_at_once_need_no_node(lasts: float, verdict: Verdict) -> None:
+    """And one that a drain moves lacks it for a moment; if it does for long, that is told as ever."""
+
+    def at_once(draft: Draft) -> None:
+        change(readings(draft, ASK, DRAIN), lambda one: state(one, pending=0))
+        short(DRAIN + 6, DRAIN + 6 + lasts, 1)(draft)
+
+    found = judged("scaled", edit=at_once)
+    assert found.verdict is verdict, found.reason
+    assert ("ran before any lacked room" in found.reason) == (verdict is Q)
+
+
 def test_more_than_was_asked_for_is_not_of_this() -> None:
     def more(draft: Draft) -> None:
         held(draft, ASK + 200, END, lambda one: state(one, desired=8, ready=6, pending=2, min_available=5))
