@@ -36,9 +36,18 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["5", "", "m", "5 m", "-5m", "5M", "5min", "1h30m", ".5s", "5.s", "1e3s", "∞s"])
+@pytest.mark.parametrize(
+    "text", ["5", "", "m", "5 m", "-5m", "5M", "5min", "1h30m", ".5s", "5.s", "1e3s", "∞s", "٣m"]
+)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["3651d", "87601h", "9" * 400 + "s"])
+def test_a_duration_is_ten_years_at_most(text: str) -> None:
+    assert parse_duration("3650d") == 315_360_000
+    with pytest.raises(ValueError, match="is too long for a duration: 3650d at most"):
         parse_duration(text)
 
 
@@ -47,7 +56,7 @@ def test_shares(text: str, share: float) -> None:
     assert parse_share(text) == share
 
 
-@pytest.mark.parametrize("text", ["20", "0.2", "101%", "100.1%", "-1%", "%", "20 %"])
+@pytest.mark.parametrize("text", ["20", "0.2", "101%", "100.1%", "-1%", "%", "20 %", "٢%"])
 def test_what_is_no_share(text: str) -> None:
     with pytest.raises(ValueError, match="is not a share"):
         parse_share(text)
@@ -56,7 +65,7 @@ def test_what_is_no_share(text: str) -> None:
 def test_rates() -> None:
     assert parse_rate("200/s") == 200.0
     assert parse_rate("0.5/s") == 0.5
-    for text in ("200", "200/m", "/s", "-1/s"):
+    for text in ("200", "200/m", "/s", "-1/s", "٢/s"):
         with pytest.raises(ValueError, match="is not a rate"):
             parse_rate(text)
 

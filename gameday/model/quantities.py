@@ -23,19 +23,24 @@ __all__ = [
 ]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)/s")
+_LONGEST = 3650 * 86400.0
+"""Seconds: longer than anything here lasts, and short enough that a second added to it still counts."""
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)%", re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)/s", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``500ms``, ``30s``, ``5m``, ``1h``, ``30d``, ``4w``; ValueError without a unit."""
+    """Seconds of ``500ms``, ``30s``, ``5m``, ``1h``, ``30d``, ``4w``; ValueError for what is none."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(
             f"'{text}' is not a duration: write a number and a unit, such as 500ms, 30s, 5m, 1h or 30d"
         )
-    return round(float(match[1]) * _UNITS[match[2]], 6)
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > _LONGEST:
+        raise ValueError(f"'{text}' is too long for a duration: {duration_text(_LONGEST)} at most")
+    return round(seconds, 6)
 
 
 def parse_share(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from gameday.model.experiment import Drain, Fault, Limited, OfPool, OfWorkloads, PdbRespected
@@ -37,7 +38,7 @@ def _spans(context: Context) -> Iterator[tuple[float, int, str]]:
     for fault in faults:
         yield fault.for_, NOTED, f"'{fault.id}'"
     for one in context.experiment.expect:
-        if isinstance(one, OfWorkloads) and isinstance(one, Limited):
+        if isinstance(one, OfWorkloads) and isinstance(one, Limited) and math.isfinite(one.within):
             yield one.within, PACE, f"the limit of '{one.id}' ({duration_text(one.within)})"
         if isinstance(one, PdbRespected):
             drains = [fault for fault in faults if isinstance(fault.with_, Drain)]

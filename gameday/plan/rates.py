@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from gameday.model.experiment import Fault, Limited, ReplayPause, SteadyProbe, Throttled, Unthrottled
+from gameday.model.experiment import Fault, Limited, OfPool, ReplayPause, SteadyProbe, Throttled, Unthrottled
 from gameday.model.quantities import duration_text, share_text
 from gameday.plan.context import Context
 from gameday.plan.proofs import most_checks
@@ -41,9 +41,11 @@ def rates(context: Context) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for fault in context.experiment.faults:
         document = context.probe(fault.proof.probe)
-        paused = isinstance(fault.with_, ReplayPause)
-        if document is not None and document.value.spec.http is not None and not paused:
-            name = document.value.metadata.name
+        silent = isinstance(fault.with_, ReplayPause | OfPool)  # no share of calls that a probe could count
+        if document is not None and document.value.spec.http is not None and not silent:
+            name = context.environment.probes[
+                fault.proof.probe
+            ]  # its file may call it otherwise: a problem told there
             found[name] = max(found.get(name, 0.0), _proof(context, fault, document.value.spec.http.timeout))
     specs = {name: document.value.spec for name, document in context.sources.probes.items()}
     queries = [name for name, spec in specs.items() if spec.promql is not None]

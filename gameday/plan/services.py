@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
@@ -78,6 +79,9 @@ def _addresses(context: Context) -> None:
                 )
             elif not address.partition("://")[2].strip("/"):
                 context.in_environment(at, f"'{address}' names no host")
+            elif not _host_and_port(address):
+                message = f"'{_shown(address)}' is no address: its host or its port can not be"
+                context.in_environment(at, message, "such as http://shop.stage:8080; ports end at 65535")
         except ValueError:
             context.in_environment(at, f"'{scheme}://...' is not an address: its host can not be read")
     used = {scheme_of(address) for _, address in addresses(context.environment)} & set(provisioners)
@@ -85,6 +89,16 @@ def _addresses(context: Context) -> None:
         context.in_environment(
             ("services",), f"addresses of several kinds that gameday starts: {', '.join(sorted(used))}"
         )
+
+
+def _host_and_port(address: str) -> bool:
+    """Whether both can be, in an address that can be split. A host with `_` is no name of the DNS, but used."""
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        return False
+    return port != 0 and re.fullmatch(r"[\w.:%-]+", parts.hostname or "") is not None
 
 
 def _shown(address: str) -> str:

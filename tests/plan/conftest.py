@@ -78,9 +78,15 @@ class Project:
         path.write_text(before + after)
         return f"{FILES[which]}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}" if mark else ""
 
-    def bind(self, profile: str | None = None, settings: dict[str, str] | None = None, **options: Any) -> Plan:
+    def bind(
+        self,
+        profile: str | None = None,
+        settings: dict[str, str] | None = None,
+        name: str = "api-dependency-brownout",
+        **options: Any,
+    ) -> Plan:
         """Load and bind, as the command line does."""
-        sources = gather(Catalog([self.root]), "api-dependency-brownout", "lab", profile, settings)
+        sources = gather(Catalog([self.root]), name, "lab", profile, settings)
         return bind(sources, LAB, BindOptions(**options))
 
     def problems(self, **call: Any) -> tuple[Problem, ...]:

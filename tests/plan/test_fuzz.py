@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +12,10 @@ from hypothesis import strategies as st
 from gameday.errors import SpecError
 from gameday.plan import load_plan, plan_json
 
-EXPERIMENT = Path("experiments/api-dependency-brownout.yaml")
-ENVIRONMENT = Path("experiments/environments/lab.yaml")
-RUNBOOK = Path("runbooks/api-dependency-brownout.md")
+BROWNOUT = "api-dependency-brownout"
+NAMES = [BROWNOUT, BROWNOUT, "node-pool-exhaustion", "read-replica-lag", "secrets-backend-outage"]
+ENVIRONMENT = "experiments/environments/lab.yaml"
+PROBE = "probes/payments-answers.yaml"
 WORD = re.compile(r"[\w%./:$-]+")
 VALUES = (
     "0s",
@@ -39,6 +39,9 @@ VALUES = (
     "slo",
     "rollback",
     "brownout",
+    "exhaust",
+    "drain",
+    "outage",
     "9999999999999999999999999999d",
     "1h",
     "lab://x",
@@ -72,13 +75,14 @@ def exchanged(draw: st.DrawFn, text: str) -> str:
 )
 @given(data=st.data(), scale=st.sampled_from([None, 1, 7, 60, 1e300]), attended=st.booleans())
 def test_nothing_but_spec_error(project: Any, data: st.DataObject, scale: float | None, attended: bool) -> None:
-    which = data.draw(st.sampled_from([EXPERIMENT, EXPERIMENT, ENVIRONMENT, RUNBOOK]))
-    path = project.root / which
+    name = data.draw(st.sampled_from(NAMES))
+    own = f"experiments/{name}.yaml"
+    path = project.root / data.draw(st.sampled_from([own, own, ENVIRONMENT, f"runbooks/{name}.md", PROBE]))
     text = path.read_text()
     path.write_text(data.draw(exchanged(text)))
     try:
         with contextlib.suppress(SpecError):
-            plan = project.bind(time_scale=scale, attended=attended)
+            plan = project.bind(name=name, time_scale=scale, attended=attended)
             assert load_plan(plan_json(plan)) == plan
     finally:
         path.write_text(text)

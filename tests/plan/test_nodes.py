@@ -199,6 +199,7 @@ def test_a_drain_that_lasts_a_few_readings_longer_than_its_limit_will_do(nodes: 
     [
         (ENVIRONMENT, "    workloads: {source: cluster", "    #"),
         (EXPERIMENT, "scale: {service: workload", "scale: {service: workloda"),
+        (EXPERIMENT, "scale: 5m, ", ""),
     ],
 )
 def test_one_cause_is_told_once(nodes: Nodes, path: str, old: str, new: str) -> None:

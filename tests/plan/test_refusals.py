@@ -48,6 +48,20 @@ BAD: dict[str, Case] = {
         "the role 'dependancy' is not declared in roles.services",
         "did you mean 'dependency'?",
     ),
+    "fault of nodes with a probe": (
+        "experiment",
+        "kind: brownout",
+        "kind: exhaust",
+        "no probe shows a fault of kind 'exhaust'",
+        "say 'proof: {workloads: true}'",
+    ),
+    "probe of another name": (
+        "probe",
+        "name: payments-answers",
+        "name: §payments",
+        "the name is 'payments', but the file is named 'payments-answers'",
+        "",
+    ),
     "probe role not declared": (
         "experiment",
         "proof: {probe: dependency-answers}",
@@ -188,6 +202,10 @@ BAD: dict[str, Case] = {
         "",
     ),
     "no host": ("environment", '"lab://edge"', '§"http://"', "names no host", ""),
+    "no port": ("environment", '"lab://edge"', '§"http://shop:99999"', "'http://shop' is no address", "65535"),
+    "port 0": ("environment", '"lab://edge"', '§"http://shop:0"', "'http://shop' is no address", "65535"),
+    "words for a port": ("environment", '"lab://edge"', '§"http://shop:http"', "is no address: its host", ""),
+    "two words for a host": ("environment", '"lab://edge"', '§"http://the shop"', "is no address: its host", ""),
     "bad address": ("environment", '"lab://edge"', '§"http://[::1"', "is not an address", ""),
     "same name, other address": (
         "environment",
