@@ -162,7 +162,7 @@ def _named(catalog: Catalog, kind: Kind, name: str | Path) -> Found:
     found = catalog.find(kind, name)
     if found is not None:
         return found
-    if "/" in name or name.endswith((".yaml", ".yml")):
+    if kind is Kind.EXPERIMENT and ("/" in name or name.endswith((".yaml", ".yml"))):
         raise UsageError(f"there is no {kind} '{name}'", f"name a file with -f {name}")
     raise UsageError(
         f"there is no {kind} '{name}'", one_of(name, catalog.names(kind), f"{catalog.folder(kind)}/ has")

@@ -71,9 +71,14 @@ class _StepHere:
 def parse_runbook(text: str, file: str) -> ParsedRunbook:
     """Read and lint one runbook."""
     parsed = ParsedRunbook(file)
+    if not text.strip():
+        parsed.add(Mark(1, 1), "empty: there is nothing in it")
+        return parsed
     # As Markdown counts lines; str.splitlines also splits at characters that editors do not.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     header, body_from = _header(lines, parsed)
+    if body_from is None:
+        return parsed
     body = "\n".join([""] * body_from + lines[body_from:]) + "\n"
     reader = _Reader(parsed, lines)
     reader.read(MarkdownIt("commonmark").parse(body))
@@ -86,15 +91,15 @@ def parse_runbook(text: str, file: str) -> ParsedRunbook:
     return parsed
 
 
-def _header(lines: list[str], parsed: ParsedRunbook) -> tuple[RunbookHeader | None, int]:
-    """The front matter, and how many lines it takes."""
+def _header(lines: list[str], parsed: ParsedRunbook) -> tuple[RunbookHeader | None, int | None]:
+    """The front matter, and how many lines it takes; None where it has no end, so that nothing is known as body."""
     if not lines or lines[0].rstrip() != "---":
         parsed.add(Mark(1, 1), "no front matter", "a runbook begins with --- and apiVersion: gameday/v1")
         return None, 0
     end = next((number for number, line in enumerate(lines[1:], 1) if line.rstrip() == "---"), None)
     if end is None:
         parsed.add(Mark(1, 1), "the front matter has no end", "close it with a line of ---")
-        return None, len(lines)
+        return None, None
     tree = parse_yaml("\n".join(lines[1:end]) + "\n", parsed.file, (1, 0))
     if isinstance(tree, Problem):
         parsed.problems.append(tree)
@@ -161,7 +166,13 @@ class _Reader:
             return
         tree = parse_yaml(token.content, self.parsed.file, (line, indent))
         if isinstance(tree, Problem):
-            self.parsed.problems.append(tree)
+            below = self.lines[tree.line - 1].lstrip() if tree.line <= len(self.lines) else ""
+            if below.startswith(("```", "~~~")) and tree.line < (token.map or [0, 0])[1]:
+                self.parsed.add(
+                    mark, "the fence of this step has no end", f"close it with ``` above line {tree.line}"
+                )
+            else:
+                self.parsed.problems.append(tree)
             return
         end = token.map[1] + 1 if token.map else line + 1
         self._step(tree, (line, end))

@@ -23,6 +23,12 @@ Value: TypeAlias = "dict[str, Value] | list[Value] | str"
 _MAX_DEPTH = 40
 _MAX_NODES = 20_000
 """More than any real file holds; aliases of aliases are counted each time they are used."""
+_OPENED = {
+    "while scanning a quoted scalar": "quote",
+    "while parsing a flow mapping": "{",
+    "while parsing a flow sequence": "[",
+}
+"""What PyYAML was reading -> what it is still waiting for the end of."""
 _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -212,7 +218,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, file: str, builder: _Builder
     problem = error.problem or "it does not parse"
     if "found another document" in problem:
         return Problem(file, mark.line, mark.column, "several documents in one file", "one file holds one document")
-    hint = ""
+    hint = _unclosed(error, builder)
     lines = text.splitlines()
     shown = lines[place.line] if place is not None and place.line < len(lines) else ""
     if "'\\t'" in problem:
@@ -220,6 +226,19 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, file: str, builder: _Builder
     elif "${" in shown and "{" in shown.replace("${", ""):
         hint = 'inside { } write "${name}" with its quotes'
     return Problem(file, mark.line, mark.column, f"not valid YAML: {problem}", hint)
+
+
+def _unclosed(error: yaml.MarkedYAMLError, builder: _Builder) -> str:
+    """Where that begins which is not closed: YAML notices only where the text can not go on, often far below."""
+    opened = _OPENED.get(error.context or "")
+    if (
+        opened is None
+        or error.context_mark is None
+        or error.context_mark.line == getattr(error.problem_mark, "line", 0)
+    ):
+        return ""
+    begin = builder.mark(error.context_mark)
+    return f"is the {opened} closed that begins in line {begin.line}, column {begin.column}?"
 
 
 def _position(text: str, position: int) -> tuple[int, int]:

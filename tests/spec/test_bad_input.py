@@ -447,6 +447,20 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "with its quotes",
     ),
     "tab": ("experiment", "  maxTimeScale: 60", "§\tmaxTimeScale: 60", "not valid YAML", "spaces"),
+    "quote that is not closed": (
+        "experiment",
+        'budget: "${budget}"}',
+        'budget: "${budget}}',
+        "not valid YAML",
+        "is the quote closed that begins in line 42, column 42?",
+    ),
+    "brace that is not closed": (
+        "experiment",
+        "load: {rate: 200/s}",
+        "load: {rate: 200/s",
+        "not valid YAML",
+        "is the { closed that begins in line 22, column 9?",
+    ),
     "tag": ("experiment", "maxTimeScale: 60", "maxTimeScale: §!!int 60", "tags", ""),
     "second document": (
         "experiment",

@@ -127,6 +127,11 @@ BAD: dict[str, tuple[str, str, str]] = {
     ),
     "another language": (fence(MANUAL, opening="§```yml step"), "'yml step' is no step", "write ```yaml step"),
     "no end": ("### Do it\n\n§```yaml step\n" + MANUAL + "\n", "the fence of this step has no end", "close it"),
+    "no end before another": (
+        "### Do it\n\n§```yaml step\n" + MANUAL + "\n\n" + fence(MANUAL, "### And it"),
+        "the fence of this step has no end",
+        "close it with ``` above line",
+    ),
     "in a list": ("### Do it\n\n- §```yaml step\n  " + MANUAL + "\n  ```\n", "inside a list", ""),
     "no YAML": (fence("{id: §["), "not valid YAML", ""),
     "indented fence": (
@@ -172,6 +177,21 @@ def test_lint_of_the_whole(old: str, new: str, message: str, hint: str) -> None:
     found = [problem for problem in problems if message in problem.message and hint in problem.hint]
     assert found, "\n".join(map(str, problems))
     assert place is None or (found[0].line, found[0].column) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty: there is nothing in it"),
+        (" \n\n", "empty: there is nothing in it"),
+        ((HEAD + REST).replace("owner: o\n---\n", "owner: o\n", 1), "the front matter has no end"),
+        ("---\n---", "empty: there is nothing in it"),
+    ],
+)
+def test_what_hides_all_else_is_told_alone(text: str, message: str) -> None:
+    problems = parse_runbook(text, "runbooks/r.md").problems
+    assert problems[0].message == message
+    assert len(problems) == 1 or text == "---\n---"  # there, what stands below it is known: nothing
 
 
 def test_break_glass_has_ttl_and_approvers_instead_of_a_timeout() -> None:
