@@ -29,8 +29,8 @@ REAL_TIME = "real-time"
 
 def render(timeline: Path) -> Mapping[str, bytes]:
     """File name -> its bytes, from the timeline alone."""
-    graded = grade(read(timeline))
-    return {"grade.json": grade_json(graded), **reports(graded)}
+    data = grade_json(grade(read(timeline)))
+    return {"grade.json": data, **reports(load_grade(data))}
 
 
 def reports(graded: Grade) -> Mapping[str, bytes]:

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from gameday import timeline
 from gameday.errors import UsageError
 from gameday.grade import grade, grade_json, load_grade
@@ -36,9 +38,15 @@ def templates(catalog: Catalog) -> Sequence[Path]:
 
 
 def grade_folder(folder: Path, catalog: Catalog) -> Grade:
-    """Grade the folder's record alone (also what a reaper added), and write ``grade.json`` and the reports."""
-    graded = grade(timeline.read_folder(folder))
-    write_bytes(folder / "grade.json", grade_json(graded))
+    """Grade the folder's record alone (also what a reaper added), and write ``grade.json`` and the reports.
+
+    UsageError if there is no record; TimelineError if it can not be graded.
+    """
+    if not (folder / "timeline.jsonl").exists():
+        raise UsageError(f"{folder}: no timeline.jsonl in it", hint="name a run's folder, such as runs/ID")
+    data = grade_json(grade(timeline.read_folder(folder)))
+    write_bytes(folder / "grade.json", data)
+    graded = load_grade(data)  # its numbers are rounded: the reports are the same as those made from the file later
     write_reports(graded, folder, templates(catalog))
     return graded
 
@@ -52,7 +60,17 @@ def read_grade(folder: Path) -> Grade:
             f"{folder}: no grade.json in it", hint="make one with `gameday grade`; a dry run has none"
         ) from error
     except ValueError as error:
-        raise UsageError(f"{folder / 'grade.json'}: not a grade ({error})", hint="make it again") from error
+        hint = f"make it again: gameday grade {folder}"
+        raise UsageError(f"{folder / 'grade.json'}: not a grade: {_first(error)}", hint=hint) from error
+
+
+def _first(error: ValueError) -> str:
+    """The first thing that is wrong, in one line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first, *more = error.errors(include_url=False, include_input=False, include_context=False)
+    at = ".".join(str(part) for part in first["loc"])
+    return f"{at + ': ' if at else ''}{first['msg']}{f' (and {len(more)} more)' if more else ''}"
 
 
 def report_folder(folder: Path, catalog: Catalog) -> Sequence[Path]:

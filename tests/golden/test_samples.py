@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from gameday.app.artefacts import grade_folder, report_folder
 from gameday.grade import load_grade
+from gameday.spec import Catalog
 from tests.samples import REAL_TIME, ROOT, SAMPLES, render, reports
 
 FOLDER = ROOT / "reports" / "samples"
@@ -21,6 +25,16 @@ def test_the_stored_timeline_gives_the_stored_files(name: str) -> None:
     for file, data in render(FOLDER / name / "timeline.jsonl").items():
         stored = (FOLDER / name / file).read_bytes()
         assert stored == data, f"{name}/{file} is not what its timeline says; if that is meant: make samples"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_reports_made_again_from_the_grade_are_the_same(name: str, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / name, tmp_path / name)
+    catalog = Catalog([ROOT])
+    grade_folder(tmp_path / name, catalog)
+    before = {path.name: path.read_bytes() for path in (tmp_path / name).glob("report.*")}
+    report_folder(tmp_path / name, catalog)
+    assert {path.name: path.read_bytes() for path in (tmp_path / name).glob("report.*")} == before
 
 
 def test_the_day_in_real_time_was_one_and_its_reports_are_of_its_grade() -> None:
