@@ -121,6 +121,8 @@ def _told(binding: DriverBinding) -> str:
     if isinstance(binding, ChaosBinding):
         acts = [binding.calls[name].model_dump(mode="json") for name in ("inject", "undo")]
         acts.append(binding.configuration)  # it says where: ``prometheus_base_url``
+    if not any(acts):  # neither a program's lists nor an extension's calls: then its keys say what it changes
+        acts = [binding.given]
     return f"{binding.driver} {json.dumps(acts, sort_keys=True)}"
 
 
