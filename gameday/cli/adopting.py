@@ -16,20 +16,24 @@ __all__ = ["adopt_file"]
 def adopt_file(file: Path, out: Path) -> None:
     """Write the runbook into the folder, print its path, and list on stderr what is to be reviewed.
 
-    SpecError for a file that can not be read; UsageError if there is a runbook of that name already.
+    SpecError for a file that can not be read; UsageError if there is a runbook of that name already, or
+    the folder can not be written.
     """
     text = read_text(Found(file, str(file)))
     if isinstance(text, Problem):
         raise SpecError([text])
     adopted = adopt(text.text, file.name)
     path = out / f"{adopted.id}.md"
-    out.mkdir(parents=True, exist_ok=True)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8", newline="\n") as made:
             made.write(adopted.text)
     except FileExistsError:
         hint = "name another folder with --out, or rename that file"
         raise UsageError(f"{path} is there already", hint=hint) from None
+    except OSError as error:
+        message = f"{path} can not be written: {error.strerror or error}"
+        raise UsageError(message, hint="name another folder with --out") from error
     click.echo(path)
     click.echo("For a person to decide; the file marks it with REVIEW:", err=True)
     for item in adopted.review:

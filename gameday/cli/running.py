@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ def carry_out(request: RunRequest, output: str) -> int:
         def begin(planned: Planned, folder: Path) -> None:
             with suppress(OSError, ValueError):  # not Ctrl-C: nothing was started yet
                 _introduce(planned.plan, folder, narration)
+                for line in _elsewhere(planned.plan.experiment.name, request.flaws):
+                    narration.print(line)
             if desk is not None:
                 book = planned.sources.runbook
                 desk.open(planned.plan, book.value.prose if book is not None else {})
@@ -83,6 +86,18 @@ def _introduce(plan: Plan, folder: Path, narration: Console) -> None:
     if plan.guards:
         narration.print(_guards(plan))
     narration.print(f"Record:  {folder}")
+
+
+def _elsewhere(experiment: str, flaws: Sequence[str]) -> Iterator[str]:
+    """Who tries a flaw that is no flaw of this shipped experiment should not take a pass for a blind grader."""
+    if not flaws:
+        return
+    from gameday.lab.matrix import EXPERIMENTS, experiments_of  # only where there is a lab
+
+    for flaw in flaws:
+        known = experiments_of(flaw)
+        if experiment in EXPERIMENTS and known and experiment not in known:
+            yield f"Note:    {flaw} is a flaw of {', '.join(known)}: here it may break nothing"
 
 
 def _guards(plan: Plan) -> str:

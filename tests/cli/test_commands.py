@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,42 @@ def test_a_wrong_call_is_exit_2_with_one_message_and_starts_nothing(
     assert "Traceback" not in done.stderr
     assert "internal error:" not in done.stderr
     assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("grade", "message"),
+    [
+        ("{}", "not a grade: run: Field required (and "),
+        ("", "not a grade: Invalid JSON: EOF"),
+        ("[]", "not a grade: Input should be an object"),
+    ],
+)
+def test_a_grade_that_is_none_is_told_in_one_line(tmp_path: Path, grade: str, message: str) -> None:
+    (tmp_path / "grade.json").write_text(grade, encoding="utf-8")
+    done = gameday(tmp_path, "report", ".")
+    assert done.returncode == 2
+    error, hint = done.stderr.splitlines()
+    assert message in error
+    assert hint == "  hint: make it again: gameday grade ."
+
+
+def test_a_folder_without_a_timeline_is_told_what_is_meant(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "grade", ".")
+    assert done.stderr == "gameday: .: no timeline.jsonl in it\n  hint: name a run's folder, such as runs/ID\n"
+
+
+def test_a_terminal_that_knows_no_such_character_shows_the_rest(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "reports/samples/failed", tmp_path / "failed")
+    done = gameday(tmp_path, "grade", "failed", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1
+    assert "load as planned" in done.stdout
+    assert "? 95%" in done.stdout
+    assert "could not be shown" not in done.stderr
+
+
+def test_only_an_experiment_is_named_as_a_file_with_f(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "runbook", "review", "../x", "--by", "Kim")
+    assert (done.returncode, "-f" in done.stderr, "runbooks/ has: " in done.stderr) == (2, False, True)
 
 
 def test_an_out_folder_that_is_not_empty_is_never_overwritten(tmp_path: Path) -> None:

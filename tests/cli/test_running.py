@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gameday.app.planning import RunRequest
+from gameday.app.planning import Planned, RunRequest, make_plan
 from gameday.app.run import RunResult
 from gameday.cli import running
 from gameday.grade import load_grade
@@ -32,3 +33,33 @@ def test_after_the_lab_comes_a_system_of_ones_own(
     assert again.startswith(f"Next: gameday grade {tmp_path}")
     assert yours.startswith("Now yours: gameday init drills --url ")
     assert said(monkeypatch, capfd, tmp_path, Tier.STAGING)[-1] == again
+
+
+@pytest.mark.parametrize(
+    ("flaws", "told"),
+    [
+        (("no-rollback",), []),
+        (("no-throttle", "no-rollback"), ["no-throttle is a flaw of read-replica-lag: here it may break nothing"]),
+        (("metrics-dead",), ["metrics-dead is a flaw of secrets-backend-outage, read-replica-lag: here it may"]),
+    ],
+)
+def test_a_flaw_of_another_experiment_is_told(
+    flaws: tuple[str, ...],
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    request = RunRequest("api-dependency-brownout", flaws=flaws)
+    planned = make_plan(request)
+    grade = load_grade((ROOT / "reports/samples/passed/grade.json").read_bytes())
+
+    def day(request: RunRequest, *, begin: Callable[[Planned, Path], None], **_: object) -> RunResult:
+        begin(planned, tmp_path)
+        return RunResult(tmp_path, grade, ())
+
+    monkeypatch.setattr(running, "run_day", day)
+    running.carry_out(request, "table")
+    notes = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Note: ")]
+    assert len(notes) == len(told)
+    assert all(text in line for text, line in zip(told, notes, strict=True))

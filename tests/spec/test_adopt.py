@@ -240,3 +240,7 @@ def test_the_command_writes_lists_and_overwrites_nothing(tmp_path: Path) -> None
     (tmp_path / "latin.md").write_bytes(b"caf\xe9\n")
     latin = gameday(tmp_path, "runbook", "adopt", "latin.md")
     assert (latin.returncode, "latin.md:1:4: not UTF-8" in latin.stderr) == (2, True), latin.stderr
+    (tmp_path / "taken").write_text("")
+    nowhere = gameday(tmp_path, "runbook", "adopt", "Payments Down.md", "--out", "taken/here")
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert "taken/here/payments-down.md can not be written: Not a directory" in nowhere.stderr

@@ -160,7 +160,7 @@ class Server:
         except requests.ReadTimeout as error:
             raise _Silent(f"{self._api} does not answer: ReadTimeout") from error
         except requests.RequestException as error:
-            raise DriverError(f"{self._api} does not answer: {type(error).__name__}") from error
+            raise DriverError(f"{self._api} does not answer: {_why(error)}") from error
         if not 200 <= response.status_code < 300:
             refused = NotDone if response.status_code >= 500 else DriverError
             raise refused(f"{self._api}{path} answered {response.status_code}: {_reason(response.content)}")
@@ -172,6 +172,16 @@ class Server:
         if reason in {"proxy not found", "toxic not found"}:
             return Missing(reason)
         return DriverError(f"{self._api}{path} does not answer as Toxiproxy does: 404 {reason}")
+
+
+def _why(error: requests.RequestException) -> str:
+    """What the system said, such as `Connection refused`; the error's name where it said nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _direct() -> dict[str, object]:
