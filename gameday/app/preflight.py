@@ -190,7 +190,8 @@ def _token(driver: Driver, target: Target) -> Token:
     try:
         return driver.resolve(target)
     except DriverError as error:
-        raise PreflightError(f"{name}: {error.message}", hint=error.hint) from error
+        hint = error.hint or f"see what {target.plan.service} is bound to in the environment"
+        raise PreflightError(f"{name}: {error.message}", hint=hint) from error
     except TimeoutError as error:
         raise PreflightError(f"{name}: {error}", hint="nothing was injected; only 'resolve' ran") from error
 

@@ -91,7 +91,8 @@ def test_every_driver_that_can_not_tell_is_named(tmp_path: Path, monkeypatch: py
 
     class Refusing(FakeDriver):
         def resolve(self, target: Target) -> Any:
-            raise DriverError(f"there is no {target.plan.service}", hint="make one")
+            hint = "make one" if target.plan.id == "first" else ""
+            raise DriverError(f"there is no {target.plan.service}", hint=hint)
 
     hands: Any = SimpleNamespace(driver=lambda path: Refusing())
     plan = make_plan()
@@ -102,6 +103,8 @@ def test_every_driver_that_can_not_tell_is_named(tmp_path: Path, monkeypatch: py
         "first: there is no db",
         "second: there is no db",
     ]
+    bound = "see what {} is bound to in the environment"
+    assert [error.hint for error in caught.value.each] == [bound.format("web"), "make one", bound.format("db")]
 
 
 def test_every_undo_that_is_not_proven_is_named(tmp_path: Path) -> None:
