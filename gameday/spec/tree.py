@@ -29,6 +29,15 @@ _OPENED = {
     "while parsing a flow sequence": "[",
 }
 """What PyYAML was reading -> what it is still waiting for the end of."""
+_SAY = {
+    "'\\t'": "indent with spaces, not with tabs",
+    "mapping values are not allowed": "a text with ': ' in it stands in quotes; keys are indented alike",
+    "found '<block mapping start>'": "keys side by side are indented alike",
+    "found '<block sequence start>'": "entries of one list are indented alike",
+    "found '<scalar>'": "nothing follows the end of a quote: is there a quote too few, or one too many?",
+    "could not find expected ':'": "a key ends with a colon and a space",
+}
+"""Words of PyYAML -> what people mostly did."""
 _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -218,12 +227,10 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, file: str, builder: _Builder
     problem = error.problem or "it does not parse"
     if "found another document" in problem:
         return Problem(file, mark.line, mark.column, "several documents in one file", "one file holds one document")
-    hint = _unclosed(error, builder)
+    hint = _unclosed(error, builder) or next((say for word, say in _SAY.items() if word in problem), "")
     lines = text.splitlines()
     shown = lines[place.line] if place is not None and place.line < len(lines) else ""
-    if "'\\t'" in problem:
-        hint = "indent with spaces, not with tabs"
-    elif "${" in shown and "{" in shown.replace("${", ""):
+    if "${" in shown and "{" in shown.replace("${", ""):
         hint = 'inside { } write "${name}" with its quotes'
     return Problem(file, mark.line, mark.column, f"not valid YAML: {problem}", hint)
 

@@ -461,6 +461,28 @@ BAD: dict[str, tuple[str, str, str, str, str]] = {
         "not valid YAML",
         "is the { closed that begins in line 22, column 9?",
     ),
+    "colon in a text": (
+        "experiment",
+        "hypothesis: A canary that",
+        "hypothesis: A canary§: that",
+        "mapping values are not allowed here",
+        "a text with ': ' in it stands in quotes",
+    ),
+    "indent": ("experiment", "  load: {", "   §load: {", "found '<block mapping start>'", "are indented alike"),
+    "no space after a colon": (
+        "experiment",
+        "  after: $",
+        "  after:$",
+        "could not find expected ':'",
+        "and a space",
+    ),
+    "text after a quote": (
+        "experiment",
+        'expect rollback"',
+        'expect" §rollback',
+        "found '<scalar>'",
+        "one too many?",
+    ),
     "tag": ("experiment", "maxTimeScale: 60", "maxTimeScale: §!!int 60", "tags", ""),
     "second document": (
         "experiment",
