@@ -62,7 +62,7 @@ def _show_status(found: Status, orphaned: Sequence[OpenFault], output: str) -> N
     if found.open_faults:
         table(("environment", "run", "id", "kind", "expires in", "held by"), [_row(f) for f in found.open_faults])
     elif not found.unread:
-        print("No fault stands.")
+        print(f"No fault stands: no open entry below {state_dir()}.")
 
 
 def recover_all(environment: str | None, output: str) -> int:

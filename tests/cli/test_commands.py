@@ -266,6 +266,11 @@ def test_status_and_recover_on_a_fresh_machine(tmp_path: Path) -> None:
     )
 
 
+def test_status_says_where_it_looked(tmp_path: Path) -> None:
+    done = gameday(tmp_path, "status")
+    assert done.stdout.splitlines()[-1] == f"No fault stands: no open entry below {tmp_path / 'state'}."
+
+
 def test_a_caller_that_ignores_its_children_changes_nothing(tmp_path: Path) -> None:
     code = "from gameday.cli import main; import atexit, signal; "
     code += "atexit.register(lambda: print(signal.getsignal(signal.SIGCHLD).name)); main()"
