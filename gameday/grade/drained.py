@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gameday.grade.effect import Effect, drained_nodes, effect_of, evictions, gone_after
 from gameday.grade.ground import Ground, grounded
+from gameday.grade.pdb_respected import broken
 from gameday.grade.record import Record
 from gameday.grade.ruling import Form, Ruling, against, at_most, dress, inconclusive, length_text
 from gameday.grade.workloads import Reading, when
@@ -86,9 +87,12 @@ class _Drain:
             many = "no eviction" if evicted == 0 else f"only {evicted} of {least} evictions"
             why = f"{found.reason}, but {many} that the drain asked for came about: something else did it."
             return found.but(Verdict.INCONCLUSIVE, why)
-        if not refused:
+        if not refused and broken(self._record, self._effect.lo, empty.mono):
             why = f"{found.reason}, but no eviction was refused: the disruption budget held nothing back."
             return found.but(Verdict.FAIL, why)
+        if not refused:
+            why = f"{found.reason}, but no eviction was refused, and none had to be: no budget was put to the test."
+            return found.but(Verdict.INCONCLUSIVE, why)
         times = "once" if refused == 1 else f"{refused} times"
         why = f"{found.reason}; the disruption budget refused an eviction {times} meanwhile."
         return found.but(Verdict.PASS, why)

@@ -15,7 +15,7 @@ from gameday.model.experiment import Drain, PdbRespected
 from gameday.model.grade import Criterion
 from gameday.model.quantities import duration_text, share_text
 
-__all__ = ["judge"]
+__all__ = ["broken", "judge"]
 
 
 def judge(record: Record, expected: PdbRespected, on: Ground) -> Criterion:
@@ -40,9 +40,7 @@ def _ruling(record: Record) -> Ruling:
     readings = [one for one in record.workloads if record.t0 <= one.data.asked and one.mono <= end]
     if not readings:
         return inconclusive("How many replicas were ready is not on record.")
-    names = sorted(
-        {n for one in readings for n, state in one.data.services.items() if state.min_available is not None}
-    )
+    names = _kept(readings)
     short = [found for name in names for found in _shorts(readings, name)]
     seqs = (readings[0].seq, *(one.reading.seq for one in short[:20]), readings[-1].seq)
     if short:
@@ -62,6 +60,20 @@ def _ruling(record: Record) -> Ruling:
     return Ruling(Verdict.PASS, why, (0.0, 0.0), seqs=seqs)
 
 
+def broken(record: Record, start: int, end: int) -> bool:
+    """Whether a reading between two instants shows fewer ready replicas than a budget wants."""
+    readings = [one for one in record.workloads if record.t0 <= one.data.asked and one.mono <= end]
+    short = (found for name in _kept(readings) for found in _shorts(readings, name))
+    return any(one.reading.mono >= start for one in short)
+
+
+def _kept(readings: Sequence[Reading]) -> Sequence[str]:
+    """The services that have a disruption budget."""
+    return sorted(
+        {n for one in readings for n, state in one.data.services.items() if state.min_available is not None}
+    )
+
+
 def _drains(record: Record) -> list[FaultStory]:
     return [story(record, fault) for fault in record.plan.faults if isinstance(fault.with_, Drain)]
 
@@ -71,7 +83,7 @@ def _tried(record: Record) -> list[Evictions]:
     return [evictions(told) for told in _drains(record)]
 
 
-def _lacking(record: Record, readings: list[Reading], names: list[str], end: int) -> str:
+def _lacking(record: Record, readings: list[Reading], names: Sequence[str], end: int) -> str:
     if not names:
         return "No service has a disruption budget."
     if not any(one.refused + one.evicted for one in _tried(record)):
@@ -130,7 +142,7 @@ def _loosened(record: Record, readings: Sequence[Reading], service: str) -> str:
     return ""
 
 
-def _shorts(readings: list[Reading], service: str) -> list[_Short]:
+def _shorts(readings: Sequence[Reading], service: str) -> list[_Short]:
     """Where too few were ready.
 
     A budget that grows because more replicas are wanted is not broken by those that are still to come: until as

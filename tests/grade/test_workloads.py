@@ -253,7 +253,8 @@ def test_more_than_was_asked_for_is_not_of_this() -> None:
         (Pool(evicted=(5.0, 640.0)), F, "10m were allowed"),
         (Pool(evicted=(5.0,)), F, "still had a replica"),
         (Pool(evicted=()), F, "still had 2 replicas"),
-        (Pool(refused=()), F, "no eviction was refused"),
+        (Pool(refused=()), Q, "no budget was put to the test"),
+        (Pool(evicted=(5.0, 20.0), refused=()), F, "the disruption budget held nothing back"),
         (Pool(evicted=(), refused=()), Q, "never asked node-1"),
     ],
 )
@@ -264,7 +265,23 @@ def test_the_node_is_emptied_in_time(day: Pool, verdict: Verdict, words: str) ->
 
 
 def test_a_refusal_after_the_node_was_empty_held_nothing_back() -> None:
-    assert judged("drained", Pool(refused=(300.0,))).verdict is F
+    assert judged("drained", Pool(refused=(300.0,))).verdict is Q
+    assert judged("drained", Pool(evicted=(5.0, 20.0), refused=(300.0,))).verdict is F
+
+
+def test_replicas_of_many_services_may_all_go_at_once() -> None:
+    """One of each on the node, and each budget lets one go: nothing has to be refused."""
+
+    def spread(draft: Draft) -> None:
+        for line in readings(draft, DRAIN, UNDO):
+            told = WorkloadSample.model_validate(line.data)
+            mine = told.services["catalog"]
+            catalog, cart = (mine.model_copy(update={"ready": max(5, mine.ready)}) for _ in range(2))
+            line.data = told.model_copy(update={"services": {"catalog": catalog, "cart": cart}}).model_dump(
+                mode="json", by_alias=True
+            )
+
+    assert judged("drained", Pool(evicted=(5.0, 20.0), refused=()), spread).verdict is Q
 
 
 def refuse_all(draft: Draft) -> None:
