@@ -176,7 +176,7 @@ class Alerting:
                 "window": "1h",
                 "severity": "page",
             },
-            starts_at=datetime.now(UTC),
+            starts_at=datetime.now(UTC) + timedelta(seconds=_NOISE_AFTER / self._config.scale),
             every=_REPEAT_EVERY,
             due=time.monotonic() + _NOISE_AFTER / self._config.scale,
             about=f"{_NOISE} burns its budget.",

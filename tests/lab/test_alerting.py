@@ -65,11 +65,16 @@ def test_a_resolved_alert_keeps_its_fingerprint_and_has_an_end() -> None:
 def test_a_noisy_alerting_pages_for_what_no_rule_says(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("t")
-    noisy = AlertingConfig(token_file=str(token), scale=3600, flaws=("noisy-alert",), url="http://127.0.0.1:1")
+    noisy = AlertingConfig(token_file=str(token), scale=600, flaws=("noisy-alert",), url="http://127.0.0.1:1")
     got: list[Any] = []
+    began: list[float] = []
+    asked = time.time()
 
     async def hook(request: web.Request) -> web.Response:
-        got.append((request.path, (await request.json())["alerts"][0]["labels"].get("slo")))
+        alert = (await request.json())["alerts"][0]
+        got.append((request.path, alert["labels"].get("slo")))
+        if alert["labels"].get("slo"):
+            began.append(datetime.fromisoformat(alert["startsAt"]).timestamp() - asked)
         return web.Response()
 
     async def day() -> None:
@@ -87,6 +92,7 @@ def test_a_noisy_alerting_pages_for_what_no_rule_says(tmp_path: Path) -> None:
     asyncio.run(day())
     assert ("/oncall", "invoices-availability") in got
     assert {name for name, slo in got if slo} == {"/oncall"}
+    assert began[0] >= 360 / 600, "it begins when it fires, not when there was somebody to send it to"
 
 
 def test_a_stray_page_has_no_slo_and_is_nobodys_resolution(tmp_path: Path) -> None:
