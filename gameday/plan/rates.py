@@ -43,9 +43,8 @@ def rates(context: Context) -> Mapping[str, float]:
         document = context.probe(fault.proof.probe)
         silent = isinstance(fault.with_, ReplayPause | OfPool)  # no share of calls that a probe could count
         if document is not None and document.value.spec.http is not None and not silent:
-            name = context.environment.probes[
-                fault.proof.probe
-            ]  # its file may call it otherwise: a problem told there
+            # Its file may call it otherwise: a problem that is told there.
+            name = context.environment.probes[fault.proof.probe]
             found[name] = max(found.get(name, 0.0), _proof(context, fault, document.value.spec.http.timeout))
     specs = {name: document.value.spec for name, document in context.sources.probes.items()}
     queries = [name for name, spec in specs.items() if spec.promql is not None]
