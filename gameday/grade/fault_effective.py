@@ -5,6 +5,7 @@ Never a fail: a fault that did not act proves nothing about the system.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -238,7 +239,8 @@ class _Paused(_Fault):
             probe = self._probe.name
             return f"{self._name} was not in effect all the time: {probe} did not grow with time from {at} on."
         lengths = [length for _, length, _ in self._rises(hold)]
-        grown = sum(length * rose for _, length, rose in self._rises(hold)) / sum(lengths) if lengths else 0.0
+        risen = math.fsum(length * rose for _, length, rose in self._rises(hold))
+        grown = risen / math.fsum(lengths) if lengths else 0.0
         if PAUSED <= grown <= _MOST:
             return ""
         return f"{self._probe.name} grew by {grown:.3g} s in a real second: it does not tell real seconds."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gameday.grade.arrivals import START_WITHIN, Arrival, Arrivals
@@ -76,5 +77,6 @@ def _of_counters(record: Record, slo: BoundSlo, start: int, end: int) -> Level:
     lacking = "" if covered >= LIMIT else f"only {share_text(covered, 1)} of the time was measured"
     if not lacking and record.plan.load is not None:
         lacking = _thin(record, start, end)
-    bad, total = sum(counted.grown.bad for counted in inside), sum(counted.grown.total for counted in inside)
+    bad = math.fsum(counted.grown.bad for counted in inside)
+    total = math.fsum(counted.grown.total for counted in inside)
     return Level(bad, total, 0, lacking, tuple(counted.seq for counted in inside))

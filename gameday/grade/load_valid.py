@@ -5,6 +5,7 @@ Never a fail: without its load a day proves nothing, in either direction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -175,8 +176,8 @@ def _foreign(record: Record, slo: BoundSlo, at_least: float, block: tuple[int, i
     told = [(counted, part) for counted in record.counted(slo.name) if (part := _part(counted, start, end)) > 0]
     if not told:
         return None
-    seconds = sum(part * (counted.end - counted.start) for counted, part in told) / 1e9
-    share = sum(part * counted.grown.total for counted, part in told) / (seconds * at_least)
+    seconds = math.fsum(part * (counted.end - counted.start) for counted, part in told) / 1e9
+    share = math.fsum(part * counted.grown.total for counted, part in told) / (seconds * at_least)
     # 'Above': exactly as much is not enough.
     return Block(start, end, 1.0 if share > 1 else min(share, LIMIT - 1e-5))
 

@@ -49,8 +49,8 @@ def _of_slo(record: Record, slo: BoundSlo) -> Series:
 
 
 def _point(record: Record, group: tuple[Counted, ...], observed: Observed) -> Point:
-    total = sum(one.grown.total for one in group)
-    bad = sum(one.grown.bad for one in group)
+    total = math.fsum(one.grown.total for one in group)
+    bad = math.fsum(one.grown.bad for one in group)
     start, end = group[0].start, group[-1].end
     known = total > 0 and observed.unbroken(start, end)
     return Point(at=record.plan_time(start), value=1 - bad / total if known else None, n=round(total))

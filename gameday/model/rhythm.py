@@ -32,7 +32,7 @@ class Rhythm:
         stretches: list[_Stretch] = []
         for at in edges:
             count = stretches[-1].number + (at - stretches[-1].start) * stretches[-1].rate if stretches else 0.0
-            more = sum(share for start, end, share in surges if start <= at < end)
+            more = math.fsum(share for start, end, share in surges if start <= at < end)
             stretches.append(_Stretch(at, count, rate * (1 + more)))
         self._stretches = stretches
         self._starts = [one.start for one in stretches]
