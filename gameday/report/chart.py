@@ -254,7 +254,7 @@ def _panel(series: Series, axis: _Axis, place: tuple[float, float], size: Size) 
             for index in range(count + 1)
         ),
         target=None if series.target is None else y(series.target),
-        path="".join(_subpath([(axis(at), y(value)) for at, value in run]) for run in runs),
+        path="".join(_subpath([(axis(at), y(value)) for at, value in _line(run, series.bin)]) for run in runs),
         gaps=tuple(_gaps(runs, series.bin, axis)),
     )
 
@@ -286,6 +286,11 @@ def _runs(series: Series) -> Iterable[list[tuple[float, float]]]:
         yield run
 
 
+def _line(run: Sequence[tuple[float, float]], bin_: float) -> list[tuple[float, float]]:
+    """Each value at the end of its bin, as that of a rate that looks back: no level falls ahead of its cause."""
+    return [run[0], *((at + bin_, value) for at, value in run)]
+
+
 def _known(point: Point) -> list[tuple[float, float]]:
     return [] if point.value is None else [(point.at, point.value)]
 
@@ -308,5 +313,4 @@ def _gap(start: float, end: float, axis: _Axis) -> Band:
 
 def _subpath(points: Sequence[tuple[float, float]]) -> str:
     head, *rest = [f"{x:g} {y:g}" for x, y in points]
-    # A single point is a line of no length: round caps make a dot of it.
-    return f"M{head}" + ("L" + " ".join(rest) if rest else "h0")
+    return f"M{head}L{' '.join(rest)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
@@ -26,8 +27,18 @@ def with_points(grade: Grade, values: list[float | None], target: float | None =
 def test_gaps_break_the_path(passed: Grade) -> None:
     panel = drawn(with_points(passed, [1.0, 1.0, None, 0.9, 0.9, None, None, 1.0])).panels[0]
     assert panel.path.count("M") == 3
-    assert panel.path.endswith("h0")  # the lonely last point is a dot
+    assert panel.path.rpartition("M")[2].count("L") == 1  # the lonely last point is a line, as long as its bin
     assert len(panel.gaps) == 3  # the third: nothing is known from there to the end of the run
+
+
+def test_a_level_does_not_fall_ahead_of_its_cause(passed: Grade) -> None:
+    """The bin from 20 s to 30 s is the first to show a fault at 20 s."""
+    fault = Mark(at=20.0, kind="fault", label="fault", seq=1)
+    chart = drawn(with_points(passed, [1.0, 1.0, 0.5]).model_copy(update={"marks": (fault,)}))
+    numbers = [float(one) for one in re.findall(r"[\d.]+", chart.panels[0].path)]
+    *_, before, low = zip(numbers[::2], numbers[1::2], strict=True)
+    assert before == (chart.markers[0].x, chart.panels[0].top)
+    assert low[1] > chart.panels[0].top
 
 
 def test_a_hole_in_time_is_a_gap_as_well(passed: Grade) -> None:
