@@ -67,14 +67,14 @@ class Problem:
 
 
 class SpecError(GamedayError):
-    """Everything that is wrong in the input files, at once."""
+    """Everything that is wrong in the input files, at once; ``hint`` is of all of them together."""
 
     exit_code = 2
     code = "spec"
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], hint: str = "") -> None:
         self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint)
 
 
 class TimelineError(GamedayError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gameday.app import tables
 from gameday.app.people import check_answers
-from gameday.errors import UsageError
+from gameday.errors import SpecError, UsageError
 from gameday.model.answers import Answers
 from gameday.model.document import Document
 from gameday.model.environment import ChaosBinding, DriverBinding, Environment
@@ -19,7 +19,7 @@ from gameday.model.events import Attendee
 from gameday.model.plan import InputDigest, Plan
 from gameday.model.sources import Sources
 from gameday.plan import BindOptions, Capabilities, bind
-from gameday.spec import Catalog, gather, load_answers
+from gameday.spec import Catalog, Kind, gather, load_answers
 
 __all__ = [
     "Planned",
@@ -32,12 +32,16 @@ __all__ = [
 ]
 
 
+LAB = "lab"
+"""The environment of a call that names none."""
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What somebody asks for; names or paths as on the command line."""
 
     experiment: str
-    environment: str = "lab"
+    environment: str = LAB
     profile: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     """Parameters of the experiment: ``--set``."""
@@ -84,6 +88,24 @@ def make_plan(request: RunRequest) -> Planned:
     """Load and bind; SpecError with every problem at once, UsageError. Starts nothing."""
     check_people(request)
     catalog = Catalog.default(request.project)
+    try:
+        return _planned(request, catalog)
+    except SpecError as error:
+        raise SpecError(error.problems, _elsewhere(request, catalog)) from error
+
+
+def _elsewhere(request: RunRequest, catalog: Catalog) -> str:
+    """What may be meant where nobody named an environment, and the project has its own; empty: nothing."""
+    names = catalog.names(Kind.ENVIRONMENT)
+    own = [name for name in names if not catalog.is_builtin(catalog.place(Kind.ENVIRONMENT, name)) and name != LAB]
+    if request.environment != LAB or not own:
+        return ""
+    return f"bound to the environment {LAB}, since no other was named; yours: " + ", ".join(
+        f"--env {name}" for name in own
+    )
+
+
+def _planned(request: RunRequest, catalog: Catalog) -> Planned:
     experiment, environment = file_or_name(request.experiment), file_or_name(request.environment)
     sources = gather(catalog, experiment, environment, profile=request.profile, settings=request.settings)
     answers = load_answers(catalog, request.answers) if request.answers is not None else None
@@ -133,7 +155,7 @@ def file_or_name(text: str) -> Path | str:
 
 def _command(request: RunRequest) -> str:
     words = ["gameday", "run", request.experiment]
-    if request.environment != "lab":
+    if request.environment != LAB:
         words += ["--env", request.environment]
     if request.profile:
         words += ["--profile", request.profile]

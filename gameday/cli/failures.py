@@ -95,6 +95,8 @@ def _tell(as_json: bool, error: GamedayError) -> None:
             print(_visible(str(problem)), file=sys.stderr)
         count = len(error.problems)
         print(f"gameday: {count} problem{'s' if count > 1 else ''}; nothing was started", file=sys.stderr)
+        if error.hint:
+            print(_visible(f"  hint: {error.hint}"), file=sys.stderr)
 
 
 def _say(as_json: bool, code: str, message: str, hint: str) -> None:

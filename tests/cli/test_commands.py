@@ -126,6 +126,20 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize(("words", "hinted"), [((), True), (("--env", "lab.stage"), False)])
+def test_who_has_an_environment_and_names_none_is_told(
+    tmp_path: Path, words: tuple[str, ...], hinted: bool
+) -> None:
+    own_experiment(tmp_path, ("kind: brownout", "kind: brownot"))
+    folder = tmp_path / "experiments" / "environments"
+    folder.mkdir()
+    shutil.copy(ROOT / "experiments" / "environments" / "lab.yaml", folder / "lab.stage.yaml")
+    done = gameday(tmp_path, "validate", "mine", *words)
+    assert done.returncode == 2
+    last = "  hint: bound to the environment lab, since no other was named; yours: --env lab.stage"
+    assert (done.stderr.splitlines()[-1] == last) is hinted, done.stderr
+
+
 def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
     own_experiment(tmp_path, ("maxTimeScale: 60", "maxTimeScale: sixty"))
     done = gameday(tmp_path, "run", "mine", "-o", "json")
