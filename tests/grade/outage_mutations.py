@@ -129,7 +129,8 @@ def degradation_denied_once(scene: Scene, draft: Draft, chance: Random) -> str:
     if chance.random() < 0.5:
         _say([line], ok=False)
     else:
-        line.data.update(ok=False, status=chance.choice([404, 500, 503]), error="")
+        # Not 503: that is a gateway's word, and denies nothing.
+        line.data.update(ok=False, status=chance.choice([404, 500]), error="")
     return "one answer denies it while the fault stands"
 
 
