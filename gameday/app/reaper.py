@@ -239,8 +239,9 @@ class _Reaper:
         return outlived
 
     def _undo(self, write: Callable[[Payload], None], unsure: Callable[[Entry], bool]) -> Sequence[Undone]:
-        by = Undoing(self.ledger, write, self.clock, "reaper", self.clock.monotonic_ns(), unsure, is_gone)
-        give_up = self.clock.monotonic_ns() + int(_GIVE_UP * 1e9)
+        now = self.clock.monotonic_ns()
+        give_up = now + int(_GIVE_UP * 1e9)
+        by = Undoing(self.ledger, write, self.clock, "reaper", now, unsure, is_gone, give_up)
         while True:
             undone = _undone(in_order(self._entries(give_up)), by)
             left = [one for one in undone if one.outcome is Outcome.FAILED]
@@ -270,7 +271,11 @@ def _undone(entries: Sequence[Entry], by: Undoing) -> Sequence[Undone]:
             pairs.append((entry, forked(entry.token.driver)))
         except DriverError as error:
             lost.append(Undone(entry, Outcome.FAILED, error.message))
-    return [*lost, *iter(Removals(pairs, by).next, None)]
+    removals = Removals(pairs, by)
+    undone = list(lost)
+    while removals.left:
+        undone.append(removals.next())
+    return undone
 
 
 @contextlib.contextmanager

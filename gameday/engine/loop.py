@@ -62,8 +62,6 @@ __all__ = ["Ending", "run"]
 
 _LOOK = 1_000_000_000
 """Nanoseconds after which the engine looks around though nothing woke it."""
-_TRIES = 3
-"""Undos of one entry that may be cut short by what is no error, such as a program's own signal handler."""
 _TRIGGERS = frozenset({"alert.received", "release.changed", "step.done"})
 
 
@@ -331,27 +329,36 @@ class _Run:
         return Undoing(*args, lambda entry: entry.token.id == last.unsure)
 
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
-        drivers = {entry.id: driver for entry, driver in pairs}
+        """Whatever comes in between is raised at the end."""
         removals = Removals(reversed(pairs), self._undoing(reason))
         cut: list[BaseException] = []
-        while (undone := _next(removals, cut)) is not None:
-            pair = (undone.entry, drivers[undone.entry.id])
-            self._open.remove(pair)
-            if undone.outcome is Outcome.FAILED:
-                self._standing.append(undone)
-                self._failed.append(pair)
+        while removals.left:
+            try:
+                self._undone(removals.next(), pairs)
+            except BaseException as error:  # noqa: BLE001 - as said
+                cut.append(error)
         if cut:
             raise cut[0]
+
+    def _undone(self, undone: Undone, pairs: Sequence[tuple[Entry, Driver]]) -> None:
+        pair = next(pair for pair in pairs if pair[0] is undone.entry)
+        if undone.outcome is Outcome.FAILED:
+            self._standing.append(undone)
+            self._failed.append(pair)
+        self._open.remove(pair)
+
+    def _undo_all(self, reason: Reason) -> None:
+        # Undone from the end: faults first.
+        self._undo(sorted(self._open, key=lambda pair: not pair[0].stimulus), reason)
 
     def _leave(self, reason: Reason) -> None:
         """Every step is taken though another raised; the first error is raised at the end."""
         # What could not be undone when its time was over is tried once more.
         self._open = [*self._failed, *self._open]
         self._failed, self._standing = [], []
-        # Undone from the end: faults first.
-        left = sorted(self._open, key=lambda pair: not pair[0].stimulus)
         tasks: list[Callable[[], None]] = [
-            lambda: self._undo(left, reason),
+            lambda: self._undo_all(reason),
+            lambda: self._undo_all(reason),  # what is still open if the first was cut short itself: else nothing
             self._guards.end,
             lambda: self._waker.during(self._steps.stop),
             self._dismiss,
@@ -418,18 +425,6 @@ class _Run:
 def _other(due: Agenda, place: int) -> float:
     """When, from that place on, something else than a call of a drain is due; plan seconds."""
     return next((due[later][0] for later in range(place, len(due)) if not isinstance(due[later][1], Proceed)), inf)
-
-
-def _next(removals: Removals, cut: list[BaseException]) -> Undone | None:
-    """The next that was undone, whatever comes in between; ``cut`` is told what is no error, to be raised later."""
-    for _ in range(_TRIES):
-        try:
-            return removals.next()
-        except Exception as error:  # noqa: BLE001 - a bug in here must not keep the other faults in place
-            return removals.give_up(f"{type(error).__name__}: {error}")
-        except BaseException as error:  # noqa: BLE001 - raised by the caller, once everything was undone
-            cut.append(error)
-    return removals.give_up(f"{type(cut[-1]).__name__}: {cut[-1]}")
 
 
 def _each(tasks: Sequence[Callable[[], None]], unwritable: Callable[[Exception], None]) -> None:

@@ -12,41 +12,67 @@ from gameday.ports import Driver
 
 __all__ = ["Removals"]
 
+_TRIES = 3
+"""Turns of one entry that may be cut short by what is no error, such as a program's own signal handler."""
+
 
 class Removals:
     """Undoes them in the order given, each though another could not be.
 
-    While one waits for its second look the next are undone; one whose undo failed is tried again once all the
-    others are gone. Only what an operator's own programs undo comes after the wait: they may take as long as their
-    deadline says, and what was undone before would be verified as late.
+    While one waits for its second look the next are undone; what failed is tried again once all the others are
+    gone, each in its turn. Only what an operator's own programs undo comes after the wait: they may take as long as
+    their deadline says, and what was undone before would be verified as late. So does their own second look after
+    what stands.
     """
 
     def __init__(self, pairs: Iterable[tuple[Entry, Driver]], by: Undoing) -> None:
         self._clock = by.waker
         self._left = [Removal(entry, driver, by) for entry, driver in pairs]
-        self._current: Removal
 
-    def next(self) -> Undone | None:
-        """The next that came to its end; None: all have. Can be called again after it raised."""
-        while (one := self._turn()) is not None:
-            self._current = one
-            if one.begun:
-                undone = one.end()
-                self._left.remove(one)
-                return undone
-            one.begin()
-        return None
+    @property
+    def left(self) -> bool:
+        """Whether one has not come to its end."""
+        return bool(self._left)
 
-    def give_up(self, error: str) -> Undone:
-        """The one at which `next` raised is not tried any more: it still stands."""
-        given = self._current
-        self._left = [one for one in self._left if one is not given]
-        return Undone(given.entry, Outcome.FAILED, error)
+    def next(self) -> Undone:
+        """The next that came to its end; only while one is left.
 
-    def _turn(self) -> Removal | None:
+        Can be called again after it raised what is no error. A bug keeps no other in place; one
+        whose turns were cut short too often is not tried any more.
+        """
+        undone: Undone | None = None
+        while undone is None:
+            one = self._left[0]
+            try:
+                one = self._whose()
+                one.rest()
+                undone = one.turn()
+            except Exception as error:  # noqa: BLE001 - as said
+                undone = _given_up(one, error)
+            except BaseException as error:
+                one.cuts += 1
+                if one.cuts < _TRIES:
+                    raise
+                undone = _given_up(one, error)
+        self._left.remove(one)
+        return undone
+
+    def _whose(self) -> Removal:
         """Whose turn it is."""
-        to_come = next((one for one in self._left if not one.begun), None)
-        waiting = sorted((one for one in self._left if one.begun and not one.problem), key=attrgetter("due"))
-        if waiting and (to_come is None or to_come.slow or waiting[0].due <= self._clock.monotonic_ns()):
-            return waiting[0]
-        return to_come or next(iter(self._left), None)
+        now = self._clock.monotonic_ns()
+        waiting = [one for one in self._left if one.waits]
+        overdue = [one for one in waiting if one.due <= now and not one.slow]
+        to_come = [one for one in self._left if not one.begun][:1]
+        ranks = (
+            sorted(overdue, key=attrgetter("due")),
+            [one for one in to_come if not one.slow],
+            sorted(waiting, key=attrgetter("at")),
+            to_come,
+            sorted(self._left, key=attrgetter("at")),
+        )
+        return next(rank[0] for rank in ranks if rank)
+
+
+def _given_up(one: Removal, error: BaseException) -> Undone:
+    """It still stands."""
+    return Undone(one.entry, Outcome.FAILED, f"{type(error).__name__}: {error}")

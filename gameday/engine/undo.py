@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from gameday.engine.ledger import Entry, Ledger
@@ -91,88 +92,130 @@ class Undoing:
     """Whether its inject overran or failed: its end is only certain once the undo's first call has returned."""
     gone: Callable[[Entry], bool] = lambda entry: False
     """Whether what the entry stands on is gone for good: asked when an attempt failed."""
+    until: float = inf
+    """Monotonic nanoseconds after which what failed is not tried again, though its own time is not over."""
 
 
 def undo_entry(entry: Entry, driver: Driver, by: Undoing) -> Undone:
     """Undo one entry, retrying until the deadline, and close it in the ledger if it is clear."""
     removal = Removal(entry, driver, by)
-    removal.begin()
-    return removal.end()
+    while (undone := removal.turn()) is None:
+        removal.rest()
+    return undone
 
 
 class Removal:
-    """One entry on its way out: `begin` undoes it, `end` sees to it that it stays undone. Between the two there is
+    """One entry on its way out, turn by turn: undone, and looked at until that counts. Between two turns there is
     time for others."""
 
     def __init__(self, entry: Entry, driver: Driver, by: Undoing) -> None:
         self.entry = entry
         self.begun = False
-        """Whether `begin` came to its end."""
-        self.problem = ""
-        """What went wrong in the last attempt."""
+        """Whether it was tried."""
+        self.at = 0
+        """Monotonic nanoseconds before which its next turn is of no use."""
         self.due = 0
-        """Monotonic nanoseconds from which on the second look counts, if there was no problem."""
+        """Monotonic nanoseconds from which on the second look counts, if it was removed."""
+        self.cuts = 0
+        """How often a turn was cut short by what is no error."""
         self._driver = driver
         self._by = by
+        self._landed = by.landed
+        self._problem = ""
+        self._verified = False
         self._attempt = 0
-        self._left = int(DEADLINE * 1e9)
+        self._step = PAUSE
+        self._spent = 0
 
     @property
     def slow(self) -> bool:
         """Whether an operator's programs undo it: these may take as long as their binding says."""
         return self.entry.token.deadline is not None
 
-    def begin(self) -> None:
-        """Undo it once, and look: whatever its driver raises is a problem."""
-        started = self._by.waker.monotonic_ns()
-        self._undo()
-        self.begun = True
-        self._left -= self._by.waker.monotonic_ns() - started
+    @property
+    def waits(self) -> bool:
+        """Whether it was removed, and has to be looked at again."""
+        return self.begun and not self._problem
 
-    def end(self) -> Undone:
-        """Look again when that counts, undo it again where it still stands, and close it if it is clear."""
-        by, entry = self._by, self.entry
-        deadline = by.waker.monotonic_ns() + self._left  # what was done for others meanwhile does not count
-        while True:
-            error = self.problem or self._look_again()
-            if not error:
-                return close_entry(entry, by, Undone(entry, _how(entry, self._driver)))
-            if by.gone(entry):
-                return close_entry(entry, by, Undone(entry, Outcome.GONE, error))
-            if by.waker.monotonic_ns() >= deadline:
-                return close_entry(entry, by, Undone(entry, Outcome.FAILED, error))
-            pause(by.waker, PAUSE)
+    def rest(self) -> None:
+        """Until its next turn."""
+        pause(self._by.waker, (self.at - self._by.waker.monotonic_ns()) / 1e9)
+
+    def turn(self) -> Undone | None:
+        """Undo it, or look at it again; how it came out, once that is known."""
+        clock = self._by.waker
+        began = clock.monotonic_ns()
+        if self.waits:
+            self._look_again(last=began >= self.due)
+        else:
             self._undo()
+        self.begun = True
+        self._spent += clock.monotonic_ns() - began
+        undone = self._outcome()
+        if undone is None:
+            self._plan_next()
+        return undone
+
+    def _outcome(self) -> Undone | None:
+        by, entry = self._by, self.entry
+        if not self._problem:
+            return close_entry(entry, by, Undone(entry, _how(entry, self._driver))) if self._verified else None
+        if self._gone():
+            return close_entry(entry, by, Undone(entry, Outcome.GONE, self._problem))
+        if self._spent >= DEADLINE * 1e9 or by.waker.monotonic_ns() >= by.until:
+            return close_entry(entry, by, Undone(entry, Outcome.FAILED, self._problem))
+        return None
+
+    def _plan_next(self) -> None:
+        """When its next turn is; what is done for others until then does not count as its own time.
+
+        Before the look that counts it is looked at as well: what lands late mostly lands soon.
+        """
+        now, seconds = self._by.waker.monotonic_ns(), PAUSE
+        if not self._problem:
+            seconds = max(0.0, (self.due - now) / 1e9)
+            if not self.slow and seconds > 1.5 * self._step:
+                seconds = self._step
+                self._step *= 2
+        self.at = now + int(seconds * 1e9)
+        self._spent += self.at - now
+
+    def _gone(self) -> bool:
+        """What can not be told is not gone."""
+        with contextlib.suppress(Exception):
+            return self._by.gone(self.entry)
+        return False
 
     def _undo(self) -> None:
         self._attempt += 1
         self._by.write(_undo(self.entry, self._attempt, self._by.reason))
-        self.problem = "it was cut short"
-        self.problem = _caught(self._undo_once)
+        self._problem = "it was cut short"
+        self._problem = _caught(self._undo_once)
 
     def _undo_once(self) -> str:
         entry, by = self.entry, self._by
         self._driver.undo(entry.token)
-        landed, settle = by.landed, entry.settle
+        landed, settle = self._landed, entry.settle
         if by.unsure(entry):
             landed, settle = by.waker.monotonic_ns(), max(entry.settle, UNSURE)
         self.due = landed + int(settle * 1e9)
+        self._step = PAUSE
         return "" if self._driver.is_clear(entry.token) else "undo returned, and it still stands"
 
-    def _look_again(self) -> str:
-        """Whether it is away when that counts; before as well: what lands late mostly lands soon."""
-        clock, step, error = self._by.waker, PAUSE, ""
-        while not error and not self.slow and (self.due - clock.monotonic_ns()) / 1e9 > 1.5 * step:
-            pause(clock, step)
-            step *= 2
-            error = _caught(self._came_back)
-        if not error:
-            pause(clock, (self.due - clock.monotonic_ns()) / 1e9)
-            error = _caught(self._came_back)
-        return error
+    def _look_again(self, last: bool) -> None:
+        """``last``: whether this look counts."""
+        error = _caught(lambda: self._came_back(last))
+        self._verified = last and not error
+        if error:
+            pause(self._by.waker, PAUSE)
+            self._undo()
 
-    def _came_back(self) -> str:
-        return "" if self._driver.is_clear(self.entry.token) else "it came back after it had been removed"
+    def _came_back(self, last: bool) -> str:
+        if self._driver.is_clear(self.entry.token):
+            return ""
+        if last:  # it landed later than it could
+            self._landed = self._by.waker.monotonic_ns()
+        return "it came back after it had been removed"
 
 
 def _caught(look: Callable[[], str]) -> str:

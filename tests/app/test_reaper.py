@@ -18,15 +18,17 @@ from typing import TypeVar
 import pytest
 
 from gameday import processes, timeline
+from gameday.app import reaper as reaper_module
 from gameday.app import standing
 from gameday.app.guardian import Charge, Guardian
 from gameday.app.interrupts import Interrupts
 from gameday.app.reaper import _Orders, _Reaper
 from gameday.engine import Entry, Ledger, LedgerUnreadable, Wakes
-from gameday.errors import PreflightError, TimelineError
+from gameday.errors import DriverError, PreflightError, TimelineError
 from gameday.model.enums import FaultKind, Outcome
 from gameday.model.events import AbortRequested, ReaperUnresolved
 from gameday.model.token import Token
+from gameday.testing import FakeDriver
 from tests.app.conftest import ROOT, SOON, WITHIN, Drill, wait_for
 
 T = TypeVar("T")
@@ -298,6 +300,20 @@ def test_after_two_minutes_of_failed_undos_what_stands_is_recorded_and_left(
         "no driver of this version is called gameday.drivers:OfAnotherVersion",
     )
     assert [entry.id for entry in reaper.ledger.entries()] == ["r1/outage"], "kept for recover"
+
+
+def test_however_many_can_not_be_undone_it_is_two_minutes(
+    given_up: tuple[_Reaper, HurriedClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reaper, clock = given_up
+    driver = FakeDriver(broken={"undo": [DriverError("no")] * 9999})
+    monkeypatch.setattr(reaper_module, "forked", lambda path: driver)
+    (entry,) = reaper.ledger.entries()
+    for id in "abcd":
+        reaper.ledger.open(entry.model_copy(update={"id": id, "token": entry.token.model_copy(update={"id": id})}))
+    began = clock.now
+    assert reaper.rescue("the engine died") is False
+    assert 120 <= (clock.now - began) / 1e9 < 122
 
 
 def test_after_two_minutes_with_a_ledger_that_can_not_be_read_that_is_recorded(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,8 +16,11 @@ from gameday.errors import DriverError, NotTouched, PreflightError
 from gameday.model.enums import Verdict
 from gameday.model.events import Event
 from gameday.model.token import Token
-from gameday.testing import FakeObserver
+from gameday.testing import FakeDriver, FakeObserver
 from tests.engine.conftest import Bench, make_fault, make_plan
+
+_LOOP = frozenset({"_undo", "_undo_all", "_undone"})
+_UNDOING = ("gameday/engine/undo.py", "gameday/engine/removals.py")
 
 
 def test_what_ends_at_the_same_instant_is_undone_in_reverse(bench: Bench) -> None:
@@ -193,6 +198,62 @@ def test_what_interrupts_an_undo_is_raised_after_everything_was_undone(bench: Be
     assert bench.driver.substrate == set()
     assert bench.ledger.entries() == ()
     assert not bench.load.running
+
+
+def test_what_interrupts_each_undo_once_has_none_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    undo, met = FakeDriver.undo, set[str]()
+
+    def cut_once(self: FakeDriver, token: Token) -> None:
+        if token.id not in met:
+            met.add(token.id)
+            raise SystemExit("out")
+        undo(self, token)
+
+    monkeypatch.setattr(FakeDriver, "undo", cut_once)
+    bench.settle = 2.0  # so that each is undone before the first of them is looked at again
+    bench.clock.at(15.5, "SIGTERM")
+    with pytest.raises(SystemExit):
+        bench.go()
+    assert met == {"second", "first", "canary"}
+    assert (bench.driver.substrate, bench.ledger.entries()) == (set(), ())
+
+
+def test_what_breaks_in_at_any_line_of_undoing_leaves_nothing(tmp_path: Path) -> None:
+    """As a program's own signal handler may."""
+    lines = len(_aborted(tmp_path / "whole", -1)[1])
+    assert lines > 100
+    for line in range(lines):
+        bench, passed = _aborted(tmp_path / str(line), line)
+        where = f"line event {line}: {passed[-1]}"
+        assert (bench.driver.substrate, bench.ledger.entries(), len(passed)) == (set(), (), line + 1), where
+
+
+def _aborted(folder: Path, line: int) -> tuple[Bench, list[str]]:
+    """A run that is stopped while all stands, into whose undoing SystemExit breaks in at that line, counted as they
+    come; and the lines that were passed by then."""
+    folder.mkdir()
+    bench, passed = Bench(folder), list[str]()
+    bench.clock.at(22, "SIGTERM")
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        name = frame.f_code.co_name
+        if name == "quietly" or not (frame.f_code.co_filename.endswith(_UNDOING) or name in _LOOP):
+            return None
+        if event == "line":
+            passed.append(f"{name}, line {frame.f_lineno}")
+            if len(passed) == line + 1:
+                raise SystemExit("out")  # with it the tracing ends
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        bench.go()
+    except SystemExit:
+        assert line >= 0
+    finally:
+        sys.settrace(before)
+    return bench, passed
 
 
 def test_an_inject_that_is_cut_short_is_undone(bench: Bench) -> None:

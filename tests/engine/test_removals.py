@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,12 +29,19 @@ class Timed(FakeDriver):
     clock: FakeClock = field(default_factory=FakeClock)
     takes: dict[str, float] = field(default_factory=dict)
     at: list[tuple[str, float]] = field(default_factory=list)
+    fails: dict[str, int] = field(default_factory=dict)
+    """Of each call how often it raises."""
+    before: Callable[[str], None] = lambda call: None
 
     def _call(self, method: str, token: Token | None = None) -> None:
         name = f"{method} {token.id}" if token else method
+        self.before(name)
         self.at.append((name, self.clock.monotonic_ns() / SECOND - 1))
         self.clock.rest(self.clock.monotonic_ns() + int(self.takes.get(name, 0) * SECOND))
         super()._call(method, token)
+        if self.fails.get(name, 0):
+            self.fails[name] -= 1
+            raise DriverError(f"{name}: not now")
 
     def first(self, name: str) -> float:
         return next(at for call, at in self.at if call == name)
@@ -44,6 +54,8 @@ class Field:
     ledger: Ledger
     driver: Timed = field(default_factory=Timed)
     entries: list[Entry] = field(default_factory=list)
+    gone: Callable[[Entry], bool] = lambda entry: False
+    until: float = inf
 
     def stands(self, id: str, settle: float, deadline: float | None = None) -> None:
         token = Token(driver="x:Y", kind=FaultKind.OUTAGE, id=id, run="r", service="s", data={}, deadline=deadline)
@@ -56,11 +68,14 @@ class Field:
 
     def removals(self) -> Removals:
         clock = self.driver.clock
-        by = Undoing(self.ledger, lambda payload: None, clock, "reaper", clock.monotonic_ns())
+        now = clock.monotonic_ns()
+        by = Undoing(self.ledger, lambda payload: None, clock, "reaper", now, gone=self.gone, until=self.until)
         return Removals([(entry, self.driver) for entry in self.entries], by)
 
     def undone(self) -> list[tuple[str, Outcome]]:
-        found: list[Undone] = list(iter(self.removals().next, None))
+        removals, found = self.removals(), list[Undone]()
+        while removals.left:
+            found.append(removals.next())
         return [(one.entry.token.id, one.outcome) for one in found]
 
 
@@ -142,15 +157,110 @@ def test_one_that_is_given_up_keeps_no_other_in_place(ground: Field, monkeypatch
         for _ in range(2):
             with pytest.raises(SystemExit):
                 removals.next()
-    given = removals.give_up("SystemExit: out")
+        given = removals.next()
     assert (given.entry.token.id, given.outcome, given.error) == ("a", Outcome.FAILED, "SystemExit: out")
     left = removals.next()
-    assert left is not None
-    assert (left.entry.token.id, left.outcome, removals.next()) == ("b", Outcome.OK, None)
+    assert (left.entry.token.id, left.outcome, removals.left) == ("b", Outcome.OK, False)
 
 
-def _raises(error: BaseException) -> Callable[..., None]:
-    def call(*_: object) -> None:
+def test_what_is_cut_short_once_each_is_tried_again_each(ground: Field) -> None:
+    for id in "abcd":
+        ground.stands(id, settle=0.0)
+    removals, found, met = ground.removals(), list[Undone](), set[str]()
+
+    def cut(call: str) -> None:
+        if call.startswith("undo") and call not in met:
+            met.add(call)
+            raise SystemExit("out")
+
+    ground.driver.before = cut
+    while removals.left:
+        with contextlib.suppress(SystemExit):
+            found.append(removals.next())
+    assert [(one.entry.token.id, one.outcome) for one in found] == [(id, Outcome.OK) for id in "abcd"]
+
+
+def test_one_that_can_not_be_undone_does_not_keep_another_from_its_next_try(ground: Field) -> None:
+    ground.stands("a", settle=0.0)
+    ground.stands("b", settle=0.0)
+    ground.driver.fails = {"undo a": 1000, "undo b": 1}
+    assert ground.undone() == [("b", Outcome.OK), ("a", Outcome.FAILED)]
+    assert [at for call, at in ground.driver.at if call == "undo b"][-1] < 1.0
+    assert 10.0 <= [at for call, at in ground.driver.at if call == "undo a"][-1] < 11.0
+
+
+def test_one_that_comes_back_for_good_does_not_keep_another_from_being_looked_at(ground: Field) -> None:
+    """That other may have come back as well."""
+    ground.stands("a", settle=1.0)
+    ground.stands("b", settle=1.0)
+
+    def both_land() -> None:
+        ground.driver.substrate |= {"a", "b"}
+        ground.driver.fails = {"undo a": 1000}
+
+    ground.driver.clock.at(0.9, both_land)
+    assert ground.undone() == [("b", Outcome.OK), ("a", Outcome.FAILED)]
+    assert [at for call, at in ground.driver.at if call == "undo b"][-1] < 2.0
+
+
+def test_what_landed_later_than_it_could_is_looked_at_after_another_settle_time(ground: Field) -> None:
+    ground.stands("a", settle=0.5)
+    for at in (0.45, 0.9):  # the first is seen by the look at 0.5 s
+        ground.driver.clock.at(at, lambda: ground.driver.substrate.add("a"))
+    assert ground.undone() == [("a", Outcome.OK)]
+    ground.driver.clock.rest(10 * SECOND)
+    assert ground.driver.substrate == set()
+
+
+def test_the_second_look_of_an_operators_program_keeps_nothing_in_place(ground: Field) -> None:
+    ground.stands("a", settle=0.0, deadline=30.0)
+    ground.stands("b", settle=0.0)
+    ground.driver.takes["is_clear a"] = 20.0
+    assert ground.undone() == [("b", Outcome.OK), ("a", Outcome.OK)]
+    assert [call for call, _ in ground.driver.at][:3] == ["undo a", "is_clear a", "undo b"]
+    assert ground.driver.first("undo b") == 20.0
+
+
+def test_the_order_is_kept_though_an_operators_program_comes_first(ground: Field) -> None:
+    ground.stands("a", settle=0.0, deadline=30.0)
+    ground.stands("b", settle=0.0)
+    ground.undone()
+    assert [call for call, _ in ground.driver.at if call.startswith("undo")] == ["undo a", "undo b"]
+
+
+def test_where_nobody_can_say_whether_it_is_gone_the_others_are_undone(ground: Field) -> None:
+    ground.stands("a", settle=0.0)
+    ground.stands("b", settle=0.0)
+    ground.driver.fails = {"undo a": 1}
+    ground.gone = _raises(OSError("too many open files"))
+    assert ground.undone() == [("b", Outcome.OK), ("a", Outcome.OK)]
+
+
+def test_a_bug_in_one_keeps_no_other_in_place(ground: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground.stands("a", settle=0.0)
+    ground.stands("b", settle=0.0)
+    mark_closed = Ledger.mark_closed
+
+    def bug(self: Ledger, entry: Entry, outcome: Outcome) -> None:
+        if entry.token.id == "a":
+            raise RuntimeError("bug")
+        mark_closed(self, entry, outcome)
+
+    monkeypatch.setattr(Ledger, "mark_closed", bug)
+    assert ground.undone() == [("a", Outcome.FAILED), ("b", Outcome.OK)]
+
+
+def test_nothing_that_failed_is_tried_again_after_the_time_for_all(ground: Field) -> None:
+    for id in "abcd":
+        ground.stands(id, settle=0.0)
+    ground.driver.fails = {f"undo {id}": 1000 for id in "abcd"}
+    ground.until = 4 * SECOND  # from the clock's start, which is at 1 s
+    assert ground.undone() == [(id, Outcome.FAILED) for id in "abcd"]
+    assert ground.driver.at[-1][1] < 3.5
+
+
+def _raises(error: BaseException) -> Callable[..., Any]:
+    def call(*_: object) -> Any:
         raise error
 
     return call
