@@ -157,9 +157,11 @@ class Session:
 
     def _cancel(self) -> None:
         """Have the server end what it does for this connection, and close it."""
-        if self._connection is not None:
-            _cancelled(self._connection)
-        self.close()
+        try:
+            if self._connection is not None:
+                _cancelled(self._connection)
+        finally:
+            self.close()
 
     def _live(self, limit: _Limit) -> PGconn:
         if self._connection is not None and not _lost(self._connection):
@@ -244,12 +246,12 @@ def _cancelled(connection: PGconn) -> None:
 
     if connection.transaction_status != pq.TransactionStatus.ACTIVE:
         return
-    try:
-        _cancelled_by(connection.cancel_conn())
-    except NotSupportedError:  # libpq before 17
-        _cancelled_by_old(connection.get_cancel())
-    except (Error, TimeoutError):
-        return  # it is told nowhere: the query ends by its own timeout then
+    # It is told nowhere where that fails: the query ends by its own timeout then.
+    with suppress(Error, TimeoutError):
+        try:
+            _cancelled_by(connection.cancel_conn())
+        except NotSupportedError:  # libpq before 17
+            _cancelled_by_old(connection.get_cancel())
 
 
 def _cancelled_by(request: PGcancelConn) -> None:

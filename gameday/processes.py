@@ -36,7 +36,7 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 def alive(process: ProcessIdentity) -> bool:
     """Whether exactly that process still runs."""
-    return identify(process.pid) == process
+    return process.boot == _boot() and identify(process.pid) == process
 
 
 def session_members(session: int) -> list[ProcessIdentity]:

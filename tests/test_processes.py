@@ -116,3 +116,17 @@ def test_descriptors_of_1024_and_more_are_waited_for() -> None:
         os.close(low)
         os.close(write)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_of_an_earlier_boot_is_dead_though_its_pid_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another user's process, which has that pid by now, may be."""
+    own = processes.identify(os.getpid())
+    assert own is not None
+
+    def hidden(pid: int) -> None:
+        raise PermissionError(pid)
+
+    monkeypatch.setattr(processes, "identify", hidden)
+    assert not processes.alive(own.model_copy(update={"boot": "earlier"}))
+    with pytest.raises(PermissionError):
+        processes.alive(own)

@@ -202,8 +202,11 @@ def _outstayed(fault: OpenFault) -> bool:
 
 
 def is_gone(entry: Entry) -> bool:
-    """Whether every recorded process of what the entry stands on is dead."""
-    return bool(entry.processes) and not any(map(processes.alive, entry.processes))
+    """Whether every recorded process of what the entry stands on is dead; False where nobody can say."""
+    try:
+        return bool(entry.processes) and not any(map(processes.alive, entry.processes))
+    except OSError:
+        return False
 
 
 def close_gone(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
@@ -221,10 +224,10 @@ def end_hand(entry: Entry) -> str:
     Says what is wrong if that is not certain. Only while the hand itself lives: the number of a session whose
     leader is dead may be somebody else's by now.
     """
-    if entry.hand is None or not processes.alive(entry.hand):
+    if entry.hand is None:
         return ""
     try:
-        outlived = processes.fence_session(entry.hand)
+        outlived = processes.fence_session(entry.hand) if processes.alive(entry.hand) else ()
     except OSError as error:
         return f"its hand, process {entry.hand.pid}, could not be ended: {error}"
     return f"its hand, process {entry.hand.pid}, outlived SIGKILL" if outlived else ""

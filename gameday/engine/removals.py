@@ -13,7 +13,7 @@ from gameday.ports import Driver
 __all__ = ["Removals"]
 
 _TRIES = 3
-"""Turns of one entry that may be cut short by what is no error, such as a program's own signal handler."""
+"""Turns of one entry that may be cut short, by a bug or by a program's own signal handler."""
 
 
 class Removals:
@@ -37,8 +37,8 @@ class Removals:
     def next(self) -> Undone:
         """The next that came to its end; only while one is left.
 
-        Can be called again after it raised what is no error. A bug keeps no other in place; one
-        whose turns were cut short too often is not tried any more.
+        Can be called again after it raised what is no error. One whose turns were cut short too often, be it by a
+        bug, is not tried any more.
         """
         undone: Undone | None = None
         while undone is None:
@@ -47,13 +47,12 @@ class Removals:
                 one = self._whose()
                 one.rest()
                 undone = one.turn()
-            except Exception as error:  # noqa: BLE001 - as said
-                undone = _given_up(one, error)
             except BaseException as error:
                 one.cuts += 1
-                if one.cuts < _TRIES:
+                if one.cuts >= _TRIES:
+                    undone = _given_up(one, error)
+                elif not isinstance(error, Exception):
                     raise
-                undone = _given_up(one, error)
         self._left.remove(one)
         return undone
 

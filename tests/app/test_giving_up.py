@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from gameday.app.findings import Findings
 from gameday.app.interrupts import Interrupts
 from gameday.engine.reading import Readings
 from gameday.model.enums import Outcome
+from gameday.model.events import RowsRead
 from gameday.model.plan import BoundProbe, BoundService, Plan
 from gameday.model.slo import RowsCheck, SqlCheck
 from gameday.observers.sql import RowsReader
@@ -142,3 +143,25 @@ def test_a_server_that_does_not_take_it_is_not_waited_for(server: Server, tmp_pa
         assert reader.read(settle=False).error == f"{server.url}: given up", "nor is it asked again"
     finally:
         server.process.send_signal(signal.SIGCONT)
+
+
+def test_who_can_not_even_ask_to_cancel_is_given_up_all_the_same(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from psycopg import NotSupportedError, OperationalError
+
+    def fails(error: Exception) -> Callable[..., None]:
+        def call(*_: object) -> None:
+            raise error
+
+        return call
+
+    monkeypatch.setattr(databases, "_cancelled_by", fails(NotSupportedError()))
+    monkeypatch.setattr(databases, "_cancelled_by_old", fails(OperationalError("couldn't create cancel object")))
+    reader, found = RowsReader(ROWS, service(server, tmp_path), server.url), list[RowsRead]()
+    reading = threading.Thread(target=lambda: found.append(reader.read(settle=False)), daemon=True)
+    reading.start()
+    wait_until(lambda: server.ask(UNDER_WAY) == "1")
+    reader.give_up()
+    reading.join(SOON)
+    assert [one.error for one in found] == [f"{server.url}: given up"]

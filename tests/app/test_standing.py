@@ -64,6 +64,36 @@ def test_an_open_entry_is_told_and_is_nobodys() -> None:
     assert fault.expires_in < 0
 
 
+def test_one_whose_processes_nobody_can_tell_keeps_no_other_in_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where /proc hides another user's process, which has the pid by now."""
+    hidden, hand = (one.model_copy(update={"pid": pid}) for pid, one in ((2, own_process()), (3, own_process())))
+    driver = "gameday.testing:FileDriver"
+    alive = processes.alive
+
+    def told(process: ProcessIdentity) -> bool:
+        if process in (hidden, hand):
+            raise PermissionError("hidden")
+        return alive(process)
+
+    monkeypatch.setattr(processes, "alive", told)
+    entries = [entry("one", driver, hidden), entry("two", driver), entry("three", driver)]
+    entries[1] = entries[1].model_copy(update={"hand": hand})
+    (tmp_path / "field").mkdir()
+    with standing.ledger_of("e-1") as ledger:
+        for number, one in enumerate(entries):
+            data: dict[str, JSON] = {"folder": str(tmp_path / "field")}
+            entries[number] = one.model_copy(update={"token": one.token.model_copy(update={"data": data})})
+            ledger.open(entries[number])
+    found = {one.entry.token.id: (one.outcome, one.error) for one in standing.recover().undone}
+    assert found == {
+        "one": (Outcome.OK, ""),
+        "two": (Outcome.FAILED, "its hand, process 3, could not be ended: hidden"),
+        "three": (Outcome.OK, ""),
+    }
+
+
 def test_a_substrate_whose_processes_are_all_dead_is_gone() -> None:
     standing.ledger_of("e-1").open(entry("a", "x:Y", dead_process()))
     (undone,) = standing.recover().undone

@@ -250,6 +250,24 @@ def test_a_bug_in_one_keeps_no_other_in_place(ground: Field, monkeypatch: pytest
     assert ground.undone() == [("a", Outcome.FAILED), ("b", Outcome.OK)]
 
 
+def test_what_fails_once_beside_the_driver_is_no_reason_to_give_up(
+    ground: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.stands("a", settle=0.5)
+    rest, met = FakeClock.rest, list[int]()
+
+    def broken_once(self: FakeClock, until: int) -> None:
+        if until > self.monotonic_ns():
+            met.append(until)
+            if len(met) == 1:
+                raise OSError("no descriptor to be had")
+        rest(self, until)
+
+    monkeypatch.setattr(FakeClock, "rest", broken_once)
+    assert ground.undone() == [("a", Outcome.OK)]
+    assert len(met) > 1
+
+
 def test_nothing_that_failed_is_tried_again_after_the_time_for_all(ground: Field) -> None:
     for id in "abcd":
         ground.stands(id, settle=0.0)
