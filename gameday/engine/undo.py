@@ -125,6 +125,7 @@ class Removal:
         self._verified = False
         self._attempt = 0
         self._step = PAUSE
+        self._last = False  # whether the look to come counts
         self._spent = 0
 
     @property
@@ -146,7 +147,7 @@ class Removal:
         clock = self._by.waker
         began = clock.monotonic_ns()
         if self.waits:
-            self._look_again(last=began >= self.due)
+            self._look_again(self._last or began >= self.due)
         else:
             self._undo()
         self.begun = True
@@ -174,7 +175,8 @@ class Removal:
         now, seconds = self._by.waker.monotonic_ns(), PAUSE
         if not self._problem:
             seconds = max(0.0, (self.due - now) / 1e9)
-            if not self.slow and seconds > 1.5 * self._step:
+            self._last = self.slow or seconds <= 1.5 * self._step
+            if not self._last:
                 seconds = self._step
                 self._step *= 2
         self.at = now + int(seconds * 1e9)
@@ -190,6 +192,7 @@ class Removal:
         self._attempt += 1
         self._by.write(_undo(self.entry, self._attempt, self._by.reason))
         self._problem = "it was cut short"
+        self._last = False
         self._problem = _caught(self._undo_once)
 
     def _undo_once(self) -> str:

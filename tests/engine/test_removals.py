@@ -268,6 +268,15 @@ def test_what_fails_once_beside_the_driver_is_no_reason_to_give_up(
     assert len(met) > 1
 
 
+def test_a_clock_that_stands_keeps_nothing_in_place(ground: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground.stands("a", settle=2.0)
+    ground.stands("b", settle=2.0, deadline=30.0)
+    ground.stands("c", settle=2.0)
+    ground.driver.fails = {"undo c": 1000}
+    monkeypatch.setattr(FakeClock, "rest", lambda self, until: None)
+    assert ground.undone() == [("a", Outcome.OK), ("b", Outcome.OK), ("c", Outcome.FAILED)]
+
+
 def test_nothing_that_failed_is_tried_again_after_the_time_for_all(ground: Field) -> None:
     for id in "abcd":
         ground.stands(id, settle=0.0)
