@@ -126,7 +126,11 @@ class _Run:
             self._write(AbortRequested(by="engine", reason=reason))
         finally:
             # Also on a bug: the exception goes on to the caller, after everything was undone.
-            self._leave("abort" if aborted else "ended")
+            how: Reason = "abort" if aborted else "ended"
+            try:
+                self._leave(how)
+            finally:
+                self._undo_all(how)  # what leaving did not come to, if it was cut short: else nothing is open
         if self._unread and not aborted:
             aborted, reason = True, self._unread
         self._broken = self._broken or self._setup.record.broken
@@ -358,7 +362,6 @@ class _Run:
         self._failed, self._standing = [], []
         tasks: list[Callable[[], None]] = [
             lambda: self._undo_all(reason),
-            lambda: self._undo_all(reason),  # what is still open if the first was cut short itself: else nothing
             self._guards.end,
             lambda: self._waker.during(self._steps.stop),
             self._dismiss,

@@ -19,7 +19,7 @@ from gameday.model.token import Token
 from gameday.testing import FakeDriver, FakeObserver
 from tests.engine.conftest import Bench, make_fault, make_plan
 
-_LOOP = frozenset({"_undo", "_undo_all", "_undone"})
+_LOOP = frozenset({"_leave", "_each", "_undo", "_undo_all", "_undone"})
 _UNDOING = ("gameday/engine/undo.py", "gameday/engine/removals.py")
 
 
