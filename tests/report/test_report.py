@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from markdown_it import MarkdownIt
@@ -16,7 +17,7 @@ import gameday.report
 from gameday.errors import UsageError
 from gameday.grade import grade
 from gameday.model.enums import RunVerdict, StepVerdict, Verdict
-from gameday.model.grade import Grade, Interval, Notice
+from gameday.model.grade import Grade, Interval, Mark, Notice
 from gameday.report import html, junit, markdown, write
 from tests.grade.cluster import make_cluster
 from tests.grade.standby import Standby, make_standby
@@ -445,3 +446,11 @@ def test_a_value_just_over_its_limit_never_reads_as_the_limit(passed: Grade, tem
     )
     page = html(passed.model_copy(update={"criteria": changed}), templates)
     assert '<p class="big">300.2s</p>' in page
+
+
+@pytest.mark.parametrize("kind", get_args(Mark.model_fields["kind"].annotation))
+def test_every_kind_of_mark_has_its_tone(kind: str, templates: Templates) -> None:
+    """Without one its line can not be seen."""
+    rules = (templates[0] / "report.css").read_text(encoding="utf-8")
+    tones = re.findall(r"([^{}]*)\{ --tone:", rules)
+    assert any(re.search(rf"\.{kind}\b", selectors) for selectors in tones)
