@@ -329,8 +329,14 @@ class _Run:
 
     def _undoing(self, reason: Reason) -> Undoing:
         last = self._attempts
-        args = self._setup.ledger, self._write, self._waker, reason, last.landed
-        return Undoing(*args, lambda entry: entry.token.id == last.unsure)
+        return Undoing(
+            self._setup.ledger,
+            self._write,
+            self._waker,
+            reason,
+            last.landed,
+            unsure=lambda entry: entry.token.id == last.unsure,
+        )
 
     def _undo(self, pairs: Sequence[tuple[Entry, Driver]], reason: Reason) -> None:
         """Whatever comes in between is raised at the end."""

@@ -117,7 +117,7 @@ class Removal:
         self.due = 0
         """Monotonic nanoseconds from which on the second look counts, if it was removed."""
         self.cuts = 0
-        """How often a turn was cut short by what is no error."""
+        """How often a turn was cut short, by a bug or by a program's own signal handler."""
         self._driver = driver
         self._by = by
         self._landed = by.landed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gameday.cli.commands.options import flaw_names, need_linux, with_debug, with_output, with_project
+from gameday.cli.commands.options import need_linux, with_debug, with_flaws, with_output, with_project
 
 if TYPE_CHECKING:
     from gameday.model.events import Attendee
@@ -83,14 +83,7 @@ def _planning(function: F) -> F:
 
 @click.command()
 @_planning
-@click.option(
-    "--flaw",
-    "flaws",
-    multiple=True,
-    metavar="NAME[,NAME]",
-    callback=flaw_names,
-    help="A deliberate defect of the lab, repeatable; see `gameday lab flaws`.",
-)
+@with_flaws("A deliberate defect of the lab, repeatable; see `gameday lab flaws`.")
 @click.option("--lab", "existing", metavar="ID", help="Use a lab that `gameday lab up` started.")
 @click.option(
     "--confirm",

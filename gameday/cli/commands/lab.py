@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gameday.cli.commands.options import flaw_names, need_linux, with_debug, with_output
+from gameday.cli.commands.options import need_linux, with_debug, with_flaws, with_output
 
 __all__ = ["lab"]
 
@@ -27,14 +27,7 @@ def lab() -> None:
     metavar="EXPERIMENT",
     help="Start what this experiment needs beside the core; repeatable.",
 )
-@click.option(
-    "--flaw",
-    "flaws",
-    multiple=True,
-    metavar="NAME[,NAME]",
-    callback=flaw_names,
-    help="A deliberate defect, repeatable; see `gameday lab flaws`.",
-)
+@with_flaws("A deliberate defect, repeatable; see `gameday lab flaws`.")
 @with_output("table", "json")
 @with_debug
 def lab_up(time_scale: float | None, experiments: tuple[str, ...], flaws: tuple[str, ...], output: str) -> None:

@@ -11,7 +11,7 @@ import click
 
 from gameday.errors import UsageError
 
-__all__ = ["flaw_names", "need_linux", "with_debug", "with_output", "with_project"]
+__all__ = ["need_linux", "with_debug", "with_flaws", "with_output", "with_project"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +42,12 @@ def with_project(function: F) -> F:
     )(function)
 
 
-def flaw_names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def with_flaws(text: str) -> Callable[[F], F]:
+    """``--flaw``, repeatable: ``flaws``, each name once; ``text`` is its help."""
+    return click.option("--flaw", "flaws", multiple=True, metavar="NAME[,NAME]", callback=_names, help=text)
+
+
+def _names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Each may be several, with commas between."""
     return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gameday.cli.commands.options import flaw_names, need_linux, with_debug, with_output
+from gameday.cli.commands.options import need_linux, with_debug, with_flaws, with_output
 
 __all__ = ["selftest"]
 
@@ -17,14 +17,7 @@ __all__ = ["selftest"]
     "--quick", is_flag=True, help="Each experiment sound, and each kind of criterion broken once: flaws share runs."
 )
 @click.option("--experiment", "experiments", multiple=True, metavar="NAME", help="Only this one; repeatable.")
-@click.option(
-    "--flaw",
-    "flaws",
-    multiple=True,
-    metavar="NAME[,NAME]",
-    callback=flaw_names,
-    help="Only runs with one of these flaws; 'none' is the sound lab. Repeatable.",
-)
+@with_flaws("Only runs with one of these flaws; 'none' is the sound lab. Repeatable.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
