@@ -180,7 +180,10 @@ class Trials:
                 stderr=log,
                 start_new_session=True,
             )
-            late = self._await(process, place)
+            try:
+                late = self._await(process, place)
+            finally:
+                _end(process)
             printed.seek(0)
             return process.returncode, printed.read().decode("utf-8", errors="replace"), late
 
@@ -239,6 +242,16 @@ class Trials:
         yield from (f"folder {path}" for path in (labs.iterdir() if labs.is_dir() else ()))
         yield from (f"folder {path}" for path in map(remains.place, _labs(place.folder)) if path.exists())
         yield from (f"shared memory {one}" for one in sorted(memory))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """It has ended, unless something broke in: then it undoes what it broke before anything else is begun."""
+    process.terminate()
+    try:
+        process.wait(_STOPPING)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its reaper undoes
+        process.wait()
 
 
 def _usable(out: Path) -> Path:

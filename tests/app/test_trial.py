@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from gameday.app.interrupts import Interrupts
@@ -228,6 +229,29 @@ def test_a_signal_between_two_runs_lets_no_other_begin(place: Place) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert trials(LATE).interrupted
     assert not (place.folder / "asked.json").exists()
+
+
+def test_a_run_is_ended_though_something_breaks_in_while_it_is_waited_for(place: Place) -> None:
+    place.tell(wait=True, aborted="{}")
+
+    def gone(name: str, state: Path) -> None:
+        raise OSError(errno.EIO, "the terminal is gone")
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 30
+        while not (place.folder / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    command = [sys.executable, str(place.folder / "program.py")]
+    with Interrupts() as waits, Trials(waits, None, gone, command) as trials:
+        thread.start()
+        came = trials(LATE)
+        left = [one for one in psutil.Process().children() if command[1] in one.cmdline()]
+    thread.join()
+    assert (came.grade, left) == (None, [])
+    assert "the terminal is gone" in came.error
 
 
 def test_one_that_does_not_end_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
