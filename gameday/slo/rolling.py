@@ -25,13 +25,17 @@ class Rolling:
     def add(self, at: int, bad: float, total: float) -> None:
         """Events that became known for the instant ``at``; what is older than the window is forgotten."""
         self.newest = at if self.newest is None else max(self.newest, at)
-        self._seen.append((at, bad, total))
-        self._bad += bad
-        self._total += total
+        if bad or total:
+            self._seen.append((at, bad, total))
+            self._bad += bad
+            self._total += total
         while self._seen and self._seen[0][0] <= self.newest - self.length:
             _, gone_bad, gone_total = self._seen.popleft()
             self._bad -= gone_bad
             self._total -= gone_total
+        if not self._seen:
+            # Counters may grow by fractions: what rounding leaves of them is no event.
+            self._bad = self._total = 0.0
 
     def window(self, since: int) -> Window:
         """What it holds now, for a source that is observed since that instant."""

@@ -30,3 +30,12 @@ def test_an_event_that_comes_late_counts_where_it_belongs() -> None:
     rolling.add(15 * S, bad=1, total=1)
     assert rolling.window(since=0).bad == 1
     assert rolling.newest == 20 * S
+
+
+def test_nothing_is_left_of_fractions_that_are_forgotten() -> None:
+    rolling = Rolling(10 * S)
+    for second, grown in enumerate((0.1, 0.2, 0.3, 0.6)):
+        rolling.add(second * S, bad=grown, total=grown)
+    rolling.add(30 * S, bad=0, total=0)
+    window = rolling.window(since=0)
+    assert (window.bad, window.total, window.full) == (0, 0, True)
