@@ -13,7 +13,7 @@ from gameday.app.artefacts import write_bytes
 from gameday.app.selftest import SOUND, Difference, Matrix, Result, margins
 from gameday.lab.matrix import Cell
 from gameday.model.base import JSON
-from gameday.model.enums import RunVerdict, Verdict
+from gameday.model.enums import RunVerdict, StepVerdict, Verdict
 from gameday.report.text import clean, markdown_text
 
 __all__ = [
@@ -52,24 +52,19 @@ def as_json(matrix: Matrix) -> dict[str, JSON]:
 
 
 def _cell(result: Result) -> JSON:
+    """One cell; ``flaw`` as the option ``--flaw`` takes it, both it and ``criterion`` None on the sound lab."""
     cell, ended = result.cell, result.ended
     return {
         "experiment": cell.experiment,
-        "flaws": list(cell.flaws),
+        "flaw": ",".join(cell.flaws) or None,
+        "expected": cell.verdict.value,
+        "got": result.came,
+        "criterion": ",".join(cell.breaks) or None,
         "as_expected": result.as_expected,
         "seconds": round(ended.seconds, 1),
-        "expected": {
-            "verdict": cell.verdict.value,
-            "exit": cell.exit_code,
-            "breaks": {kind: how.value for kind, how in cell.breaks.items()},
-            "also": [*sorted(cell.also)],
-            "steps": {id: how.value for id, how in cell.steps.items()},
-        },
-        "came": {
-            "verdict": result.came,
-            "exit": ended.exit_code,
-            "breaks": {kind: how.value for kind, how in result.broken.items()},
-        },
+        "exit": {"expected": cell.exit_code, "got": ended.exit_code},
+        "breaks": {"expected": _words(cell.breaks), "also": [*sorted(cell.also)], "got": _words(result.broken)},
+        "steps": _words(cell.steps),
         "differences": [_difference(one) for one in result.differences],
         "left": list(ended.left),
         "margins": {id: round(used, 3) for id, used in _margins(result).items()},
@@ -77,8 +72,12 @@ def _cell(result: Result) -> JSON:
     }
 
 
+def _words(verdicts: Mapping[str, Verdict] | Mapping[str, StepVerdict]) -> JSON:
+    return {name: how.value for name, how in verdicts.items()}
+
+
 def _difference(one: Difference) -> JSON:
-    return {"what": one.what, "expected": one.expected, "came": one.came, "reason": one.reason}
+    return {"what": one.what, "expected": one.expected, "got": one.came, "reason": one.reason}
 
 
 def _margins(result: Result) -> Mapping[str, float]:

@@ -139,7 +139,7 @@ class Trials:
             place.make(cell)
             code, printed, late = self._run(cell, place)
         except OSError as error:  # a full disk, or no process: what was run before still has to be told
-            return Ended(None, 0.0, error=f"it could not be begun: {error}", folder=str(place.folder))
+            return Ended(None, 0.0, error=f"it could not be carried out: {error}", folder=str(place.folder))
         seconds = time.monotonic() - began
         grade, lacking = _grade_of(place, printed)
         return Ended(

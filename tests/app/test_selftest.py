@@ -181,8 +181,13 @@ def test_json_and_markdown_tell_all() -> None:
     assert (as_data["exit"], as_data["as_expected"], as_data["of"]) == (1, 1, 2)
     first, second = as_data["cells"]
     assert first["margins"] == {"rollback": 0.3}
-    assert second["came"] == {"verdict": "fail", "exit": 1, "breaks": {"runbook": "fail", "slo": "inconclusive"}}
-    assert second["expected"]["breaks"] == {"runbook": "fail"}
+    names = ("experiment", "flaw", "expected", "got", "criterion", "as_expected", "seconds")
+    assert [first[name] for name in names] == ["api-dependency-brownout", None, "pass", "pass", None, True, 55.0]
+    told = ["api-dependency-brownout", "step-late", "fail", "fail", "runbook", False, 55.0]
+    assert [second[name] for name in names] == told
+    assert second["exit"] == {"expected": 1, "got": 1}
+    assert second["breaks"]["expected"] == {"runbook": "fail"}
+    assert second["breaks"]["got"] == {"runbook": "fail", "slo": "inconclusive"}
     assert [one["what"] for one in second["differences"]] == ["slo"]
     page = as_markdown(matrix)
     assert "| api-dependency-brownout | none | pass | pass | 0 | 55 | as expected |" in page

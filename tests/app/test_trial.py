@@ -155,7 +155,7 @@ def test_a_run_that_can_not_be_begun_is_one_that_differs(
             came = trials(LATE)
         again = trials(SOUND)
     assert (came.exit_code, came.grade, came.interrupted) == (None, None, False)
-    assert came.error == "it could not be begun: [Errno 28] No space left on device"
+    assert came.error == "it could not be carried out: [Errno 28] No space left on device"
     assert compare(LATE, came)[0].what == "grade"
     assert again.grade is not None, "the next one is run all the same"
 

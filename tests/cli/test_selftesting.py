@@ -127,7 +127,7 @@ def test_a_folder_keeps_everything(command: list[str], capfd: pytest.CaptureFixt
 def test_yaml(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert try_itself(Asked(experiments=BROWNOUT, flaws=("step-late",), output="yaml"), command) == 0
     (cell,) = yaml.safe_load(capfd.readouterr().out)["cells"]
-    assert (cell["flaws"], cell["came"]["verdict"], cell["folder"]) == (["step-late"], "fail", None)
+    assert (cell["flaw"], cell["got"], cell["folder"]) == ("step-late", "fail", None)
 
 
 def test_a_narrow_terminal_has_lines(

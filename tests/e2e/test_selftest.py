@@ -17,9 +17,10 @@ def test_a_real_cell(cli: Cli) -> None:
     done = cli("selftest", *chosen, "--out", str(out), "-o", "json")
     assert done.returncode == 0, done.stderr
     (cell,) = json.loads(done.stdout)["cells"]
-    assert cell["as_expected"]
-    assert cell["came"] == {"verdict": "aborted", "exit": 5, "breaks": cell["came"]["breaks"]}
-    assert cell["came"]["breaks"]["steady_before"] == "fail"
+    told = [cell[name] for name in ("flaw", "expected", "got", "criterion", "as_expected")]
+    assert told == ["unhealthy-before", "aborted", "aborted", "steady_before", True]
+    assert cell["exit"] == {"expected": 5, "got": 5}
+    assert cell["breaks"]["got"]["steady_before"] == "fail"
     assert json.loads((out / "selftest.json").read_text()) == json.loads(done.stdout)
     graded = json.loads((out / "api-dependency-brownout+unhealthy-before" / "grade.json").read_bytes())
     assert any("unhealthy-before" in notice["text"] for notice in graded["notices"])
