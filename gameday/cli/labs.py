@@ -11,8 +11,8 @@ from gameday.app.planning import RunRequest, make_plan
 from gameday.cli.output import print_json, table
 from gameday.errors import UsageError
 from gameday.lab import manage
-from gameday.lab.flaws import FLAWS
-from gameday.lab.matrix import experiments_of
+from gameday.lab.flaws import FLAWS, Flaw
+from gameday.lab.matrix import Cell, experiments_of
 from gameday.lab.record import LabRecord
 from gameday.model.base import JSON
 
@@ -89,30 +89,39 @@ def mend(id: str) -> None:
 
 def show_flaws(output: str) -> None:
     """Each flaw, and what it must break of which experiment."""
-    cells = [(FLAWS[name], cell) for name in FLAWS for cell in experiments_of(name).values()]
     if output == "json":
-        rows: list[JSON] = [
-            {
-                "name": flaw.name,
-                "about": flaw.about,
-                "experiment": cell.experiment,
-                "breaks": {kind: how.value for kind, how in cell.breaks.items()},
-                "also": [*sorted(cell.also)],
-                "verdict": cell.verdict.value,
-                "exit": cell.exit_code,
-            }
-            for flaw, cell in cells
-        ]
-        print_json(rows)
+        print_json([_flaw(flaw, list(experiments_of(name).values())) for name, flaw in FLAWS.items()])
         return
     table(
         ("name", "experiment", "breaks", "verdict", "exit", "what it is"),
         [
             (flaw.name, cell.experiment, ",".join(cell.breaks), cell.verdict.value, str(cell.exit_code), flaw.about)
-            for flaw, cell in cells
+            for name, flaw in FLAWS.items()
+            for cell in experiments_of(name).values()
         ],
         wrap=True,
     )
+
+
+def _flaw(flaw: Flaw, cells: Sequence[Cell]) -> JSON:
+    """Its verdict is the same whatever experiment it breaks (a test says so); what it breaks may be another."""
+    kinds = dict.fromkeys(kind for cell in cells for kind in cell.breaks)
+    return {
+        "name": flaw.name,
+        "about": flaw.about,
+        "breaks": list(kinds),
+        "verdict": cells[0].verdict.value,
+        "exit": cells[0].exit_code,
+        "experiments": [cell.experiment for cell in cells],
+        "cells": [
+            {
+                "experiment": cell.experiment,
+                "breaks": {kind: how.value for kind, how in cell.breaks.items()},
+                "also": [*sorted(cell.also)],
+            }
+            for cell in cells
+        ],
+    }
 
 
 def _alive(record: LabRecord) -> str:

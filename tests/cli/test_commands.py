@@ -310,10 +310,12 @@ def test_debug_shows_where_and_nothing_else_does(tmp_path: Path) -> None:
 
 def test_flaws_are_listed_with_what_they_break_of_each_experiment(tmp_path: Path) -> None:
     rows = json.loads(gameday(tmp_path, "lab", "flaws", "-o", "json").stdout)
-    found = {row["experiment"]: row for row in rows if row["name"] == "metrics-dead"}
-    assert found["read-replica-lag"]["breaks"] == {"recovered": "inconclusive"}
-    assert found["secrets-backend-outage"]["breaks"] == {"restarts": "inconclusive"}
-    assert (found["read-replica-lag"]["verdict"], found["read-replica-lag"]["exit"]) == ("inconclusive", 4)
+    (one,) = [row for row in rows if row["name"] == "metrics-dead"]
+    assert one["experiments"] == ["secrets-backend-outage", "read-replica-lag"]
+    assert (one["breaks"], one["verdict"], one["exit"]) == (["restarts", "recovered"], "inconclusive", 4)
+    found = {cell["experiment"]: cell["breaks"] for cell in one["cells"]}
+    assert found["read-replica-lag"] == {"recovered": "inconclusive"}
+    assert found["secrets-backend-outage"] == {"restarts": "inconclusive"}
     done = gameday(tmp_path, "lab", "flaws")
     assert done.stdout.splitlines()[0].split()[:5] == ["NAME", "EXPERIMENT", "BREAKS", "VERDICT", "EXIT"]
 

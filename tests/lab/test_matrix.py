@@ -6,7 +6,7 @@ import pytest
 
 from gameday.grade import KINDS
 from gameday.lab.flaws import FLAWS
-from gameday.lab.matrix import CELLS, EXPERIMENTS, QUICK, Cell, find, share
+from gameday.lab.matrix import CELLS, EXPERIMENTS, QUICK, Cell, experiments_of, find, share
 from gameday.model.enums import RunVerdict, StepVerdict, Verdict
 from gameday.spec import Catalog, Kind, load_experiment, load_runbook
 
@@ -28,6 +28,11 @@ def test_every_experiment_and_every_flaw_is_in_it() -> None:
     assert {flaw for cell in CELLS for flaw in cell.flaws} == set(FLAWS)
     often = [flaw for cell in CELLS for flaw in cell.flaws]
     assert {flaw for flaw in often if often.count(flaw) > 1} >= SPREAD
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flaw_has_one_verdict_whatever_it_breaks(flaw: str) -> None:
+    assert len({(cell.verdict, cell.exit_code) for cell in experiments_of(flaw).values()}) == 1
 
 
 @pytest.mark.parametrize("cells", [CELLS, QUICK], ids=["full", "quick"])
