@@ -46,7 +46,7 @@ def carry_out(request: RunRequest, output: str) -> int:
         def begin(planned: Planned, folder: Path) -> None:
             with suppress(OSError, ValueError):  # not Ctrl-C: nothing was started yet
                 _introduce(planned.plan, folder, narration)
-                for line in _elsewhere(planned.plan.experiment.name, request.flaws):
+                for line in _idle(planned.plan, request.flaws):
                     narration.print(line)
             if desk is not None:
                 book = planned.sources.runbook
@@ -88,16 +88,21 @@ def _introduce(plan: Plan, folder: Path, narration: Console) -> None:
     narration.print(f"Record:  {folder}")
 
 
-def _elsewhere(experiment: str, flaws: Sequence[str]) -> Iterator[str]:
-    """Who tries a flaw that is no flaw of this shipped experiment should not take a pass for a blind grader."""
+def _idle(plan: Plan, flaws: Sequence[str]) -> Iterator[str]:
+    """Who tries a flaw that may not act in this run should not take its verdict for a blind grader's."""
     if not flaws:
         return
-    from gameday.lab.matrix import EXPERIMENTS, experiments_of  # only where there is a lab
+    from gameday.app.trial import REVIEWER  # only where there is a lab
+    from gameday.lab.flaws import OF_THE_RUNBOOK
+    from gameday.lab.matrix import EXPERIMENTS, experiments_of
 
+    experiment, book = plan.experiment.name, plan.runbook
     for flaw in flaws:
         known = experiments_of(flaw)
         if experiment in EXPERIMENTS and known and experiment not in known:
             yield f"Note:    {flaw} is a flaw of {', '.join(known)}: here it may break nothing"
+        elif flaw == OF_THE_RUNBOOK and (book is None or book.reviewed_by != REVIEWER):
+            yield f"Note:    {flaw} is set by `gameday selftest` in its copy of the runbook: yours is as it is"
 
 
 def _guards(plan: Plan) -> str:

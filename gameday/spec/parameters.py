@@ -72,7 +72,8 @@ def _check_call(tree: Tree, defaults: Mapping[str, str], profile: str | None, se
         raise UsageError(f"{tree.file} has no profile '{profile}'", one_of(profile, profiles, "profiles"))
     unknown = sorted(set(settings) - set(defaults))
     if unknown:
-        hints = "; ".join(f"{name}: {one_of(name, defaults, 'parameters')}" for name in unknown)
+        told = {name: one_of(name, defaults, "parameters") for name in unknown}
+        hints = "; ".join(f"{name}: {hint}" if len(told) > 1 else hint for name, hint in told.items())
         names = ", ".join(f"'{name}'" for name in unknown)
         raise UsageError(f"{tree.file} has no parameter {names} to set", hints)
     for name, value in settings.items():

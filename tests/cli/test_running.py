@@ -14,6 +14,7 @@ from gameday.grade import load_grade
 from gameday.model.enums import Tier
 
 ROOT = Path(__file__).parents[2]
+BROWNOUT, SECRETS = "api-dependency-brownout", "secrets-backend-outage"
 
 
 def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path, tier: Tier) -> list[str]:
@@ -36,21 +37,27 @@ def test_after_the_lab_comes_a_system_of_ones_own(
 
 
 @pytest.mark.parametrize(
-    ("flaws", "told"),
+    ("experiment", "flaws", "told"),
     [
-        (("no-rollback",), []),
-        (("no-throttle", "no-rollback"), ["no-throttle is a flaw of read-replica-lag: here it may break nothing"]),
-        (("metrics-dead",), ["metrics-dead is a flaw of secrets-backend-outage, read-replica-lag: here it may"]),
+        (BROWNOUT, ("no-rollback",), []),
+        (
+            BROWNOUT,
+            ("no-throttle", "no-rollback"),
+            ["no-throttle is a flaw of read-replica-lag: here it may break nothing"],
+        ),
+        (BROWNOUT, ("metrics-dead",), ["metrics-dead is a flaw of secrets-backend-outage, read-replica-lag: here"]),
+        (SECRETS, ("stale-break-glass",), ["stale-break-glass is set by `gameday selftest` in its copy"]),
     ],
 )
-def test_a_flaw_of_another_experiment_is_told(
+def test_a_flaw_that_may_not_act_here_is_told(
+    experiment: str,
     flaws: tuple[str, ...],
     told: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    request = RunRequest("api-dependency-brownout", flaws=flaws)
+    request = RunRequest(experiment, flaws=flaws)
     planned = make_plan(request)
     grade = load_grade((ROOT / "reports/samples/passed/grade.json").read_bytes())
 

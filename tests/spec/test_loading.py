@@ -111,7 +111,7 @@ def test_changed_names_only_what_differs(project: Any) -> None:
     ("profile", "settings", "message", "hint"),
     [
         ("cii", {}, "no profile 'cii'", "did you mean 'ci'?"),
-        (None, {"holdd": "4m"}, "no parameter 'holdd'", "holdd: did you mean 'hold'?"),
+        (None, {"holdd": "4m"}, "no parameter 'holdd'", "did you mean 'hold'?"),
         (None, {"hold": " "}, "'hold' is empty", ""),
         (None, {"hold": "\udc80"}, "'hold' is empty or not UTF-8", ""),
     ],
