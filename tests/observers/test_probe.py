@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +18,16 @@ from aiohttp import web
 from gameday.model.events import Event, Payload, ProbeSample
 from gameday.model.plan import BoundProbe
 from gameday.observers import probe as module
+from gameday.observers.gaps import Gaps
+from gameday.observers.http import HttpClient
 from gameday.observers.probe import ProbeObserver, unmet
+
+AMPLE = 20.0
+"""Seconds for one check, where the time is not what is tested."""
 
 
 def bound(rate: float = 50, connection: str = "fresh", **http: Any) -> BoundProbe:
-    check = {"service": "payments", "path": "/answers", "timeout": 0.5} | http
+    check = {"service": "payments", "path": "/answers", "timeout": AMPLE} | http
     return BoundProbe.model_validate(
         {"name": "payments-answers", "http": check, "connection": connection, "rate": rate}
     )
@@ -37,28 +44,72 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_checks_are_evenly_spaced_on_fresh_connections(records: Any, running: Any, serve: Any) -> None:
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes late after a pause of the machine is neither left out nor too much at once."""
+    monkeypatch.setattr(module, "_LATE", AMPLE)
+    monkeypatch.setattr(module, "CHECKS_AT_ONCE", 1000)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.015])
+def test_checks_are_evenly_spaced_though_none_was_answered_yet(
+    records: Any, monkeypatch: pytest.MonkeyPatch, late: float
+) -> None:
+    """By a clock that stands still but where it is waited; then it is a little late, and that does not add up."""
+    now, starts = [1000.0], list[float]()
+
+    def wait(seconds: float) -> bool:
+        now[0] += seconds + late
+        return len(starts) == 50
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    observer = ProbeObserver(bound(50), ["http://127.0.0.1:9"])
+    observer._gaps = Gaps(observer.source, records, every=0.0)
+    monkeypatch.setattr(module, "_LATE", 0.1)
+    monkeypatch.setattr(observer, "_over", SimpleNamespace(wait=wait))
+    observer._schedule(SimpleNamespace(submit=lambda *_: starts.append(now[0])))  # type: ignore[arg-type]  # a stand-in
+    assert starts == pytest.approx([1000 + late + number / 50 for number in range(50)])
+    assert records.gaps == []
+
+
+def test_checks_are_good_on_fresh_connections(records: Any, running: Any, serve: Any) -> None:
     server = serve(fine)
     with running(ProbeObserver(bound(50), [server.url + "/base/"])):
         records.wait(lambda: len(records.all(ProbeSample)) >= 50)
     assert {source for source, _ in records.events} == {"probe/payments-answers"}
     samples = records.all(ProbeSample)[:50]
     assert all(sample.ok and sample.status == 200 and sample.error == "" for sample in samples)
-    assert all(0 < sample.end - sample.start < 500_000_000 for sample in samples)
-    starts = sorted(sample.start for sample in samples)
-    assert abs((starts[-1] - starts[0]) / 1e9 - 49 / 50) < 0.1
+    assert all(0 < sample.end - sample.start < AMPLE * 1e9 for sample in samples)
     assert len(set(server.peers)) == len(server.peers)
 
 
-def test_kept_connections_are_used_again(records: Any, running: Any, serve: Any) -> None:
+def test_kept_connections_are_used_again(
+    records: Any, running: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKS_AT_ONCE", 1)  # several at once, as after a pause, need several
     server = serve(fine)
     with running(ProbeObserver(bound(50, "kept"), [server.url + "/base"])):
         records.wait(lambda: len(records.all(ProbeSample)) >= 20)
     assert all(sample.ok for sample in records.all(ProbeSample))
-    assert len(set(server.peers)) <= 3
+    assert len(set(server.peers)) == 1
 
 
-def test_a_kept_connection_that_was_closed_is_replaced(records: Any, running: Any, serve: Any) -> None:
+def once_closed(take: Callable[[HttpClient], Any]) -> Callable[[HttpClient], Any]:
+    """It takes an idle connection only when the other side's end of it has arrived."""
+
+    def wait_and_take(client: HttpClient) -> Any:
+        for connection in client._idle:
+            assert select.select([connection.socket], [], [], AMPLE)[0]
+        return take(client)
+
+    return wait_and_take
+
+
+def test_a_kept_connection_that_was_closed_is_replaced(
+    records: Any, running: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpClient, "_take", once_closed(HttpClient._take))
+
     async def last(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         asyncio.get_running_loop().call_later(0.005, request.transport.close)
@@ -71,17 +122,21 @@ def test_a_kept_connection_that_was_closed_is_replaced(records: Any, running: An
 
 
 def test_a_slow_answer_does_not_delay_the_next_check(records: Any, running: Any, serve: Any) -> None:
+    """The first one is answered when ten that began later were."""
+    answered = asyncio.Event()
     turns = itertools.count()
 
-    async def sometimes(_: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.4 if next(turns) % 5 == 0 else 0)
+    async def the_first_last(_: web.Request) -> web.StreamResponse:
+        turn = next(turns)
+        if turn == 0:
+            await answered.wait()
+        elif turn == 10:
+            answered.set()
         return web.Response()
 
-    with running(ProbeObserver(bound(50), [serve(sometimes).url])):
-        records.wait(lambda: len(records.all(ProbeSample)) >= 60)
-    starts = sorted(sample.start for sample in records.all(ProbeSample))[:50]
-    assert max(b - a for a, b in itertools.pairwise(starts)) < 200_000_000
-    assert abs((starts[-1] - starts[0]) / 1e9 - 49 / 50) < 0.1
+    with running(ProbeObserver(bound(50), [serve(the_first_last).url])):
+        records.wait(lambda: len(records.all(ProbeSample)) >= 11, AMPLE)
+    assert all(sample.ok for sample in records.all(ProbeSample))
     assert records.gaps == []
 
 
@@ -91,9 +146,9 @@ def test_the_addresses_take_turns_and_a_dead_one_is_told(records: Any, running: 
     gone.stop()
     with running(ProbeObserver(bound(50), [server.url + "/base", gone.url])):
         records.wait(lambda: len(records.all(ProbeSample)) >= 20)
-    samples = sorted(records.all(ProbeSample), key=lambda sample: sample.start)[:20]
+    samples = records.all(ProbeSample)  # all of them: which of two that begin together is noted first is chance
     bad = [sample for sample in samples if not sample.ok]
-    assert len(bad) == 10
+    assert len(bad) == len(samples) // 2
     assert {(sample.status, sample.error) for sample in bad} == {(None, "connection refused")}
 
 
@@ -123,9 +178,9 @@ def test_methods_and_expected_status(records: Any, running: Any, serve: Any) -> 
 
 def test_the_timeout_is_for_the_whole_answer(records: Any, running: Any, serve: Any, silent: str) -> None:
     async def trickle(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": "100"})
+        response = web.StreamResponse(headers={"Content-Length": "200"})
         await response.prepare(request)
-        for _ in range(100):
+        for _ in range(200):
             await asyncio.sleep(0.1)
             await response.write(b"x")
         return response
@@ -135,7 +190,7 @@ def test_the_timeout_is_for_the_whole_answer(records: Any, running: Any, serve: 
             records.wait(lambda: len(records.all(ProbeSample)) >= 2)
         for sample in records.all(ProbeSample):
             assert (sample.ok, sample.status, sample.error) == (False, None, "timed out")
-            assert 290_000_000 < sample.end - sample.start < 600_000_000
+            assert 0.29e9 < sample.end - sample.start < AMPLE / 2 * 1e9
         records.events.clear()
 
 
@@ -168,15 +223,23 @@ def test_broken_answers(records: Any, running: Any, answer: bytes, error: str) -
     assert error in sample.error
 
 
-def test_too_many_at_once_is_a_gap(
-    records: Any, running: Any, silent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_at_once_is_a_gap(records: Any, running: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    enough = threading.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        while not enough.is_set():
+            await asyncio.sleep(0.01)
+        return web.Response()
+
     monkeypatch.setattr(module, "CHECKS_AT_ONCE", 3)
-    with running(ProbeObserver(bound(50, timeout=1.4), [silent])):
+    began = time.monotonic()
+    with running(ProbeObserver(bound(50), [serve(hang).url])):
         records.wait(lambda: len(records.gaps) >= 2)
+        took = time.monotonic() - began
+        enough.set()
     assert "3 checks were under way" in records.gaps[0].reason
     assert records.gaps[0].since == records.gaps[1].since, "no sample between them"
-    assert len(records.gaps) <= 4, "not one for each check"
+    assert took > 0.4, "not one for each check, of which one is due every 0.02 s"
 
 
 def test_checks_that_come_too_late_are_left_out(
@@ -227,7 +290,7 @@ def test_stopping_waits_for_no_answer_beyond_the_timeout(records: Any, silent: s
     records.wait(lambda: records.all(ProbeSample))  # so others are under way
     began = time.monotonic()
     observer.stop()
-    assert time.monotonic() - began < 0.5 + 2.0
+    assert time.monotonic() - began < AMPLE / 2
     assert not any(sample.ok for sample in records.all(ProbeSample))
 
 
