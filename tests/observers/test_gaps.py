@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from gameday.observers import gaps as module
 from gameday.observers.gaps import Gaps
 
+MS = 10**6
 
-def test_a_gap_is_repeated_at_its_interval(records: Any) -> None:
-    begin = time.monotonic_ns()
+
+def test_a_gap_is_repeated_at_its_interval(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10**18]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: now[0]))
     gaps = Gaps("slo/x", records, every=0.05)
-    deadline = time.monotonic() + 0.5
-    while time.monotonic() < deadline:
+    told: list[int] = []
+    for beat in range(500):
+        now[0] = 10**18 + beat * MS
         gaps.bad("gone")
-        time.sleep(0.001)
-    assert 3 <= len(records.gaps) <= 12
-    assert len({gap.since for gap in records.gaps}) == 1
-    assert begin <= records.gaps[0].since <= time.monotonic_ns()
+        told += [beat] * (len(records.gaps) - len(told))
+    assert told == list(range(0, 500, 45)), "at once, and then every 50 ms with a tenth of slack"
+    assert {gap.since for gap in records.gaps} == {10**18}
     assert records.events[0][0] == "slo/x"
 
 
