@@ -9,12 +9,19 @@ from aiohttp import web
 
 from gameday.model.environment import InstancesObserver
 from gameday.model.events import InstanceSample
+from gameday.observers import pages
 from gameday.observers.instances import StartsObserver, started_at
 from gameday.observers.pages import NoData
 
 NAME = "process_start_time_seconds"
 PAGE = f"# TYPE {NAME} gauge\n{NAME} 1.79e9\n# TYPE other gauge\nother 3\n"
 FAST = InstancesObserver(source="metrics", every=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause of the machine is no gap."""
+    monkeypatch.setattr(pages, "SCRAPE", 10.0)
 
 
 def page(text: str, status: int = 200) -> Any:

@@ -287,7 +287,7 @@ def clock(ahead: float) -> Fake:
 @pytest.mark.parametrize("ahead", [-30.0, 30.0])
 def test_a_clock_of_another_time_is_refused(serve: Any, ahead: float) -> None:
     fake = clock(ahead)
-    with pytest.raises(PreflightError, match=r"are (29|30)\.\d s apart"):
+    with pytest.raises(PreflightError, match=r"are [23]\d\.\d s apart"):
         Prometheus(binding(), serve(fake).url).check()
     assert "time" not in fake.forms[0], "it says what it takes for now"
 
@@ -357,6 +357,7 @@ def test_counters_as_they_come(records: Any, running: Any, serve: Any) -> None:
         (503, "answered 503"),
     ],
 )
+@pytest.mark.usefixtures("quick")
 def test_what_is_no_reading_is_a_gap(records: Any, running: Any, serve: Any, answer: Any, reason: str) -> None:
     with running(PrometheusSlo(bound_slo(), Prometheus(binding(), serve(Fake(answer)).url))):
         records.wait(lambda: records.gaps)
