@@ -21,6 +21,7 @@ from gameday.model.database import DatabaseAddress
 from gameday.model.enums import Outcome
 from gameday.model.events import ProbeSample
 from gameday.model.plan import BoundProbe, BoundService
+from gameday.observers import probe as probes
 from gameday.observers import sql as module
 from gameday.observers.once import place
 from gameday.observers.sql import RowsReader, SqlProbe
@@ -61,8 +62,8 @@ def last(records: Records) -> ProbeSample:
     return records.all(ProbeSample)[-1]
 
 
-def is_last(records: Records, value: float) -> bool:
-    return last(records).value == value
+def has(records: Records, value: float) -> bool:
+    return any(sample.value == value for sample in records.all(ProbeSample))
 
 
 def test_a_number_is_good_inside_the_bounds_and_none_is_never(server: Server, tmp_path: Path) -> None:
@@ -75,11 +76,12 @@ def test_a_number_is_good_inside_the_bounds_and_none_is_never(server: Server, tm
         assert "0 rows" in last(records).error
         for value, good in ((9, True), (10, False)):
             server.do("TRUNCATE numbers", f"INSERT INTO numbers VALUES ({value})")
-            records.wait(partial(is_last, records, value))
-            assert (last(records).ok, last(records).error) == (good, "")
+            records.wait(partial(has, records, value))
+            # Not the last one: a check that began before may be told after it.
+            assert {(one.ok, one.error) for one in records.all(ProbeSample) if one.value == value} == {(good, "")}
         server.do("INSERT INTO numbers VALUES (1)")
-        records.wait(lambda: last(records).value is None)
-        assert "2 rows" in last(records).error
+        records.wait(lambda: "2 rows" in last(records).error)
+        assert last(records).value is None
     finally:
         probe.stop()
     assert {source for source, _ in records.events} == {"probe/n"}
@@ -113,7 +115,10 @@ def test_what_is_no_number_is_an_error(server: Server, tmp_path: Path, query: st
     assert server.ask("SELECT count(*) FROM numbers") == "0"
 
 
-def test_its_connection_is_kept_and_opened_anew_once_it_was_ended(server: Server, tmp_path: Path) -> None:
+def test_its_connection_is_kept_and_opened_anew_once_it_was_ended(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "CHECKS_AT_ONCE", 1)  # several at once, as after a pause, need several
     records, probe = Records(), asking("SELECT pg_backend_pid()::float8 * 0 + 1", service(server.url, tmp_path))
     sessions = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gameday' AND query LIKE '%pid()::f%'"
@@ -122,7 +127,7 @@ def test_its_connection_is_kept_and_opened_anew_once_it_was_ended(server: Server
     try:
         records.wait(lambda: len(records.all(ProbeSample)) > 5)
         # The one that asks says so of itself as well.
-        assert int(server.ask(sessions) or 0) <= 1 + 3
+        assert server.ask(sessions) == "2"
         ended = sessions.replace("count(*)", "pg_terminate_backend(pid)") + " AND pid <> pg_backend_pid()"
         server.do(ended)
         seen = len(records.all(ProbeSample))
@@ -230,7 +235,7 @@ def test_a_check_that_hangs_delays_no_other(server: Server, tmp_path: Path) -> N
     probe.stop()
     samples = records.all(ProbeSample)
     assert all(not sample.ok for sample in samples)
-    assert max(sample.end - sample.start for sample in samples) < 3e9
+    assert max(sample.end - sample.start for sample in samples) < 15e9, "its query would take 30 s"
     wait_until(lambda: server.ask(WAITING) == "1")
 
 
@@ -245,7 +250,7 @@ def test_a_server_that_says_nothing(tmp_path: Path) -> None:
         assert records.all(ProbeSample)[0].error == "timed out"
         began = time.monotonic()
         assert "timed out" in reading("SELECT 1", at, "200ms").read().error
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
 
 def test_what_can_never_be_answered_is_told_at_preflight(server: Server, tmp_path: Path) -> None:
