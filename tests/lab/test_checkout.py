@@ -27,12 +27,13 @@ async def _until(client: Client, path: str, status: int) -> None:
 
 
 def play(folder: Path, day: Day, *flaws: str, fallback: bool = True, scale: float = 60) -> None:
-    """Run a day against one replica, whose payments answers with the status in a list that the day may change."""
+    """Run a day against one replica, whose payments answers with the next status in a list that the day may change,
+    and with the last one for ever."""
     (folder / "token").write_text("t")
     statuses = [503]
 
     async def charge(_request: web.Request) -> web.Response:
-        return web.Response(status=statuses[0])
+        return web.Response(status=statuses.pop(0) if len(statuses) > 1 else statuses[0])
 
     async def main() -> None:
         payments = web.Application()
@@ -84,8 +85,8 @@ def test_a_stable_replica_accepts_retries_parks_and_replays(tmp_path: Path) -> N
 
 def test_a_single_retry_that_works_parks_nothing(tmp_path: Path) -> None:
     async def day(client: Client, payments: list[int]) -> None:
+        payments[:] = [503, 200]
         assert await _order(client) == 202
-        payments[0] = 200
         deadline = time.monotonic() + 5
         while not await _metric(client, 'payments_retries_total{outcome="ok"} 1.0'):
             assert time.monotonic() < deadline
