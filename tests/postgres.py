@@ -20,6 +20,7 @@ from gameday import databases
 from gameday.lab.database import Programs
 from gameday.model.database import DatabaseAddress
 from gameday.model.environment import DatabaseLogin
+from tests.stock import free
 
 __all__ = ["ADMIN", "PASSWORD", "Cluster", "Server", "cluster", "login", "mute", "wait_until"]
 
@@ -146,8 +147,7 @@ class Cluster:
 
     def server(self, name: str) -> Server:
         """One more, on a free port; not started."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            server = Server(self, name, free.getsockname()[1])
+        server = Server(self, name, int(free().rpartition(":")[2]))
         self.servers.append(server)
         return server
 

@@ -8,7 +8,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
@@ -33,6 +32,7 @@ from gameday.model.plan import BoundProbe, BoundSlo
 from gameday.observers import sampling
 from gameday.observers.chaostoolkit import ChaosProbe
 from gameday.observers.prometheus import Answered, Prometheus, PrometheusSlo, PromqlProbe, Said
+from tests.stock import free
 
 GOOD, TOTAL = 'sum(hits_total{outcome="ok"})', "sum(hits_total)  # of all outcomes"
 AMPLE = 10.0
@@ -490,8 +490,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
             f"scrape_configs: [{{job_name: shop, static_configs: [{{targets: [{named}]}}]}}]\n"
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free().rpartition(":")[2]
         words = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
         words += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
         log = stack.enter_context((folder / "log").open("w"))
