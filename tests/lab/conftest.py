@@ -127,6 +127,10 @@ class World:
         self.statuses: list[int] = []
         self.sink = ""
         self.url = ""
+        self.longest = 0.0
+        """The longest that the machine stood still, as far as this could tell; real seconds."""
+        self._still = 0.0
+        self._beats = 0
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="world")
@@ -145,6 +149,22 @@ class World:
         got = [body for path, body in list(self.deliveries) if path == f"/hook/{receiver}?token=t"]
         return [(alert["status"], alert["labels"]) for body in got for alert in body["alerts"]]
 
+    def stood_still(self) -> float:
+        """For how long the machine did so in all, real seconds; a standstill that has just ended counts."""
+        beats = self._beats
+        wait_for(lambda: self._beats > beats + 1, 10, "the world goes on")
+        return self._still
+
+    async def _beat(self, seconds: float) -> None:
+        """A moment; whatever it takes more than a little longer, nothing went on."""
+        began = time.monotonic()
+        await asyncio.sleep(seconds)
+        lost = time.monotonic() - began - seconds
+        if lost > 0.1:
+            self._still += lost
+            self.longest = max(self.longest, lost)
+        self._beats += 1
+
     async def _main(self) -> None:
         app = web.Application()
         app.router.add_post("/{path:.*}", self._hook)
@@ -160,7 +180,7 @@ class World:
                 if self.url:
                     group.create_task(self._ask(session))
                 due = max(due + 0.005, time.monotonic() - 0.1)
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await self._beat(max(0.0, due - time.monotonic()))
         await runner.cleanup()
 
     async def _hook(self, request: web.Request) -> web.Response:
@@ -168,9 +188,13 @@ class World:
         return web.Response()
 
     async def _ask(self, session: aiohttp.ClientSession) -> None:
-        async with session.post(f"{self.url}/checkout", data=b"{}") as answer:
-            await answer.read()
-            self.statuses.append(answer.status)
+        try:
+            async with session.post(f"{self.url}/checkout", data=b"{}") as answer:
+                await answer.read()
+                self.statuses.append(answer.status)
+        except aiohttp.ClientError:
+            if self.url:  # else it was under way when its lab was ended
+                raise
 
 
 @pytest.fixture
