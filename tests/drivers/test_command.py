@@ -24,6 +24,7 @@ from gameday.ports import Driver, Search, Searching, Target
 from gameday.testing import FakeClock
 from gameday.timeline import Timeline
 from tests.engine.conftest import make_plan
+from tests.test_programs import begin_to_count
 
 RUN = "20260801-101500-brownout-ab12"
 SECRET = "s3cret-value"
@@ -175,8 +176,12 @@ def test_a_resolve_that_is_refused(
     assert SECRET not in str(caught.value)
 
 
-def test_a_resolve_that_hangs_is_ended(operator: Operator, driver: CommandDriver) -> None:
-    operator.becomes("look) trap '' TERM; echo where is it; sleep 300 & echo $! > $here/child; wait ;;")
+def test_a_resolve_that_hangs_is_ended(
+    operator: Operator, driver: CommandDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_to_count(monkeypatch, operator.folder / "ready")
+    begins = "trap '' TERM; echo where is it; sleep 300 & echo $! > $here/child; touch $here/ready"
+    operator.becomes(f"look) {begins}; wait ;;")
     with pytest.raises(TimeoutError, match=r"did not end within 1 s, and was killed; its last words: where is it$"):
         driver.resolve(operator.target(resolve=(str(operator.script), "look"), deadline="1s"))
     assert dead(int(operator.file("child")))
