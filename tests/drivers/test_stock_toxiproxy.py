@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from gameday.drivers.toxiproxy import ToxiproxyDriver
+from gameday.drivers.toxiproxy import ToxiproxyDriver, server
+from gameday.drivers.toxiproxy import removal as removing
 from gameday.errors import DriverError
 from gameday.model.enums import FaultKind
 from gameday.model.plan import BoundFault
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 RUN = "20260101-120000-ab12"
 NAME = f"gameday-{RUN}.broken"
+GIVEN = removing._REMOVAL
 RESET = {"kind": "brownout", "with": {"share": "30%", "as": "reset"}}
 TIMEOUT = {"kind": "brownout", "with": {"share": "30%", "as": "timeout"}}
 LATENCY = {"kind": "latency", "with": {"delay": "400ms", "jitter": "50ms"}}
@@ -53,6 +55,13 @@ def listen(api: str, upstream: str) -> Iterator[str]:
         ask(api, "DELETE", f"/proxies/{name}")
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that stands still with the whole machine for a second or two has not failed to answer."""
+    monkeypatch.setattr(server, "_TIMEOUT", 20.0)
+    monkeypatch.setattr(removing, "_REMOVAL", 20.0)
+
+
 @pytest.fixture
 def driver() -> ToxiproxyDriver:
     return ToxiproxyDriver()
@@ -73,7 +82,7 @@ def elsewhere(token: Token, api: str) -> Token:
     return token.model_copy(update={"data": {**token.data, "api": api}})
 
 
-def checks(listen: str, count: int, timeout: float = 2.0) -> list[str]:
+def checks(listen: str, count: int, timeout: float = 20.0) -> list[str]:
     """What a probe with fresh connections gets."""
     client = HttpClient(f"http://{listen}", keep=False)
     found = []
@@ -293,8 +302,15 @@ def hang(request: Shim) -> None:
 @pytest.mark.parametrize(("removal", "times"), [(refuse, 3), (hang, 1)])
 @pytest.mark.parametrize("fault", [RESET, LATENCY], ids=["reset", "latency"])
 def test_a_toxic_that_is_not_removed_goes_with_its_proxy(
-    api: str, listen: str, shim: Asked, fault: dict[str, Any], removal: Callable[[Shim], None], times: int
+    api: str,
+    listen: str,
+    shim: Asked,
+    fault: dict[str, Any],
+    removal: Callable[[Shim], None],
+    times: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(removing, "_REMOVAL", GIVEN)
     asked: list[None] = []
 
     def counted(request: Shim) -> None:

@@ -17,7 +17,7 @@ import requests
 from toxiproxy.api import APIConsumer
 
 from gameday.drivers import INFO
-from gameday.drivers.toxiproxy import ToxiproxyDriver
+from gameday.drivers.toxiproxy import ToxiproxyDriver, removal, server
 from gameday.errors import DriverError
 from gameday.model.enums import FaultKind
 from gameday.model.environment import DriverBinding
@@ -28,6 +28,7 @@ from gameday.ports import Driver, Target
 
 RUN = "20260101-120000-ab12"
 NAME = f"gameday-{RUN}.brown-out"
+GIVEN = server._TIMEOUT
 
 
 class Proxy:
@@ -97,6 +98,13 @@ def proxy(process: Proxy, upstream: str) -> Iterator[Proxy]:
     process.ask("POST", "/proxies", {"name": "payments", "upstream": upstream, "http": True})
     yield process
     process.empty()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that stands still with the whole machine for a second or two has not failed to answer."""
+    monkeypatch.setattr(server, "_TIMEOUT", 20.0)
+    monkeypatch.setattr(removal, "_REMOVAL", 20.0)
 
 
 @pytest.fixture
@@ -499,10 +507,11 @@ def test_an_unreachable_proxy_is_an_error_and_never_clear(proxy: Proxy, driver: 
 
 
 def test_a_silent_proxy_is_given_up_after_a_second(
-    proxy: Proxy, driver: ToxiproxyDriver, fake: Callable[[bytes], str]
+    proxy: Proxy, driver: ToxiproxyDriver, fake: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = driver.resolve(target(proxy.api))
     moved = token.model_copy(update={"data": {**token.data, "api": fake(b"")}})
+    monkeypatch.setattr(server, "_TIMEOUT", GIVEN)
     with pytest.raises(DriverError, match="does not answer: ReadTimeout"):
         driver.is_clear(moved)
 

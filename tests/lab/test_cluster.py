@@ -13,6 +13,7 @@ import requests
 from aiohttp import web
 
 from gameday.errors import DriverError
+from gameday.lab import cluster as module
 from gameday.lab.client import http
 from gameday.lab.cluster import ClusterDriver
 from gameday.lab.config import NodesConfig
@@ -99,7 +100,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def driver() -> ClusterDriver:
+def driver(monkeypatch: pytest.MonkeyPatch) -> ClusterDriver:
+    """A patient one: a cluster that stands still with the whole machine has not failed to answer."""
+    monkeypatch.setattr(module, "_TIMEOUT", 20.0)
     return ClusterDriver()
 
 
