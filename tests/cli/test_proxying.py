@@ -33,11 +33,11 @@ def test_it_runs_alone_until_it_is_told_to_end(tmp_path: Path, number: signal.Si
         assert said is not None
         with requests.Session() as session:
             session.trust_env = False
-            toxic = session.post(f"{said[1]}/proxies/p/toxics", json={"type": "latency"}, timeout=5)
-            other = session.get(f"{said[1]}/proxies", headers={"Host": "evil.example"}, timeout=5)
+            toxic = session.post(f"{said[1]}/proxies/p/toxics", json={"type": "latency"}, timeout=30)
+            other = session.get(f"{said[1]}/proxies", headers={"Host": "evil.example"}, timeout=30)
             assert (toxic.status_code, other.status_code) == (200, 403)
             process.send_signal(number)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=30)
     finally:
         process.kill()
         process.communicate()

@@ -324,7 +324,7 @@ def test_it_is_killed_and_so_are_its_servers(serving: Serving) -> None:
     """Its folder is whoever's who removes the lab's."""
     serving.up()
     serving.send(signal.SIGKILL)
-    wait_until(lambda: not members(serving.place), 5)
+    wait_until(lambda: not members(serving.place), 30)
     remains.remove(serving.place)
 
 
@@ -335,7 +335,7 @@ def test_all_are_killed_at_once(serving: Serving) -> None:
     serving.send(signal.SIGSTOP)  # its end would ask the servers to end
     for pid in (*(process.pid for process in up.processes.values()), serving.pid):
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not members(serving.place), 5)
+    wait_until(lambda: not members(serving.place), 30)
     assert len(list(remains.segments(serving.place))) == 2
     remains.remove(serving.place)
 
@@ -425,6 +425,6 @@ def test_a_lab_whose_processes_are_all_killed_is_removed_with_it(state: Path) ->
     for process in lab.record.processes.values():
         os.kill(process.pid, signal.SIGKILL)
     lab.end()
-    wait_until(lambda: not members(place), 5)
+    wait_until(lambda: not members(place), 30)
     assert not place.exists()
     wait_until(lambda: orphans() <= before, 10)

@@ -81,7 +81,7 @@ def test_replicas_end_with_a_keeper_that_is_killed(lab: Lab, until: Until) -> No
     pids = [_replica(url) for url in lab.record.addresses["lab://accounts"]]
     replicas = [one for one in map(identify, pids) if one is not None]
     os.kill(lab.record.processes["accounts"].pid, signal.SIGKILL)
-    until(lambda: not any(map(alive, replicas)), 5, "all replicas ended")
+    until(lambda: not any(map(alive, replicas)), 30, "all replicas ended")
 
 
 def test_the_secrets_of_a_lab_are_nowhere_but_in_their_files(lab: Lab) -> None:

@@ -99,7 +99,7 @@ def test_an_own_lab_ends_with_its_owner_and_the_next_start_clears_its_folder(sta
         with pytest.raises(UsageError, match="belongs to a run"):
             manage.down(record.id)
         owner.send_signal(signal.SIGKILL)
-        until(lambda: not any(record.alive.values()), 5, "all processes of the lab ended")
+        until(lambda: not any(record.alive.values()), 30, "all processes of the lab ended")
     finally:
         owner.kill()
         owner.wait()
@@ -137,7 +137,7 @@ def test_what_a_dead_process_of_a_lab_began_ends_with_the_lab(
     end_processes([another])
     assert process.poll() is None
     end_processes([begun])
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(30) == -signal.SIGKILL
 
 
 def test_the_next_start_ends_it_where_the_lab_was_a_killed_runs(
@@ -150,7 +150,7 @@ def test_the_next_start_ends_it_where_the_lab_was_a_killed_runs(
     records.folder("lab-1").mkdir(parents=True)
     records.write(record)
     sys.modules[Lab.__module__]._remove_dead()
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(30) == -signal.SIGKILL
     assert not records.folder("lab-1").exists()
 
 

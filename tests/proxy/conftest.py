@@ -18,7 +18,7 @@ from gameday.proxy.api import application
 from gameday.proxy.collection import Collection
 from gameday.proxy.listener import Flaw, Lab
 
-DEADLINE = 5.0
+DEADLINE = 20.0
 Talk = Callable[[socket.socket], None]
 
 

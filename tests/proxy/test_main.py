@@ -34,12 +34,12 @@ def test_it_says_where_it_is_and_ends_cleanly_at_a_signal(tmp_path: Path, number
             assert json.loads(line) == {"api": api}
             with requests.Session() as session:
                 session.trust_env = False
-                listen = session.get(f"{api}/proxies/p", timeout=5).json()["listen"]
+                listen = session.get(f"{api}/proxies/p", timeout=30).json()["listen"]
                 host, port = listen.split(":")
                 # Neither an open connection nor a kept control connection may hold the end up.
                 with socket.create_connection((host, int(port)), timeout=5):
                     process.send_signal(number)
-                    out, err = process.communicate(timeout=5)
+                    out, err = process.communicate(timeout=30)
         finally:
             process.kill()
             process.communicate()
