@@ -24,6 +24,9 @@ needed = pytest.mark.skipif(
     BINARY is None, reason="no stock Toxiproxy: set GAMEDAY_TOXIPROXY, or put toxiproxy-server on PATH"
 )
 
+_given: set[int] = set()
+"""Ports that ``free`` gave."""
+
 
 class Quiet(BaseHTTPRequestHandler):
     """Tells nobody of what it was asked."""
@@ -67,12 +70,24 @@ def ask(api: str, method: str, path: str, body: Any = None) -> Any:
     return answer.json() if answer.content else None
 
 
+def side_by_side() -> tuple[int, int]:
+    """Which worker of xdist this is, from 0 on, and of how many; alone: 0 of 1."""
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    return int(worker.removeprefix("gw")), int(count)
+
+
 def free() -> str:
-    """An address that nobody listens at, ``HOST:PORT``; the kernel gives its port to nobody's connections."""
+    """An address that nobody listens at, ``HOST:PORT``; the kernel gives its port to nobody's connections.
+
+    Whoever gets it may take seconds to listen there: it is given once, and no other worker gives it.
+    """
+    worker, count = side_by_side()
     while True:
-        port = random.randrange(10_000, 20_000)
+        port = random.randrange(10_000 + worker, 20_000, count)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return f"127.0.0.1:{port}"
+            if port not in _given:
+                _given.add(port)
+                return f"127.0.0.1:{port}"
 
 
 @contextmanager

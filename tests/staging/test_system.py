@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,9 @@ from click.testing import CliRunner
 from tests.staging.system.__main__ import main
 from tests.staging.system.model import Address, ProcessRecord, StagingError, System, read_system
 from tests.staging.system.processes import end, is_alive, start
+from tests.staging.system.start import Wishes, planned
 from tests.staging.system.web import get
+from tests.stock import free, side_by_side
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "STAGING_TEST_MARK"
@@ -58,7 +61,9 @@ class Staging:
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name != "STAGING_AUTO_ROLLBACK"}
-        return {**kept, "PYTHONPATH": str(ROOT), MARK: self.mark, **more}
+        # Ports are taken seconds after they were chosen, and another worker may start a system meanwhile.
+        part = " ".join(map(str, side_by_side()))
+        return {**kept, "PYTHONPATH": str(ROOT), "STAGING_PART": part, MARK: self.mark, **more}
 
     def argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "tests.staging.system", *words, "--dir", str(self.folder)]
@@ -407,6 +412,17 @@ def test_a_webhook_elsewhere_or_none_is_refused(url: str, tmp_path: Path) -> Non
     said = CliRunner().invoke(main, ["up", "--dir", str(tmp_path), "--webhook", url])
     assert said.exit_code == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_started_side_by_side_chooses_other_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nobody listens yet, and chance has its way."""
+    systems = [planned(tmp_path, Wishes(part=(number, 2))) for number in (0, 1)]
+    for number, system in enumerate(systems):
+        ours = (system.front, system.stock, system.shop_stable, system.shop_canary)
+        assert {address.port % 2 for address in ours} == {number}
+    monkeypatch.setattr(random, "randrange", lambda start, *_: next(chosen))
+    chosen = itertools.chain([11_000] * 3, itertools.count(12_000))
+    assert free() != free()
 
 
 def test_it_knows_nothing_of_what_tests_it() -> None:

@@ -24,10 +24,20 @@ def main() -> None:
 @click.option("--stock", metavar="HOST:PORT", help="Where the shop looks for the stock (a proxy of yours).")
 @click.option("--stock-port", type=click.IntRange(1, 65535), help="Where the stock itself listens. [default: free]")
 @click.option("--webhook", metavar="URL", help="Starts Prometheus and Alertmanager too; alerts go there.")
-def _up_command(folder: Path, stock: str | None, stock_port: int | None, webhook: str | None) -> None:
+@click.option(
+    "--part",
+    type=(int, int),
+    default=(0, 1),
+    envvar="STAGING_PART",
+    metavar="I N",
+    help="Take free ports of the I-th of N parts alone, from 0, where systems are started side by side.",
+)
+def _up_command(
+    folder: Path, stock: str | None, stock_port: int | None, webhook: str | None, part: tuple[int, int]
+) -> None:
     """Start everything; the addresses are in DIR/system.json."""
     end_in_order()
-    system = up(folder.absolute(), Wishes(Address.parse(stock) if stock else None, stock_port, webhook))
+    system = up(folder.absolute(), Wishes(Address.parse(stock) if stock else None, stock_port, webhook, part))
     click.echo(f"up: customers come to http://{system.front}/order; all addresses are in {folder / 'system.json'}")
 
 

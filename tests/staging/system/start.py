@@ -22,7 +22,7 @@ from tests.staging.system.model import (
     write_system,
 )
 
-__all__ = ["Wishes", "down", "up"]
+__all__ = ["Wishes", "down", "planned", "up"]
 
 HERE = Path(__file__).resolve().parent
 READY_SECONDS = 30.0
@@ -39,6 +39,8 @@ class Wishes:
     """Where the stock is to listen; None for a free port."""
     webhook: str | None = None
     """Where Alertmanager sends to; None for no alerting at all."""
+    part: tuple[int, int] = (0, 1)
+    """Of so many equal parts of the free ports, the one to take from: what is started side by side has its own."""
 
 
 def up(folder: Path, wishes: Wishes) -> System:
@@ -48,7 +50,7 @@ def up(folder: Path, wishes: Wishes) -> System:
     with locked(folder):
         _refuse_second(folder)
         (folder / "deployment.json").unlink(missing_ok=True)
-        write_system(folder, _planned(folder, wishes))
+        write_system(folder, planned(folder, wishes))
         try:
             _start_all(folder)
         except BaseException:
@@ -91,8 +93,9 @@ def _refuse_bad_webhook(webhook: str | None) -> None:
     raise StagingError(f"{webhook!r} is no webhook: write http://127.0.0.1:PORT/PATH.")
 
 
-def _planned(folder: Path, wishes: Wishes) -> System:
-    front, stock, stable, canary, prometheus, alertmanager = _free_addresses(6)
+def planned(folder: Path, wishes: Wishes) -> System:
+    """What is going to be up, before anything is."""
+    front, stock, stable, canary, prometheus, alertmanager = _free_addresses(6, wishes.part)
     if wishes.stock_port is not None:
         stock = Address(host="127.0.0.1", port=wishes.stock_port)
     path = folder / "haproxy.sock"
@@ -113,11 +116,13 @@ def _planned(folder: Path, wishes: Wishes) -> System:
     )
 
 
-def _free_addresses(count: int) -> list[Address]:
+def _free_addresses(count: int, part: tuple[int, int]) -> list[Address]:
     """Addresses that nobody listens on, out of the kernel's way: it gives its own ports to outgoing connections."""
+    number, parts = part
     lowest_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     highest = lowest_of_kernel if lowest_of_kernel > 21_000 else 65_536
-    candidates = random.sample(range(20_000, highest), min(1000, highest - 20_000))
+    ours = range(20_000 + number, highest, parts)
+    candidates = random.sample(ours, min(1000, len(ours)))
     free = (Address(host="127.0.0.1", port=port) for port in candidates if _is_free(port))
     found = [address for address, _ in zip(free, range(count), strict=False)]
     if len(found) < count:
