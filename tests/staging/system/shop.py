@@ -164,7 +164,7 @@ class Shop:
 def main(revision: str, port: int, stock: str) -> None:
     """Serve one revision of the shop on 127.0.0.1."""
     shop = Shop(Revision(revision), Address.parse(stock))
-    web.run_app(shop.app(), host="127.0.0.1", port=port, access_log=None, shutdown_timeout=2.0)
+    web.run_app(shop.app(), host="127.0.0.1", port=port, access_log=None, shutdown_timeout=2.0, backlog=1024)
 
 
 if __name__ == "__main__":
