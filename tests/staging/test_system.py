@@ -224,6 +224,7 @@ async def _canary_meets_the_end_of_the_stock(staging: Staging) -> None:
         assert shares[502, "canary"] <= 10
         status = await asyncio.to_thread(staging.status)
         assert (status["revision"], status["takes_traffic"], status["watched"]) == ("canary", True, True)
+        failed = status["failed_intervals"]
 
         killed = time.monotonic()
         staging.kill("stock")
@@ -232,8 +233,9 @@ async def _canary_meets_the_end_of_the_stock(staging: Staging) -> None:
         assert set(broken) == {(200, "stable"), (502, "canary")}
         assert 40 <= broken[502, "canary"] <= 60
         status = await _status(staging, lambda status: bool(status["rolled_back"]), 60)
-        # The third failed interval of three seconds is at least two intervals after the first.
-        assert time.monotonic() - killed > 5
+        # The third failed interval of three seconds is at least two intervals after the first: of those that were
+        # still to come, that is. An order that the busy machine failed may have made one before.
+        assert time.monotonic() - killed > 3 * (2 - failed) - 1
         assert (status["takes_traffic"], status["failed_intervals"]) == (False, 3)
         await _status(staging, lambda status: not status["watched"], 10)  # which ends once it has said so
         assert datetime.fromisoformat(status["since"]) < datetime.fromisoformat(status["rolled_back_at"])
