@@ -106,8 +106,8 @@ def test_a_person_carries_the_runbook_out_at_a_terminal(cli: Cli, terminal: Term
     out = cli.folder / "run"
     process = sit_down(cli, terminal, out)
     terminal.wait_for("> Look at the graph")
-    assert "Open the graph of payments and say since when it fails." in terminal.shown
-    assert "brownout of payments, removed in" in terminal.shown
+    terminal.wait_for("Open the graph of payments and say since when it fails.")  # a frame comes in pieces
+    terminal.wait_for("brownout of payments, removed in")
     terminal.type("n")
     terminal.type("the graph is slow\r")
     terminal.type("d\r")
@@ -115,7 +115,8 @@ def test_a_person_carries_the_runbook_out_at_a_terminal(cli: Cli, terminal: Term
     terminal.type("sno channell\x7f\r")
     terminal.wait_for("> See that payments answers again")
     terminal.resize(100, 30)
-    assert "payments-answers has to be above 95% for 0.5s" in terminal.shown
+    terminal.wait(lambda: len(terminal.shown.splitlines()) == 30, 60, "painted anew")
+    terminal.wait_for("payments-answers has to be above 95% for 0.5s")
     terminal.wait_for("Faults   none stands", 30)
     terminal.type("d\r")
     terminal.wait_for("being verified")
