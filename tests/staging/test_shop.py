@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.staging.system import shop
 from tests.staging.system.model import Address
 from tests.staging.system.shop import Asked, StockCall, ask_stock
 
@@ -51,10 +52,18 @@ BODY = '{"item": "apple", "left": 7}'
 GOOD = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stalls for half a second makes no timeout of an answer."""
+    monkeypatch.setattr(shop, "STOCK_TIMEOUT_SECONDS", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_good_answer_tells_what_is_left() -> None:
     assert asyncio.run(_asked_of(_saying(GOOD))) == (Asked(StockCall.OK, left=7), 1)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     "text",
     [
