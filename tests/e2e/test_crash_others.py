@@ -83,7 +83,7 @@ BINDINGS = {
           check: {module: tests.extension.chaosx, func: is_broken, arguments: {path: $here/mark}}
           undo: {module: tests.extension.chaosx, func: mend_it, arguments: {path: $here/mark}}
           env: {OF_OTHERS: "file:$here/name"}
-          deadline: 5s
+          deadline: 15s
 """,
 }
 SCRIPT = """#!/bin/bash
