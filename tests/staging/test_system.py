@@ -422,8 +422,8 @@ def test_what_is_started_side_by_side_chooses_other_ports(tmp_path: Path, monkey
     for number, system in enumerate(systems):
         ours = (system.front, system.stock, system.shop_stable, system.shop_canary)
         assert {address.port % 2 for address in ours} == {number}
-    monkeypatch.setattr(random, "randrange", lambda start, *_: next(chosen))
     chosen = itertools.chain([11_000] * 3, itertools.count(12_000))
+    monkeypatch.setattr(random, "randrange", lambda *_: next(chosen))
     assert free() != free()
 
 
