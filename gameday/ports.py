@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from gameday.model.enums import FaultKind
-from gameday.model.environment import DriverBinding
-from gameday.model.events import Event, Payload, RowsRead
-from gameday.model.plan import BoundFault, BoundScale, BoundStimulus, Plan
 from gameday.model.quantities import parse_duration
-from gameday.model.token import ProcessIdentity, Token
+
+if TYPE_CHECKING:  # the child of an extension loads this file, and has two seconds for an undo
+    from gameday.model.environment import DriverBinding
+    from gameday.model.events import Event, Payload, RowsRead
+    from gameday.model.plan import BoundFault, BoundScale, BoundStimulus, Plan
+    from gameday.model.token import ProcessIdentity, Token
 
 __all__ = [
     "NO_ROOM",

@@ -507,3 +507,12 @@ def test_resolve_names_what_is_wrong_before_anything_is_called(
     with pytest.raises(DriverError, match="Chaos Toolkit is not installed") as error:
         driver.resolve(target(tmp_path))
     assert "gameday[chaostoolkit]" in error.value.hint
+
+
+def test_the_child_begins_quickly() -> None:
+    """An undo waits for it: it loads nothing of plans and environments, which takes longer than all the rest."""
+    code = "import sys, gameday.drivers.chaostoolkit.child; print(*sorted(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"gameday.model.plan", "gameday.model.environment", "gameday.model.events"} & set(
+        told.stdout.split()
+    )
