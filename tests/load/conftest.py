@@ -102,7 +102,7 @@ class Records:
     def all(self, kind: type[P]) -> list[P]:
         return [payload for _, payload in list(self.events) if isinstance(payload, kind)]
 
-    def wait(self, condition: Callable[[], object], seconds: float = 10) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 30) -> None:
         with self._changed:
             assert self._changed.wait_for(condition, seconds), self.events[-3:]
 
