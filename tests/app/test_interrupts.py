@@ -201,33 +201,34 @@ def test_a_signal_ends_what_is_asked_and_is_told_by_the_next_wait() -> None:
     told: list[str] = []
     with Interrupts() as waker:
         waker.answer(told.append)
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         began = time.monotonic()
-        assert waker.unless_stopped(lambda: gate.wait(60), lambda: told.append("give up")) is None
+        assert waker.unless_stopped(lambda: pressed(gate), lambda: told.append("give up")) is None
         assert time.monotonic() - began < 30
         assert waker.unless_stopped(lambda: 3, never) is None  # nothing more is begun
-        timer.join()
         assert waker.wait(waker.monotonic_ns()).signals == ("SIGINT",)
         gate.set()
     assert told == ["give up"]  # the run turns to the signal at once, and answers it not
 
 
-def test_what_is_given_up_may_end_in_order() -> None:
+def test_what_is_given_up_may_end_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_LET_GO", 30.0)  # so that a pause of the machine does not use it up
     gate = threading.Event()
     ended: list[bool] = []
 
     def slow() -> None:
-        gate.wait(60)
+        pressed(gate)
         time.sleep(0.4)  # say, a request to cancel
         ended.append(True)
 
     with Interrupts() as waker:
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         assert waker.unless_stopped(slow, gate.set) is None
-        timer.join()
     assert ended == [True]
+
+
+def pressed(gate: threading.Event) -> None:
+    """Ctrl-C in the middle of what is asked; it goes on until the gate is open."""
+    os.kill(os.getpid(), signal.SIGINT)
+    gate.wait(60)
 
 
 def never() -> None:
