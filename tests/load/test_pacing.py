@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -16,6 +17,45 @@ import pytest
 
 from gameday.load import pacing
 from gameday.load.pacing import LONGEST_NOTE, Answered, NotReady, Order, Pace, Thin, arrivals, parse_surges
+
+
+class Passing:
+    """Time that passes only while all greenlets sleep: a busy machine changes nothing of what is measured in it."""
+
+    def __init__(self) -> None:
+        self.now = 10**12
+        self._ends: list[int] = []
+
+    def monotonic_ns(self) -> int:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        """For a greenlet: give way to the others until then."""
+        end = self.now + math.ceil(seconds * 1e9)  # at least a moment, or nothing would ever be due
+        self._ends.append(end)
+        try:
+            while self.now < end:
+                for _ in range(2):  # whoever can run does, also whom another has just begun, and sleeps or ends
+                    gevent.sleep(0)
+                if end == min(self._ends):
+                    self.now = max(self.now, end)
+            gevent.sleep(0)
+        finally:
+            self._ends.remove(end)
+
+    def freeze(self, seconds: float) -> None:
+        """Time passes, and nobody runs."""
+        self.now += round(seconds * 1e9)
+
+
+@pytest.fixture(autouse=True)
+def passing(monkeypatch: pytest.MonkeyPatch) -> Passing:
+    clock = Passing()
+    monkeypatch.setattr(pacing, "time", clock)
+    return clock
 
 
 class Left(BaseException):
@@ -36,7 +76,7 @@ def ours() -> Iterator[tuple[socket.socket, int]]:
 def make(descriptor: int | None, rate: float, seconds: float, **more: Any) -> Pace:
     given: dict[str, Any] = {"timeout": 0.3, "hosts": {"shop": ["http://a", "http://b"]}} | more
     order = Order(rate=rate, seconds=seconds, descriptor=descriptor, **given)
-    return Pace(gevent.spawn, gevent.sleep, order, leave)
+    return Pace(gevent.spawn, vars(pacing)["time"].sleep, order, leave)
 
 
 def lines(mine: socket.socket) -> list[dict[str, Any]]:
@@ -108,9 +148,14 @@ def test_requests_and_addresses_take_turns(ours: tuple[socket.socket, int]) -> N
     assert dict(zip(column(stream, "end_id"), column(stream, "end_ok"), strict=True)) == {0: 1, 1: 1, 2: 0, 3: 1}
 
 
-def test_stalled_answers_do_not_slow_the_arrivals(ours: tuple[socket.socket, int]) -> None:
+def test_stalled_answers_do_not_slow_the_arrivals(ours: tuple[socket.socket, int], passing: Passing) -> None:
     mine, descriptor = ours
-    make(descriptor, 100, 1.0).run({"buy": lambda _: bool(gevent.sleep(0.29) or True)}, ready=lambda _: True)
+
+    def stall(_: int) -> bool:
+        passing.sleep(0.29)
+        return True
+
+    make(descriptor, 100, 1.0).run({"buy": stall}, ready=lambda _: True)
     stream = lines(mine)
     late = [at - number * 10_000 for number, at in enumerate(column(stream, "start_at"))]
     assert len(late) == 100
@@ -118,18 +163,18 @@ def test_stalled_answers_do_not_slow_the_arrivals(ours: tuple[socket.socket, int
     assert len(column(stream, "end_id")) == 100, "it waits for the last ends"
 
 
-def test_what_never_ends_is_bounded_and_not_waited_for(ours: tuple[socket.socket, int]) -> None:
+def test_what_never_ends_is_bounded_and_not_waited_for(ours: tuple[socket.socket, int], passing: Passing) -> None:
     mine, descriptor = ours
     hung = []
 
     def hang(_: int) -> bool:
         hung.append(gevent.getcurrent())
-        gevent.sleep(60)
+        passing.sleep(60)
         return True
 
-    begin = time.monotonic()
+    begin = passing.monotonic()
     make(descriptor, 100, 1.5, timeout=0.1).run({"buy": hang}, ready=lambda _: True)
-    assert time.monotonic() - begin < 5
+    assert passing.monotonic() - begin < 5
     gevent.killall(hung)
     stream = lines(mine)
     assert column(stream, "start_id") == list(range(120)), "rate x (2 x timeout + 1)"
@@ -137,12 +182,12 @@ def test_what_never_ends_is_bounded_and_not_waited_for(ours: tuple[socket.socket
     assert stream[-1] == {"end": "done"}
 
 
-def test_late_arrivals_are_started_up_to_one_second_late(ours: tuple[socket.socket, int]) -> None:
+def test_late_arrivals_are_started_up_to_one_second_late(ours: tuple[socket.socket, int], passing: Passing) -> None:
     mine, descriptor = ours
 
     def freeze(number: int) -> bool:
         if number == 10:
-            time.sleep(1.5)  # blocks every greenlet, as a busy machine would
+            passing.freeze(1.5)  # blocks every greenlet, as a busy machine would
         return True
 
     make(descriptor, 100, 2.0).run({"buy": freeze}, ready=lambda _: True)
@@ -201,13 +246,13 @@ def test_thin_leaves_an_even_share(ours: tuple[socket.socket, int]) -> None:
     assert column(lines(mine), "start_id") == [*range(50), *range(51, 100, 2)]
 
 
-def test_the_engine_stops_it(ours: tuple[socket.socket, int]) -> None:
+def test_the_engine_stops_it(ours: tuple[socket.socket, int], passing: Passing) -> None:
     mine, descriptor = ours
 
     def send(number: int) -> bool:
         if number == 20:
             mine.send(b"stop\n")
-        gevent.sleep(0.05)
+        passing.sleep(0.05)
         return True
 
     make(descriptor, 100, 60).run({"buy": send}, ready=lambda _: True)
