@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gameday.app import aborting
-from gameday.cli.output import print_json, table
+from gameday.cli.output import print_data, table
 from gameday.cli.terminal import tell, whatever_the_terminal_does
 from gameday.engine import Entry
 from gameday.model.base import JSON
@@ -28,15 +28,16 @@ def abort_run(run: str | None, output: str) -> int:
 
 
 def _show(done: aborting.Aborted, output: str) -> None:
-    if output == "json":
-        print_json(
+    if output != "table":
+        print_data(
             {
                 "run": done.run,
                 "environment": done.environment,
                 "let_go": done.let_go,
                 "undone": [_as_json(entry) for entry in done.undone],
                 "standing": [_as_json(entry) for entry in done.standing],
-            }
+            },
+            output,
         )
         return
     ended = "has stopped" if done.let_go else "HAS NOT LET GO of its environment"

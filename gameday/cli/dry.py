@@ -13,7 +13,7 @@ from rich.text import Text
 from gameday.app.dry import DryResult, Mark
 from gameday.app.planning import Planned, RunRequest
 from gameday.app.run import dry_run
-from gameday.cli.output import console, from_here, print_json
+from gameday.cli.output import console, from_here, print_data
 from gameday.cli.progress import Progress
 from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.model.base import JSON
@@ -48,7 +48,7 @@ def try_out(request: RunRequest, output: str) -> int:
         result = dry_run(request, listen=listen, begin=begin)
     with whatever_the_terminal_does():
         _show(result, output)
-    if output != "json":
+    if output == "table":
         with whatever_the_terminal_does(stderr=True):
             narration.print(f"Next: {_next(result, plans[0], request)}", soft_wrap=True)
     return result.exit_code
@@ -83,11 +83,11 @@ def _radius(plan: Plan) -> Sequence[str]:
 
 def _show(result: DryResult, output: str) -> None:
     out = console()
-    if output == "json":
+    if output != "table":
         checks: list[JSON] = [
             {"what": c.what, "mark": c.mark.value, "why": c.why, "do": c.do} for c in result.checks
         ]
-        print_json({"folder": str(result.folder), "exit": result.exit_code, "dry": True, "checks": checks})
+        print_data({"folder": str(result.folder), "exit": result.exit_code, "dry": True, "checks": checks}, output)
         return
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("CHECK", "RESULT", "WHY", "WHAT TO DO"):

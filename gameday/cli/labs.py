@@ -8,7 +8,7 @@ import click
 
 from gameday.app import standing
 from gameday.app.planning import RunRequest, make_plan
-from gameday.cli.output import print_json, table
+from gameday.cli.output import print_data, table
 from gameday.errors import UsageError
 from gameday.lab import manage
 from gameday.lab.flaws import FLAWS, Flaw
@@ -28,8 +28,8 @@ def up(scale: float | None, flaws: Sequence[str], output: str, experiments: Sequ
     if scale is None:
         scale = min((plan.time_scale for plan in plans), default=manage.DEFAULT_SCALE)
     record = manage.up(scale, flaws, plans)
-    if output == "json":
-        print_json(_as_json(record))
+    if output != "table":
+        print_data(_as_json(record), output)
         return
     print(f"Lab {record.id} is up, {record.scale:g} times as fast as plan time.")
     table(("name", "addresses"), [(name, " ".join(urls)) for name, urls in record.addresses.items()])
@@ -40,8 +40,8 @@ def up(scale: float | None, flaws: Sequence[str], output: str, experiments: Sequ
 def show(output: str) -> None:
     """All labs that have a record."""
     records = manage.status()
-    if output == "json":
-        print_json([_as_json(record) for record in records])
+    if output != "table":
+        print_data([_as_json(record) for record in records], output)
         return
     bare = manage.unrecorded()
     if not records and not bare:
@@ -89,8 +89,8 @@ def mend(id: str) -> None:
 
 def show_flaws(output: str) -> None:
     """Each flaw, and what it must break of which experiment."""
-    if output == "json":
-        print_json([_flaw(flaw, list(experiments_of(name).values())) for name, flaw in FLAWS.items()])
+    if output != "table":
+        print_data([_flaw(flaw, list(experiments_of(name).values())) for name, flaw in FLAWS.items()], output)
         return
     table(
         ("name", "experiment", "breaks", "verdict", "exit", "what it is"),

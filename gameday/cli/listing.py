@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gameday.app.history import last_run
-from gameday.cli.output import print_json, table
+from gameday.cli.output import print_data, table
 from gameday.spec import Catalog, Kind, load_experiment
 
 __all__ = ["show_experiments"]
@@ -30,8 +30,8 @@ def show_experiments(project: Path, output: str) -> None:
         }
         for one in found
     ]
-    if output == "json":
-        print_json(rows)  # type: ignore[arg-type]  # a list of plain dicts is JSON
+    if output != "table":
+        print_data(rows, output)  # type: ignore[arg-type]  # a list of plain dicts is JSON
         return
     table(
         ("name", "faults", "last run", "proves"),

@@ -6,11 +6,11 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import yaml
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -21,7 +21,7 @@ from gameday.model.enums import Verdict
 from gameday.model.grade import Grade
 from gameday.report.text import clean, expected_text, measured_text
 
-__all__ = ["console", "from_here", "print_json", "table", "verdict_table", "visible"]
+__all__ = ["console", "from_here", "print_data", "table", "verdict_table", "visible"]
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -71,9 +71,12 @@ def visible(text: str) -> str:
     return "\n".join(clean(line) for line in text.split("\n"))
 
 
-def print_json(value: JSON) -> None:
-    """To stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def print_data(value: JSON, output: str) -> None:
+    """To stdout, for programs: ``json`` or ``yaml``."""
+    if output == "yaml":
+        console().print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="", soft_wrap=True)
+    else:
+        console().print_json(json.dumps(value))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: bool = False) -> None:

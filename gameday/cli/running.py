@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,9 +14,10 @@ from gameday.app.planning import Planned, RunRequest, check_people
 from gameday.app.run import EXIT_CODES, RunResult
 from gameday.app.run import run as run_day
 from gameday.cli.interrupted import interrupted
-from gameday.cli.output import console, verdict_table
+from gameday.cli.output import console, print_data, verdict_table
 from gameday.cli.progress import Progress
 from gameday.cli.terminal import whatever_the_terminal_does
+from gameday.model.base import JSON
 from gameday.model.enums import Tier
 from gameday.model.events import Event
 from gameday.model.grade import Grade
@@ -125,17 +125,21 @@ def _conclude(result: RunResult, output: str, narration: Console) -> None:
         for line in result.standing:
             narration.print(f"STILL STANDS: {line}", style="bold red")
         next_ = _next(result)
-        if next_ and output != "json":
+        if next_ and output == "table":
             narration.print(f"Next: {next_}", soft_wrap=True)
-        if next_ and output != "json" and result.grade.tier is Tier.LAB and not result.standing:
+        if next_ and output == "table" and result.grade.tier is Tier.LAB and not result.standing:
             narration.print(f"Now yours: {_YOURS}", soft_wrap=True)
 
 
 def _show(result: RunResult, output: str) -> None:
-    if output == "json":
-        body = {"folder": str(result.folder), "exit": result.exit_code, "standing": list(result.standing)}
-        grade = result.grade.model_dump(mode="json", by_alias=True)
-        console().print_json(json.dumps({**body, "grade": grade}))
+    if output != "table":
+        told: JSON = {
+            "folder": str(result.folder),
+            "exit": result.exit_code,
+            "standing": list(result.standing),
+            "grade": result.grade.model_dump(mode="json", by_alias=True),
+        }
+        print_data(told, output)
         return
     verdict_table(result.grade, console())
     if not result.unwritten:
@@ -154,8 +158,8 @@ def grade_again(folder: Path, output: str, project: Path) -> int:
     """Grade the folder, show it, and return the exit code."""
     graded: Grade = grade_folder(folder, Catalog.default(project))
     with whatever_the_terminal_does():
-        if output == "json":
-            console().print_json(graded.model_dump_json(by_alias=True))
+        if output != "table":
+            print_data(graded.model_dump(mode="json", by_alias=True), output)
         else:
             verdict_table(graded, console())
             console().print(f"Report: {folder / 'report.html'}", soft_wrap=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +24,7 @@ from gameday.app.selftest_report import (
 )
 from gameday.app.trial import COMMAND, Trials
 from gameday.cli import terminal
-from gameday.cli.output import console
+from gameday.cli.output import console, print_data
 from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.lab.matrix import CELLS, QUICK, Cell
 
@@ -128,13 +127,10 @@ def _conclude(matrix: Matrix, asked: Asked, narration: Console) -> None:
             except OSError as error:
                 narration.print(f"The result could not be written: {error}", style="bold red")
     with whatever_the_terminal_does():
-        out = console()
-        if asked.output == "json":
-            out.print_json(json.dumps(told))
-        elif asked.output == "yaml":
-            print(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), end="")
+        if asked.output == "table":
+            _show(matrix, console())
         else:
-            _show(matrix, out)
+            print_data(told, asked.output)
 
 
 def _show(matrix: Matrix, out: Console) -> None:

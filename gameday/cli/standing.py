@@ -11,7 +11,7 @@ from gameday.app import standing
 from gameday.app import sweep as sweeping
 from gameday.app.standing import OpenFault, Recovery, Status
 from gameday.cli.interrupted import interrupted
-from gameday.cli.output import print_json, table
+from gameday.cli.output import print_data, table
 from gameday.cli.terminal import whatever_the_terminal_does
 from gameday.engine import Undone
 from gameday.model.base import JSON
@@ -37,19 +37,20 @@ def show_status(output: str) -> int:
     with whatever_the_terminal_does(stderr=True):
         for problem in found.unread:
             click.echo(f"gameday: {_UNREAD}: {problem}", err=True)
-        if (orphaned or found.unread) and output != "json":
+        if (orphaned or found.unread) and output == "table":
             click.echo("Next: gameday recover", err=True)
     return _STANDS if orphaned or found.unread else 0
 
 
 def _show_status(found: Status, orphaned: Sequence[OpenFault], output: str) -> None:
-    if output == "json":
-        print_json(
+    if output != "table":
+        print_data(
             {
                 "runs": list(found.runs),
                 "open_faults": [_as_json(fault) for fault in found.open_faults],
                 "unresolved": [*map(_as_json, orphaned), *map(_unread_as_json, found.unread)],
-            }
+            },
+            output,
         )
         return
     if found.runs:
@@ -83,13 +84,14 @@ def recover_all(environment: str | None, output: str) -> int:
 
 
 def _show_recovery(recovery: Recovery, output: str) -> None:
-    if output == "json":
-        print_json(
+    if output != "table":
+        print_data(
             {
                 "entries": [_undone_as_json(undone) for undone in recovery.undone],
                 "refused": list(recovery.refused),
                 "unread": list(recovery.unread),
-            }
+            },
+            output,
         )
     elif recovery.undone:
         table(
@@ -113,8 +115,8 @@ def sweep(environment: str, instance: str | None, project: Path, output: str) ->
 
 
 def _show_swept(rows: Sequence[sweeping.Swept], environment: str, output: str) -> None:
-    if output == "json":
-        print_json([_swept_as_json(row) for row in rows])
+    if output != "table":
+        print_data([_swept_as_json(row) for row in rows], output)
     elif rows:
         table(
             ("environment", "driver", "address", "found", "outcome"),

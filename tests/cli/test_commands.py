@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,16 +141,44 @@ def test_who_has_an_environment_and_names_none_is_told(
     assert (done.stderr.splitlines()[-1] == last) is hinted, done.stderr
 
 
-def test_errors_are_json_under_o_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "validate", "plan"])
+def test_errors_are_json_under_o_json(tmp_path: Path, command: str) -> None:
     own_experiment(tmp_path, ("maxTimeScale: 60", "maxTimeScale: sixty"))
-    done = gameday(tmp_path, "run", "mine", "-o", "json")
+    done = gameday(tmp_path, command, "mine", "-o", "json")
     assert done.returncode == 2
     error = json.loads(done.stderr)["error"]
     assert set(error) == {"code", "message", "file", "line", "column", "hint"}
-    assert error["file"] == "experiments/mine.yaml"
+    assert (error["file"], error["line"] > 1, error["column"] > 1) == ("experiments/mine.yaml", True, True)
     assert done.stdout == ""
-    usage = gameday(tmp_path, "run", "--nonsense", "-o", "json")
+    usage = gameday(tmp_path, command, "--nonsense", "-o", "json")
     assert (usage.returncode, json.loads(usage.stderr)["error"]["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list",
+        "status",
+        "recover",
+        "validate api-dependency-brownout",
+        "plan read-replica-lag",
+        "lab flaws",
+        "lab status",
+        "grade graded",
+    ],
+)
+def test_yaml_says_the_same_as_json(tmp_path: Path, command: str) -> None:
+    shutil.copytree(ROOT / "reports" / "samples" / "passed", tmp_path / "graded")
+    told = [gameday(tmp_path, *command.split(), "-o", form) for form in ("json", "yaml")]
+    assert [one.returncode for one in told] == [0, 0], told[1].stderr
+    assert json.loads(told[0].stdout) == yaml.safe_load(told[1].stdout)
+
+
+def test_validate_tells_programs_whose_each_file_is(tmp_path: Path) -> None:
+    own_experiment(tmp_path)
+    told = json.loads(gameday(tmp_path, "validate", "mine", "-o", "json").stdout)["files"]
+    assert {"path": "experiments/mine.yaml", "builtin": False} in told
+    assert {"path": "runbooks/api-dependency-brownout.md", "builtin": True} in told
 
 
 @pytest.mark.parametrize(

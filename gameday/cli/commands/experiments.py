@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def _planning(function: F) -> F:
     metavar="FILE",
     help="Play the answers to manual steps from a file; the run is a rehearsal.",
 )
-@with_output("table", "json")
+@with_output()
 @with_project
 @with_debug
 def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, dry: bool, **options: Any) -> int:
@@ -125,14 +126,19 @@ def run(settings: tuple[str, ...], attend: tuple[str, ...], output: str, dry: bo
 
 @click.command()
 @_planning
+@with_output("json", "yaml")
 @with_project
 @with_debug
-def plan(settings: tuple[str, ...], **options: Any) -> None:
+def plan(settings: tuple[str, ...], output: str, **options: Any) -> None:
     """Print the plan of EXPERIMENT as JSON; nothing is started."""
     from gameday.app.planning import RunRequest, make_plan
+    from gameday.cli.output import print_data
     from gameday.plan import plan_json
 
     planned = make_plan(RunRequest(settings=_settings(settings), **options))
+    if output == "yaml":
+        print_data(json.loads(plan_json(planned.plan)), output)
+        return
     sys.stdout.write(plan_json(planned.plan).decode())
     if sys.stdout.isatty():  # in a file it is plan.json, to the byte
         sys.stdout.write("\n")
@@ -140,14 +146,19 @@ def plan(settings: tuple[str, ...], **options: Any) -> None:
 
 @click.command()
 @_planning
+@with_output()
 @with_project
 @with_debug
-def validate(settings: tuple[str, ...], **options: Any) -> None:
+def validate(settings: tuple[str, ...], output: str, **options: Any) -> None:
     """Check EXPERIMENT and everything that it names; every problem at once."""
     from gameday.app.planning import RunRequest, make_plan
-    from gameday.cli.output import from_here
+    from gameday.cli.output import from_here, print_data
 
     planned = make_plan(RunRequest(settings=_settings(settings), **options))
+    if output != "table":
+        files = [(one.path, planned.catalog.is_builtin(one.path)) for one in planned.plan.inputs]
+        print_data({"files": [{"path": path, "builtin": builtin} for path, builtin in files]}, output)
+        return
     for digest in planned.plan.inputs:
         whose = "gameday's own: " if planned.catalog.is_builtin(digest.path) else ""
         click.echo(f"ok  {whose}{digest.path}")
@@ -157,7 +168,7 @@ def validate(settings: tuple[str, ...], **options: Any) -> None:
 
 
 @click.command("list")
-@with_output("table", "json")
+@with_output()
 @with_project
 @with_debug
 def list_(output: str, project: Path) -> None:

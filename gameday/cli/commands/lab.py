@@ -28,7 +28,7 @@ def lab() -> None:
     help="Start what this experiment needs beside the core; repeatable.",
 )
 @with_flaws("A deliberate defect, repeatable; see `gameday lab flaws`.")
-@with_output("table", "json")
+@with_output()
 @with_debug
 def lab_up(time_scale: float | None, experiments: tuple[str, ...], flaws: tuple[str, ...], output: str) -> None:
     """Start a lab that stays up, and print its addresses."""
@@ -39,7 +39,7 @@ def lab_up(time_scale: float | None, experiments: tuple[str, ...], flaws: tuple[
 
 
 @lab.command("status")
-@with_output("table", "json")
+@with_output()
 @with_debug
 def lab_status(output: str) -> None:
     """Show the labs that are up."""
@@ -69,7 +69,7 @@ def lab_mend(id: str) -> None:
 
 
 @lab.command("flaws")
-@with_output("table", "json")
+@with_output()
 @with_debug
 def lab_flaws(output: str) -> None:
     """List the deliberate defects, and the criterion that each must break."""

@@ -24,7 +24,8 @@ def with_debug(function: F) -> F:
 
 
 def with_output(*formats: str) -> Callable[[F], F]:
-    """``-o``: one of these formats, by default the first."""
+    """``-o``: one of these formats, by default the first; without any: table, json or yaml."""
+    formats = formats or ("table", "json", "yaml")
     choice = click.Choice(formats)
     return click.option(
         "-o", "--output", type=choice, default=formats[0], show_default=True, help="How results are shown."

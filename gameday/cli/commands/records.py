@@ -13,7 +13,7 @@ __all__ = ["grade", "report"]
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@with_output("table", "json")
+@with_output()
 @with_project
 @with_debug
 def grade(folder: Path, output: str, project: Path) -> int:

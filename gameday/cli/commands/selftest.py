@@ -29,7 +29,7 @@ __all__ = ["selftest"]
     show_default=True,
     help="Whether to go on after a run that did not come as expected.",
 )
-@with_output("table", "json", "yaml")
+@with_output()
 @with_debug
 def selftest(**options: Any) -> int:
     """Show that a grade can be believed: every experiment on the sound lab, and with each of its flaws.

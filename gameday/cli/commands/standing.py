@@ -12,7 +12,7 @@ __all__ = ["abort", "recover", "status"]
 
 
 @click.command()
-@with_output("table", "json")
+@with_output()
 @with_debug
 def status(output: str) -> int:
     """Show runs under way and faults that stand. Exit 6 if a fault stands that no live run will remove."""
@@ -23,7 +23,7 @@ def status(output: str) -> int:
 
 @click.command()
 @click.argument("run", required=False)
-@with_output("table", "json")
+@with_output()
 @with_debug
 def abort(run: str | None, output: str) -> int:
     """Stop the run under way (RUN, if several are) and wait until its faults are gone.
@@ -42,7 +42,7 @@ def abort(run: str | None, output: str) -> int:
     "--sweep", is_flag=True, help="Ask the drivers of --env (a name or file) what gameday once made there."
 )
 @click.option("--lab", "existing", metavar="ID", help="With --sweep: only this lab. Default: every one that is up.")
-@with_output("table", "json")
+@with_output()
 @with_project
 @with_debug
 def recover(environment: str | None, sweep: bool, existing: str | None, output: str, project: Path) -> int:
