@@ -255,5 +255,5 @@ def test_figures(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
         pytest.skip("no case was run")
     text = f"clear after p50 {took[len(took) // 2]:.2f} s, max {took[-1]:.2f} s"
     with capsys.disabled():
-        sys.stdout.write(f"\ncrash matrix: {ground.cases} cases, {len(took)} with something to undo: {text}\n")
+        sys.stderr.write(f"\ncrash matrix: {ground.cases} cases, {len(took)} with something to undo: {text}\n")
     assert took[-1] < PROMISE

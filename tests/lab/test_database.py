@@ -49,7 +49,7 @@ def place() -> Iterator[Path]:
     assert not left
     # Nobody of ours is left who could remove any: only what others leave for a moment is waited for. An initdb of
     # another test has some in /dev/shm for a second or two, whatever its servers have later.
-    wait_until(lambda: orphans() <= before[0], 10)
+    wait_until(lambda: orphans() <= before[0], 30)
     wait_until(lambda: set(os.listdir("/dev/shm")) <= before[1], 30)
 
 
