@@ -49,15 +49,15 @@ types: .venv/dev
 layers: .venv/dev
 	$(BIN)/lint-imports
 
-# Side by side. What drives a whole run with load has the machine for itself: `e2e`.
+# Side by side. What measures or drives a whole run has the machine for itself: `e2e` and `slow`.
 unit: .venv/dev
 	$(BIN)/pytest -q -n auto -m "not e2e and not slow"
 
 e2e: .venv/dev
 	$(BIN)/pytest -q -m "e2e and not slow"
 
-# Two of them go side by side: they mostly wait, at the pace of real time. What is not named here keeps a database, a lab or
-# figures for all tests of its file, so that only files go side by side.
+# Drills, and systems that gameday does not start: these mostly wait, at the pace of real time, so that two go side by side.
+# What is not named here, such as a lab at full speed, has the machine for itself: two labs starve each other on two slow cores.
 DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers tests/proxy
 OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py \
 	tests/e2e/test_chaostoolkit.py tests/e2e/test_people.py tests/e2e/test_releases.py
@@ -65,7 +65,7 @@ OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxi
 # All that takes longer than `make test` may, but the self-test.
 slow: .venv/dev
 	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py
-	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist loadfile $(addprefix --ignore=,$(DRILLS) $(OTHERS))
+	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(DRILLS) $(OTHERS))
 	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
 
 # The whole matrix, which a release has to pass. SELFTEST='--out FOLDER' keeps every run.
