@@ -66,7 +66,8 @@ OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxi
 slow: .venv/dev
 	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py
 	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(DRILLS) $(OTHERS))
-	$(BIN)/pytest -q -m slow --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
+	$(BIN)/pytest -q -m alone --durations=10 $(OTHERS)
+	$(BIN)/pytest -q -m "slow and not alone" --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
 
 # The whole matrix, which a release has to pass. SELFTEST='--out FOLDER' keeps every run.
 flaws: .venv/dev
