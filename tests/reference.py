@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from gameday.model.events import PAYLOADS, Payload
@@ -29,11 +33,30 @@ The kinds of events and their data (made from `gameday/model/events/`):
 """
 
 
+def _described(payload: type[Payload]) -> Mapping[str, str]:
+    """Field -> the text that stands below it, in one line.
+
+    Pydantic could do it, but would parse each model's source for it at every start of every process.
+    """
+    found: dict[str, str] = {}
+    for part in payload.__mro__:
+        if not issubclass(part, Payload):
+            break
+        body = ast.parse(textwrap.dedent(inspect.getsource(part))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for one, after in pairwise(body.body):
+            match one, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found.setdefault(name, " ".join(text.split()))
+    return found
+
+
 def _section(payload: type[Payload]) -> str:
+    described = _described(payload)
     lines = [f"## `{payload.KIND}`: {payload.__name__}", "", inspect.cleandoc(payload.__doc__ or ""), ""]
     for name, field in payload.model_fields.items():
-        described = " ".join((field.description or "").split())
-        lines.append(f"- `{field.alias or name}`{': ' + described if described else ''}")
+        text = described.get(name, "")
+        lines.append(f"- `{field.alias or name}`{': ' + text if text else ''}")
     return "\n".join(lines) + "\n"
 
 

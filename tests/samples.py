@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gameday.grade import grade, grade_json, load_grade
 from gameday.model.grade import Grade
-from gameday.report import html, junit, markdown
+from gameday.report.junit_xml import junit
+from gameday.report.pages import html, markdown
 from gameday.timeline import read
 
 __all__ = ["REAL_TIME", "ROOT", "SAMPLES", "render", "reports"]

@@ -13,7 +13,7 @@ from gameday import timeline
 from gameday.errors import UsageError
 from gameday.grade import grade, grade_json, load_grade
 from gameday.model.grade import Grade
-from gameday.report import write as write_reports
+from gameday.report.files import write as write_reports
 from gameday.spec import Catalog
 
 __all__ = ["grade_folder", "read_grade", "report_folder", "templates", "write_bytes"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gameday import databases
@@ -18,7 +19,7 @@ from gameday.engine import Prepared, Waker
 from gameday.errors import DriverError, PreflightError, UsageError
 from gameday.load.locust import LoadRequest
 from gameday.model.database import SCHEME
-from gameday.model.environment import scheme_of
+from gameday.model.environment import AlertsObserver, scheme_of
 from gameday.model.events import (
     AlertReceived,
     Event,
@@ -38,10 +39,12 @@ from gameday.observers.once import place
 from gameday.observers.probe import ProbeObserver
 from gameday.observers.prometheus import Prometheus, PrometheusSlo, PromqlProbe
 from gameday.observers.rows import HttpRows
-from gameday.observers.sink import AlertSink
 from gameday.observers.sql import RowsReader, SqlProbe
 from gameday.ports import Addresses, Driver, Observer, Provisioned, Provisioner, Reader, Target
 from gameday.timeline import Timeline
+
+if TYPE_CHECKING:
+    from gameday.observers.sink import AlertSink
 
 __all__ = [
     "Readiness",
@@ -229,11 +232,16 @@ def make_observers(
         observers += [tables.observe_releases(plan.releases, service, api) for service in services]
     if plan.workloads is not None:
         observers.append(tables.observe_workloads(plan.workloads, addresses[plan.workloads.api][0]))
-    alerts = plan.alerts
-    sink = own.attempt(lambda: AlertSink(alerts)) if alerts is not None else None
+    sink = own.attempt(lambda: _sink(alerts)) if (alerts := plan.alerts) is not None else None
     if found is None:
         own.tell()
     return ([*observers, sink] if sink else observers), sink
+
+
+def _sink(alerts: AlertsObserver) -> AlertSink:
+    from gameday.observers.sink import AlertSink  # a server: who only grades does not wait for its import
+
+    return AlertSink(alerts)
 
 
 def make_readers(plan: Plan, addresses: Addresses, found: Findings, asking: Asking = _at_once) -> Sequence[Reader]:

@@ -24,7 +24,6 @@ class Model(BaseModel):
         populate_by_name=True,
         serialize_by_alias=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from gameday.errors import PreflightError
 from gameday.model.enums import Outcome
 from gameday.model.plan import BoundProbe
+from gameday.observers import once
 from gameday.observers import rows as module
 from gameday.observers.rows import HttpRows
 from gameday.observers.sql import RowsReader
@@ -31,6 +32,12 @@ def answering(status: int, body: bytes) -> Callable[[web.Request], Any]:
         return web.Response(status=status, body=body)
 
     return answer
+
+
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies between two attempts is tested where it is made (test_once.py)."""
+    monkeypatch.setattr(once, "_PAUSES", tuple(pause / 50 for pause in once._PAUSES))
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from typing import get_args
 import pytest
 from markdown_it import MarkdownIt
 
-import gameday.report
 from gameday.errors import UsageError
 from gameday.grade import grade
 from gameday.model.enums import RunVerdict, StepVerdict, Verdict
 from gameday.model.grade import Grade, Interval, Mark, Notice
-from gameday.report import html, junit, markdown, write
+from gameday.report.files import write
+from gameday.report.junit_xml import junit
+from gameday.report.pages import html, markdown
 from tests.grade.cluster import make_cluster
 from tests.grade.standby import Standby, make_standby
 
@@ -96,10 +97,6 @@ def cases(grade: Grade) -> ET.Element:
     suite = ET.fromstring(junit(grade)).find("testsuite")
     assert suite is not None
     return suite
-
-
-def test_public_names() -> None:
-    assert gameday.report.__all__ == sorted(gameday.report.__all__)
 
 
 # --- what each format holds -----------------------------------------------------------------------
