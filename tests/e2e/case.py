@@ -15,7 +15,10 @@ from typing import Any, Protocol
 
 import psutil
 
+from gameday.app.run import EXIT_CODES
 from gameday.engine import Entry, Ledger
+from gameday.grade import grade
+from gameday.timeline import read_folder
 from tests.e2e.conftest import ROOT, Cli, kill, wait_for
 
 __all__ = ["ENDED", "GRACE", "LEFT", "PROMISE", "REACH", "Case", "Ground"]
@@ -150,13 +153,12 @@ class Case:
         """All is whole, the commands say so, and the record is graded as that exit code."""
         assert self.ground.standing() == set()
         assert self.ground.serves()
-        asked = [("status", "-o", "json"), ("recover", "-o", "json"), ("grade", str(self.run), "-o", "json")]
-        started = [self.ground.cli.start(*arguments) for arguments in asked]
-        status, recover, grade = [_answer(one) for one in started]
+        started = [self.ground.cli.start(command, "-o", "json") for command in ("status", "recover")]
+        graded = grade(read_folder(self.run))
+        status, recover = [_answer(one) for one in started]
         assert status == ({"runs": [], "open_faults": [], "unresolved": []}, 0)
         assert (any(recover[0].values()), recover[1]) == (False, 0), f"recover found something: {recover}"
-        told = {0: "pass", 1: "fail", 5: "aborted"}[verdict]
-        assert (grade[1], grade[0]["verdict"]) == (verdict, told), grade[0]["reason"]
+        assert EXIT_CODES[graded.verdict] == verdict, graded.reason
 
 
 def _entries(cli: Cli) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -32,18 +33,35 @@ PROJECT = Path(__file__).parent / "project"
 TOKEN = "a-token-of-the-tests-0123456789"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's content, of which the lab and the proxy were left out."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=120)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as content:
-        content.extractall(folder / "site")
-    for name in ("lab", "proxy"):
-        shutil.rmtree(folder / "site" / "gameday" / name)
+    """The wheel's content, of which the lab and the proxy were left out.
+
+    Made and compiled once for all processes of the tests: that takes a processor for many seconds, which a day
+    that runs beside it would miss.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "installed"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "site").exists():
+            _install(folder).rename(folder / "site")
     return folder / "site"
+
+
+def _install(folder: Path) -> Path:
+    shutil.rmtree(folder / "new", ignore_errors=True)  # another process may have been stopped halfway
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*command, "--wheel-dir", str(folder / "new"), str(ROOT)], check=True, timeout=120)
+    (wheel,) = (folder / "new").glob("*.whl")
+    site = folder / "new" / "site"
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(site)
+    for name in ("lab", "proxy"):
+        shutil.rmtree(site / "gameday" / name)
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(site)], check=True, timeout=120)
+    return site
 
 
 @dataclass
