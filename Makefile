@@ -62,15 +62,10 @@ DRILLS := tests/app tests/drivers tests/engine tests/load tests/observers tests/
 OTHERS := tests/staging tests/e2e/test_crash_others.py tests/e2e/test_stock_toxiproxy.py tests/e2e/test_commands.py \
 	tests/e2e/test_chaostoolkit.py tests/e2e/test_people.py tests/e2e/test_releases.py
 
-# Kills at every point of a run, and the lab's own parts: a lab without load, which mostly waits as well. PostgreSQL's are
-# not among them: what its kills take is measured on a machine that does nothing else.
-UNLOADED := tests/e2e/test_crash_matrix.py tests/e2e/test_crash_nodes.py tests/lab
-
 # All that takes longer than `make test` may, but the self-test.
 slow: .venv/dev
 	GAMEDAY_MUTATIONS=1000 $(BIN)/pytest -q -n 2 --dist worksteal tests/grade/test_attack.py
-	$(BIN)/pytest -q -m slow -n 2 --dist loadfile --durations=20 $(UNLOADED)
-	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(UNLOADED) $(DRILLS) $(OTHERS))
+	$(BIN)/pytest -q -m slow --durations=30 $(addprefix --ignore=,$(DRILLS) $(OTHERS))
 	$(BIN)/pytest -q -m alone --durations=10 $(OTHERS)
 	$(BIN)/pytest -q -m "slow and not alone" --durations=30 -n 2 --dist worksteal $(OTHERS) $(DRILLS)
 

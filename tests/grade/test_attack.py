@@ -6,6 +6,7 @@ mutation and its own seed, from which the same timeline is made again.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,6 +81,15 @@ def bases() -> Iterator[tuple[str, TimelineRead]]:
         # Elsewhere the source of releases counts no requests, which many mutations change.
         if found.events[0].read(RunOpened).plan.environment.tier is Tier.LAB:
             yield path.parent.name, found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _look_less_often_for_cycles() -> Iterator[None]:
+    """Of tens of thousands of events that come and go, hardly one is in a cycle: a third of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 50)
+    yield
+    gc.set_threshold(*before)
 
 
 @pytest.fixture(scope="module")
