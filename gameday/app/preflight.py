@@ -232,7 +232,8 @@ def make_observers(
         observers += [tables.observe_releases(plan.releases, service, api) for service in services]
     if plan.workloads is not None:
         observers.append(tables.observe_workloads(plan.workloads, addresses[plan.workloads.api][0]))
-    sink = own.attempt(lambda: _sink(alerts)) if (alerts := plan.alerts) is not None else None
+    alerts = plan.alerts
+    sink = own.attempt(lambda: _sink(alerts)) if alerts is not None else None
     if found is None:
         own.tell()
     return ([*observers, sink] if sink else observers), sink
